@@ -1,0 +1,21 @@
+/**
+ * What the TIS front end needs of whatever stands behind it, and of the machine around it.
+ * @module
+ */
+export interface TisBackend {
+  /**
+   * Runs a command and calls `done` with the response: at once (inline), or later (deferred). With
+   * deferral the EXECUTION state, cancel and abort are real.
+   */
+  execute(command: Uint8Array, locality: number, done: (response: Uint8Array) => void): void;
+  /** Asks the running command to stop. */
+  cancel(): void;
+  /** The TPM_ESTABLISHED flag. */
+  established(): boolean;
+  hashStart(): void;
+  hashData(bytes: Uint8Array): void;
+  hashEnd(): void;
+}
+
+/** The interrupt line: called with the level whenever it changes. */
+export type InterruptLine = (level: boolean) => void;

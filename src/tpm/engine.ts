@@ -1,0 +1,90 @@
+/**
+ * What a TPM engine is to the rest: libtpms's interface in our words (facts: TPMLIB_* and its
+ * callbacks). A store happens inside `process`, before the response is returned, so that whatever
+ * the guest was told is on the disk.
+ * @module
+ */
+
+/** libtpms's three blobs: permanent state, TPM_SaveState's state, and what a migration carries. */
+export type BlobName = 'permall' | 'savestate' | 'volatilestate';
+
+/**
+ * Where an engine keeps its state. `load` gives undefined only for a blob that is *proven* absent:
+ * an engine makes a new TPM of that. Every host trouble is thrown as StoreFailure, wrapped.
+ */
+export interface NvramPort {
+  load(name: BlobName): Uint8Array | undefined;
+  store(name: BlobName, bytes: Uint8Array): void;
+  /** Absent is fine. */
+  delete(name: BlobName): void;
+}
+
+/**
+ * The host could not load or store. The engine answers TPM_FAIL and goes into failure mode; what
+ * was stored before is still there. Any other exception of a port is a bug and passes through.
+ */
+export class StoreFailure extends Error {
+  override readonly name = 'StoreFailure';
+
+  constructor(cause: unknown) {
+    super(
+      `the state could not be kept: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** The state that an engine was given is none of its own, or damaged. `init` throws it. */
+export class StateError extends Error {
+  override readonly name = 'StateError';
+  readonly code: 'ERR_STATE_MALFORMED' | 'ERR_STATE_REVISION';
+  readonly blob: BlobName;
+
+  constructor(code: StateError['code'], blob: BlobName, why: string, cause?: unknown) {
+    super(`the ${blob} blob is not a state of this engine: ${why}`, { cause });
+    this.code = code;
+    this.blob = blob;
+  }
+}
+
+/** Random bytes. A test passes its own. */
+export type Entropy = (length: number) => Uint8Array;
+/** A clock in microseconds that never goes back. */
+export type Clock = () => number;
+
+export interface EngineInfo {
+  readonly version: '1.2' | '2.0';
+  readonly owned: boolean;
+  readonly enabled: boolean;
+  readonly activated: boolean;
+  /** The public part of the Endorsement Key, if there is one: the RSA modulus, big-endian. */
+  readonly ek: Uint8Array | undefined;
+  readonly nvIndices: readonly number[];
+}
+
+export interface Engine {
+  /**
+   * Power on (TPM_Init): loads the blobs, or makes and stores a new TPM where `permall` is absent.
+   * @throws StoreFailure, StateError
+   */
+  init(nvram: NvramPort): void;
+  /** Runs one command to its end. The response is always well-formed; nothing is thrown at a guest. */
+  process(command: Uint8Array, locality: number): Uint8Array;
+  /** Everything that a migration must carry besides the stored blobs. */
+  volatileState(): Uint8Array;
+  /** Power on with the volatile state of another instance: resumes a TPM that was started there. */
+  restore(nvram: NvramPort, volatileState: Uint8Array): void;
+  /** Asks a running command to stop. True where that is possible. */
+  cancel(): boolean;
+  /** The TPM_ESTABLISHED flag (TIS ACCESS.tpmEstablishment is its inverse). */
+  established(): boolean;
+  /** HASH_START, HASH_DATA, HASH_END of locality 4. */
+  hashStart(): void;
+  hashData(bytes: Uint8Array): void;
+  hashEnd(): void;
+  info(): EngineInfo;
+  /** Wipes secrets from memory. */
+  close(): void;
+}

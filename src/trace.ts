@@ -1,0 +1,27 @@
+/**
+ * Trace events: what the layers report while they work, for `--trace` and for tests. A layer calls
+ * the function that it was given and knows nothing of where the events go. No secret is ever put
+ * into an event: names, offsets, lengths, generations and result codes only.
+ * @module
+ */
+
+// biome-ignore format: table
+export type TraceEvent =
+  | { readonly event: 'lock';     readonly type: 'shared' | 'exclusive'; readonly path: string; readonly flavour: string }
+  | { readonly event: 'unlock';   readonly path: string }
+  | { readonly event: 'read';     readonly path: string; readonly offset: number; readonly length: number }
+  | { readonly event: 'write';    readonly path: string; readonly offset: number; readonly length: number }
+  | { readonly event: 'flush';    readonly path: string }
+  | { readonly event: 'validate'; readonly outcome: string; readonly generation?: number; readonly epoch?: number; readonly why?: string }
+  | { readonly event: 'commit';   readonly generation: number; readonly epoch: number; readonly blobs: readonly string[] }
+  | { readonly event: 'failure';  readonly where: string; readonly why: string }
+  | { readonly event: 'command';  readonly ordinal: number; readonly name: string; readonly locality: number; readonly result: number }
+  | { readonly event: 'register'; readonly access: 'read' | 'write'; readonly address: number; readonly size: number; readonly value: number }
+  | { readonly event: 'locality'; readonly active: number | undefined }
+  | { readonly event: 'power';    readonly to: 'on' | 'off' | 'reset' | 'cut' }
+  | { readonly event: 'migrate';  readonly step: string; readonly detail?: string };
+
+export type Trace = (event: TraceEvent) => void;
+
+/** A trace that nobody reads. */
+export const noTrace: Trace = () => {};

@@ -1,0 +1,318 @@
+/**
+ * Structures in bytes. A codec says how one value lies in bytes, big-endian (as TPM Main Part 2 §2.1
+ * and the qcow2 format both have it). The parser and the serialiser are read off the one
+ * declaration, so they cannot drift apart, and decode∘encode is the identity both ways.
+ * @module
+ */
+import assert from 'node:assert/strict';
+
+export interface Codec<T> {
+  /** The bytes that a value takes, where all values take the same. */
+  readonly size: number | undefined;
+  read(from: Reader): T;
+  write(to: Writer, value: T): void;
+}
+export type Of<C> = C extends Codec<infer T> ? T : never;
+
+/** SHORT: bytes are missing. TRAILING: bytes are left over. VALUE: a value that may not stand there. */
+export type WireErrorCode = 'ERR_WIRE_SHORT' | 'ERR_WIRE_TRAILING' | 'ERR_WIRE_VALUE';
+
+/** Bytes that are not such a structure, or a value that no such structure can hold. */
+export class WireError extends Error {
+  override readonly name = 'WireError';
+  readonly code: WireErrorCode;
+  readonly reason: string;
+  /** The fields that lead to the trouble, outermost first: `permission.attributes`. */
+  readonly path: string;
+
+  constructor(code: WireErrorCode, reason: string, path = '') {
+    super(path === '' ? reason : `${path}: ${reason}`);
+    this.code = code;
+    this.reason = reason;
+    this.path = path;
+  }
+
+  /** The same trouble, seen from the structure around it. */
+  within(field: string): WireError {
+    const path = this.path === '' ? field : `${field}.${this.path}`;
+    return new WireError(this.code, this.reason, path);
+  }
+}
+
+/** Walks over bytes from front to back. Every step is checked against what is left. */
+export class Reader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    // A plain view even of a Buffer: Buffer.slice() shares memory where Uint8Array.slice() copies.
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** How many bytes were read so far. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** How many bytes are left. */
+  get left(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  /** The next `length` bytes, as a copy that is the caller's to keep. */
+  take(length: number): Uint8Array {
+    const from = this.#advance(length);
+    return this.#bytes.slice(from, from + length);
+  }
+
+  /** The next `size` bytes (1 to 6) as a big-endian number. */
+  uint(size: number): number {
+    const from = this.#advance(size);
+    let value = 0;
+    // Multiplied, not shifted: `byte << 24` is negative from 0x80 on.
+    for (let i = from; i < from + size; i += 1) value = value * 256 + this.#bytes[i]!;
+    return value;
+  }
+
+  #advance(length: number): number {
+    if (length > this.left) {
+      throw new WireError('ERR_WIRE_SHORT', `${length} bytes wanted, ${this.left} left`);
+    }
+    const from = this.#at;
+    this.#at += length;
+    return from;
+  }
+}
+
+/** Collects bytes from front to back. */
+export class Writer {
+  readonly #parts: Uint8Array[] = [];
+
+  put(part: Uint8Array): void {
+    this.#parts.push(part);
+  }
+
+  finish(): Uint8Array {
+    return concat(...this.#parts);
+  }
+}
+
+/** Joins parts into plain bytes, never a Buffer. */
+export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** Whether two runs of bytes are the same. Not for secrets: it takes longer the more agrees. */
+export const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+/** Reads one value that fills `bytes` to the last byte. */
+export function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
+  const from = new Reader(bytes);
+  const value = codec.read(from);
+  if (from.left > 0) throw new WireError('ERR_WIRE_TRAILING', `${from.left} bytes too many`);
+  return value;
+}
+
+export function encode<T>(codec: Codec<T>, value: T): Uint8Array {
+  const to = new Writer();
+  codec.write(to, value);
+  return to.finish();
+}
+
+function uint(size: number): Codec<number> {
+  const limit = 2 ** (8 * size);
+  return {
+    size,
+    read: from => from.uint(size),
+    write(to, value) {
+      if (!Number.isInteger(value) || value < 0 || value >= limit) {
+        throw new WireError('ERR_WIRE_VALUE', `${value} is not an unsigned ${8 * size}-bit number`);
+      }
+      const part = new Uint8Array(size);
+      for (let i = size - 1, rest = value; i >= 0; i -= 1, rest = Math.floor(rest / 256)) {
+        part[i] = rest % 256;
+      }
+      to.put(part);
+    },
+  };
+}
+
+export const u8 = uint(1);
+export const u16 = uint(2);
+export const u32 = uint(4);
+
+/** A 64-bit size, offset or count. Nothing of ours comes near 2^53, so it is a number; more is refused. */
+export const u64: Codec<number> = {
+  size: 8,
+  read(from) {
+    const value = from.uint(4) * 2 ** 32 + from.uint(4);
+    if (Number.isSafeInteger(value)) return value;
+    throw new WireError('ERR_WIRE_VALUE', `${value} is past 2^53`);
+  },
+  write(to, value) {
+    if (!Number.isSafeInteger(value)) {
+      throw new WireError('ERR_WIRE_VALUE', `${value} is not an unsigned number below 2^53`);
+    }
+    u32.write(to, Math.floor(value / 2 ** 32));
+    u32.write(to, value % 2 ** 32);
+  },
+};
+
+/** 64 bits that are a set of flags, or a number of any size. */
+export const flags64: Codec<bigint> = {
+  size: 8,
+  read: from => (BigInt(from.uint(4)) << 32n) | BigInt(from.uint(4)),
+  write(to, value) {
+    u32.write(to, Number(value >> 32n));
+    u32.write(to, Number(value & 0xffff_ffffn));
+  },
+};
+
+/** One byte, 0 or 1 and nothing else. */
+export const bool: Codec<boolean> = {
+  size: 1,
+  read: from => checked(u8, value => value <= 1).read(from) === 1,
+  write: (to, value) => u8.write(to, Number(value)),
+};
+
+/** Exactly `length` bytes. */
+export function bytes(length: number): Codec<Uint8Array> {
+  return {
+    size: length,
+    read: from => from.take(length),
+    write(to, value) {
+      if (value.length !== length) {
+        throw new WireError('ERR_WIRE_VALUE', `${value.length} bytes where ${length} belong`);
+      }
+      to.put(value);
+    },
+  };
+}
+
+/** Bytes behind their own count. */
+export function sized(count: Codec<number>): Codec<Uint8Array> {
+  return {
+    size: undefined,
+    read: from => from.take(count.read(from)),
+    write(to, value) {
+      count.write(to, value.length);
+      to.put(value);
+    },
+  };
+}
+
+/** Values of one kind behind their own count, of which there may be at most `max`. */
+export function list<T>(count: Codec<number>, item: Codec<T>, max: number): Codec<T[]> {
+  const length = checked(count, n => n <= max);
+  return {
+    size: undefined,
+    read: from => Array.from({ length: length.read(from) }, () => item.read(from)),
+    write(to, values) {
+      length.write(to, values.length);
+      for (const value of values) item.write(to, value);
+    },
+  };
+}
+
+/** Exactly `length` values of one kind. */
+export function array<T>(length: number, item: Codec<T>): Codec<T[]> {
+  return {
+    size: item.size === undefined ? undefined : item.size * length,
+    read: from => Array.from({ length }, () => item.read(from)),
+    write(to, values) {
+      if (values.length !== length) {
+        throw new WireError('ERR_WIRE_VALUE', `${values.length} values where ${length} belong`);
+      }
+      for (const value of values) item.write(to, value);
+    },
+  };
+}
+
+/** A codec that takes only some of the values of `inner`, whichever way they travel. */
+export function checked<T>(inner: Codec<T>, holds: (value: T) => boolean): Codec<T> {
+  const check = (value: T): T => {
+    if (holds(value)) return value;
+    throw new WireError('ERR_WIRE_VALUE', `${String(value)} is not allowed here`);
+  };
+  return {
+    size: inner.size,
+    read: from => check(inner.read(from)),
+    write: (to, value) => inner.write(to, check(value)),
+  };
+}
+
+type Fields = Readonly<Record<string, Codec<unknown>>>;
+type Struct<F extends Fields> = { -readonly [K in keyof F]: Of<F[K]> };
+
+/** Fields one after another, in the order of the declaration. */
+export function struct<const F extends Fields>(fields: F): Codec<Struct<F>> {
+  const rows = Object.entries(fields);
+  const each = (visit: (codec: Codec<unknown>, name: string) => void): void => {
+    for (const [name, codec] of rows) {
+      try {
+        visit(codec, name);
+      } catch (error) {
+        throw error instanceof WireError ? error.within(name) : error;
+      }
+    }
+  };
+  const sizes = rows.map(([, codec]) => codec.size);
+  return {
+    size: sizes.includes(undefined) ? undefined : sizes.reduce<number>((sum, n) => sum + n!, 0),
+    read(from) {
+      const value: Record<string, unknown> = {};
+      each((codec, name) => {
+        value[name] = codec.read(from);
+      });
+      return value as Struct<F>;
+    },
+    write(to, value) {
+      each((codec, name) => codec.write(to, value[name]));
+    },
+  };
+}
+
+/** A struct behind a fixed 16-bit tag. The tag is checked and written, and no part of the value. */
+export function tagged<const F extends Fields>(tag: number, fields: F): Codec<Struct<F>> {
+  const head = checked(u16, value => value === tag);
+  const body = struct(fields);
+  return {
+    size: body.size === undefined ? undefined : body.size + 2,
+    read(from) {
+      head.read(from);
+      return body.read(from);
+    },
+    write(to, value) {
+      head.write(to, tag);
+      body.write(to, value);
+    },
+  };
+}
+
+type Placed = Readonly<Record<string, readonly [offset: number, codec: Codec<unknown>]>>;
+type Codecs<P extends Placed> = { [K in keyof P]: P[K][1] };
+
+/**
+ * A struct that repeats every offset, so that it reads like the table in the format's own text.
+ * Gaps, overlaps and a wrong end are found when the module loads.
+ */
+export function layout<const P extends Placed>(
+  start: number,
+  end: number,
+  table: P,
+): Codec<Struct<Codecs<P>>> {
+  let next = start;
+  for (const [name, [offset, { size }]] of Object.entries(table)) {
+    assert.equal(offset, next, `${name} is declared at ${offset} and lies at ${next}`);
+    next += size ?? assert.fail(`${name} has no fixed size`);
+  }
+  assert.equal(next, end, `the table ends at ${next}, not at ${end}`);
+  const rows = Object.entries(table).map(([name, [, codec]]) => [name, codec] as const);
+  return struct(Object.fromEntries(rows) as Codecs<P>);
+}
