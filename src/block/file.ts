@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { IoError } from '../errors.js';
-import { chooseLockDriver } from '../lock/index.js';
+import { chooseLockDriver, closeFile } from '../lock/index.js';
 import type { LockDriver } from '../lock/lock.js';
 import { noTrace, type Trace } from '../trace.js';
 import { FileLocks } from './file-locks.js';
@@ -129,7 +129,7 @@ export class FileNode implements BlockNode {
     const fd = this.#fd;
     this.#fd = undefined;
     this.locks.dropped();
-    closeSync(fd);
+    closeFile(fd);
   }
 
   [Symbol.dispose](): void {
@@ -158,7 +158,7 @@ function openRegular(path: string, readOnly: boolean, create: boolean): number {
     if (!fstatSync(fd).isFile()) throw new Error('it is not a regular file; name an image file');
     return fd;
   } catch (error) {
-    if (fd !== undefined) closeSync(fd);
+    if (fd !== undefined) closeFile(fd);
     throw new IoError(create ? 'create' : 'open', path, error);
   }
 }

@@ -7,6 +7,7 @@ import { type BlockNode, ImageError } from './node.js';
 import { openQcow2, Qcow2Node } from './qcow2/node.js';
 
 export { type FileNode, type OpenFileOptions, openFile } from './file.js';
+export * from './guard.js';
 export { bdrv_lock, bdrv_unlock } from './lock.js';
 export * from './node.js';
 export {

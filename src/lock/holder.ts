@@ -4,9 +4,16 @@
  * (proc(5)). Everything here is best effort: what cannot be read is not told.
  * @module
  */
-import { fstatSync, readdirSync, readFileSync } from 'node:fs';
+import { type BigIntStats, fstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { LockHolder, LockRange, LockType } from './lock.js';
+import { overlap } from './range.js';
+
+interface Listed {
+  readonly type: LockType;
+  readonly range: LockRange;
+  readonly ino: string;
+}
 
 interface Found {
   readonly type: LockType;
@@ -17,26 +24,57 @@ interface Found {
 
 /** What F_GETLK found, with the process id and the command where the system tells. */
 export function findHolder(fd: number, { type, range, pid }: Found): LockHolder {
-  const owner = pid > 0 ? pid : ownerOf(fd, type, range);
-  if (owner === undefined) return { type, range };
-  const command = commandOf(owner);
-  return { type, range, pid: owner, ...(command === undefined ? {} : { command }) };
+  if (pid > 0) return { type, range, ...processOf(pid) };
+  for (const seen of locksOn(fd)) {
+    if (seen.type === type && overlap(seen.range, range))
+      return { type, range, ...processOf(seen.pid) };
+  }
+  return { type, range };
 }
 
-/** A process that has such a lock on the file behind `fd` in one of its descriptors. */
-function ownerOf(fd: number, type: LockType, range: LockRange): number | undefined {
-  const { ino } = fstatSync(fd, { bigint: true });
-  const wanted = new RegExp(
-    `^lock:.*(OFDLCK|POSIX).*${type === 'exclusive' ? 'WRITE' : 'READ'}.*:${ino} ${range.start} `,
-    'm',
-  );
-  for (const pid of list('/proc').filter(name => /^\d+$/.test(name))) {
-    for (const other of list(`/proc/${pid}/fdinfo`)) {
-      if (Number(pid) === process.pid && Number(other) === fd) continue;
-      if (wanted.test(text(`/proc/${pid}/fdinfo/${other}`))) return Number(pid);
+/** All locks on the file behind `fd` that processes show us, except those of `fd` itself. */
+export function* locksOn(fd: number): Generator<Found> {
+  const file = fstatSync(fd, { bigint: true });
+  for (const name of list('/proc').filter(each => /^\d+$/.test(each))) {
+    const pid = Number(name);
+    for (const other of list(`/proc/${pid}/fdinfo`).map(Number)) {
+      if (pid === process.pid && other === fd) continue;
+      const locks = locksInFdinfo(pid, other)?.filter(({ ino }) => ino === String(file.ino));
+      if (locks === undefined || locks.length === 0 || !isFile(pid, other, file)) continue;
+      for (const { type, range } of locks) yield { type, range, pid };
     }
   }
-  return undefined;
+}
+
+// For example `lock:	1: OFDLCK  ADVISORY  READ -1 fe:00:4711 100 101`, the last byte included.
+const LOCK_LINE =
+  /^lock:\s+\d+: (?:OFDLCK|POSIX)\s+\w+\s+(READ|WRITE) \S+ \w+:\w+:(\d+) (\d+) (\d+|EOF)$/gm;
+
+/** The record locks that the system lists at one descriptor; undefined where it does not tell. */
+export function locksInFdinfo(pid: number | 'self', fd: number): Listed[] | undefined {
+  const info = text(`/proc/${pid}/fdinfo/${fd}`);
+  if (info === '') return undefined;
+  return [...info.matchAll(LOCK_LINE)].map(([, type, ino, first, last]) => {
+    const start = Number(first);
+    const length = last === 'EOF' ? 0 : Number(last) - start + 1;
+    return { type: type === 'WRITE' ? 'exclusive' : 'shared', range: { start, length }, ino: ino! };
+  });
+}
+
+/** The same inode number may be used on another device: looks at the descriptor, where it may. */
+function isFile(pid: number, fd: number, { dev, ino }: BigIntStats): boolean {
+  try {
+    const other = statSync(`/proc/${pid}/fd/${fd}`, { bigint: true });
+    return other.dev === dev && other.ino === ino;
+  } catch {
+    return true;
+  }
+}
+
+/** The process id, and the command where it can be read. */
+export function processOf(pid: number): { readonly pid: number; readonly command?: string } {
+  const command = commandOf(pid);
+  return command === undefined ? { pid } : { pid, command };
 }
 
 /** The command's words up to its first option: options may hold what is not for an error message. */
