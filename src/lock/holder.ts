@@ -9,17 +9,17 @@ import { basename } from 'node:path';
 import type { LockHolder, LockRange, LockType } from './lock.js';
 import { overlap } from './range.js';
 
-interface Listed {
-  readonly type: LockType;
-  readonly range: LockRange;
-  readonly ino: string;
-}
-
 interface Found {
   readonly type: LockType;
   readonly range: LockRange;
   /** As F_GETLK gave it: -1 (or 0, from another pid namespace) where it does not know. */
   readonly pid: number;
+}
+
+/** A line of /proc/locks or of an fdinfo. */
+interface Listed extends Found {
+  readonly kind: 'posix' | 'ofd';
+  readonly ino: string;
 }
 
 /** What F_GETLK found, with the process id and the command where the system tells. */
@@ -39,26 +39,42 @@ export function* locksOn(fd: number): Generator<Found> {
     const pid = Number(name);
     for (const other of list(`/proc/${pid}/fdinfo`).map(Number)) {
       if (pid === process.pid && other === fd) continue;
-      const locks = locksInFdinfo(pid, other)?.filter(({ ino }) => ino === String(file.ino));
-      if (locks === undefined || locks.length === 0 || !isFile(pid, other, file)) continue;
+      const listed = parse(text(`/proc/${pid}/fdinfo/${other}`));
+      const locks = listed.filter(({ ino }) => ino === String(file.ino));
+      if (locks.length === 0 || !isFile(pid, other, file)) continue;
       for (const { type, range } of locks) yield { type, range, pid };
     }
   }
 }
 
-// For example `lock:	1: OFDLCK  ADVISORY  READ -1 fe:00:4711 100 101`, the last byte included.
+// For example `1: OFDLCK  ADVISORY  READ -1 fe:00:4711 100 101`, the last byte included. In fdinfo
+// the word `lock:` goes before it; lines with `->` are of who waits.
 const LOCK_LINE =
-  /^lock:\s+\d+: (?:OFDLCK|POSIX)\s+\w+\s+(READ|WRITE) \S+ \w+:\w+:(\d+) (\d+) (\d+|EOF)$/gm;
+  /^(?:lock:\s+)?\d+: (OFDLCK|POSIX)\s+\w+\s+(READ|WRITE) (\S+) \w+:\w+:(\d+) (\d+) (\d+|EOF)$/gm;
 
-/** The record locks that the system lists at one descriptor; undefined where it does not tell. */
-export function locksInFdinfo(pid: number | 'self', fd: number): Listed[] | undefined {
-  const info = text(`/proc/${pid}/fdinfo/${fd}`);
-  if (info === '') return undefined;
-  return [...info.matchAll(LOCK_LINE)].map(([, type, ino, first, last]) => {
+function parse(lines = ''): Listed[] {
+  return [...lines.matchAll(LOCK_LINE)].map(([, kind, type, pid, ino, first, last]) => {
     const start = Number(first);
     const length = last === 'EOF' ? 0 : Number(last) - start + 1;
-    return { type: type === 'WRITE' ? 'exclusive' : 'shared', range: { start, length }, ino: ino! };
+    return {
+      kind: kind === 'POSIX' ? 'posix' : 'ofd',
+      type: type === 'WRITE' ? 'exclusive' : 'shared',
+      range: { start, length },
+      pid: Number(pid),
+      ino: ino!,
+    };
   });
+}
+
+/** The POSIX locks on the file behind `fd` that the system counts as ours; undefined if it does not tell. */
+export function posixLocksOfThisProcess(fd: number): Found[] | undefined {
+  // With no lock in the whole system the list is empty, which is an answer too.
+  const lines = text('/proc/locks');
+  if (lines === undefined) return undefined;
+  const ino = String(fstatSync(fd, { bigint: true }).ino);
+  return parse(lines).filter(
+    lock => lock.kind === 'posix' && lock.pid === process.pid && lock.ino === ino,
+  );
 }
 
 /** The same inode number may be used on another device: looks at the descriptor, where it may. */
@@ -79,7 +95,7 @@ export function processOf(pid: number): { readonly pid: number; readonly command
 
 /** The command's words up to its first option: options may hold what is not for an error message. */
 function commandOf(pid: number): string | undefined {
-  const words = text(`/proc/${pid}/cmdline`).split('\0').filter(Boolean);
+  const words = (text(`/proc/${pid}/cmdline`) ?? '').split('\0').filter(Boolean);
   const options = words.findIndex((word, at) => at > 0 && word.startsWith('-'));
   const plain = (options < 0 ? words : words.slice(0, options)).slice(0, 3);
   return plain.length === 0 ? undefined : plain.map(word => basename(word)).join(' ');
@@ -93,10 +109,10 @@ function list(folder: string): string[] {
   }
 }
 
-function text(path: string): string {
+function text(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return '';
+    return undefined;
   }
 }

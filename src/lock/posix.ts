@@ -8,7 +8,7 @@
  */
 import { isMainThread } from 'node:worker_threads';
 import { loadFcntl } from './fcntl.js';
-import { findHolder, locksInFdinfo } from './holder.js';
+import { findHolder, posixLocksOfThisProcess } from './holder.js';
 import {
   type LockDriver,
   LockError,
@@ -72,11 +72,9 @@ export class PosixDriver implements LockDriver {
   /** Whether the system forgot about bytes that we hold. False where it does not tell. */
   #missing(fd: number, range: LockRange): boolean {
     const ours = locksOf(fd).filter(lock => overlap(lock.range, range));
-    // Equal locks of one process are one lock, which is listed at only one of its descriptors.
-    const descriptors = new Set([fd, ...locksBeside(fd).map(lock => lock.fd)]);
-    const listed = [...descriptors].map(each => locksInFdinfo('self', each));
-    if (listed.includes(undefined)) return false;
-    const there = listed.flatMap(locks => locks?.map(lock => lock.range) ?? []);
+    const listed = posixLocksOfThisProcess(fd);
+    if (listed === undefined) return false;
+    const there = listed.map(lock => lock.range);
     const gone = ours.flatMap(lock => subtract(lock.range, there));
     return gone.some(piece => overlap(piece, range));
   }
