@@ -174,7 +174,9 @@ function giveBack({ driver, fd }: FileLocks, bytes: readonly number[]): void {
 }
 
 function refused(path: string, role: GuardRole, { byte, holder }: Conflict): LockError {
-  const does = holder?.type === 'exclusive' ? 'has locked it' : MEANING.get(byte);
+  // A lock that reaches over all of these bytes says nothing by any one of them.
+  const whole = holder?.type === 'exclusive' || holder?.range.length === 0;
+  const does = whole ? 'has locked the whole file' : `${MEANING.get(byte)} (lock byte ${byte})`;
   const advice =
     role === 'writer'
       ? 'stop that machine or tool, then try again'
@@ -182,7 +184,7 @@ function refused(path: string, role: GuardRole, { byte, holder }: Conflict): Loc
   return new LockError(
     'LOCKED',
     path,
-    `${path} is in use: ${nameOf(holder ?? {})} ${does} (lock byte ${byte}); ${advice}`,
+    `${path} is in use: ${nameOf(holder ?? {})} ${does}; ${advice}`,
     { holder },
   );
 }

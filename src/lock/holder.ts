@@ -7,7 +7,7 @@
 import { type BigIntStats, fstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { LockHolder, LockRange, LockType } from './lock.js';
-import { overlap } from './range.js';
+import { sameRange } from './range.js';
 
 interface Found {
   readonly type: LockType;
@@ -26,7 +26,7 @@ interface Listed extends Found {
 export function findHolder(fd: number, { type, range, pid }: Found): LockHolder {
   if (pid > 0) return { type, range, ...processOf(pid) };
   for (const seen of locksOn(fd)) {
-    if (seen.type === type && overlap(seen.range, range))
+    if (seen.type === type && sameRange(seen.range, range))
       return { type, range, ...processOf(seen.pid) };
   }
   return { type, range };
