@@ -31,21 +31,18 @@ const states = makeStates();
 for (const { name, about, from, run } of SCENARIOS) {
   if (wanted.size > 0 && !wanted.has(name)) continue;
   const recorder = new Recorder(name, states[from]);
-  try {
-    run(recorder);
-  } finally {
-    const { startsFrom, steps, endsWith } = recorder.finish();
-    const transcript: Transcript = {
-      source: SOURCE,
-      recordedBy: RECORDED_BY,
-      about,
-      secrets: { owner: toHex(OWNER), srk: toHex(SRK), area: toHex(AREA) },
-      startsFrom,
-      steps,
-      endsWith,
-    };
-    const path = join(ROOT, 'fixtures', 'transcripts', `${name}.json`);
-    writeFileSync(path, `${JSON.stringify(transcript, null, 1)}\n`);
-    console.log(`${name}: ${steps.length} steps`);
-  }
+  run(recorder);
+  const { startsFrom, steps, endsWith } = recorder.finish();
+  const transcript: Transcript = {
+    source: SOURCE,
+    recordedBy: RECORDED_BY,
+    about,
+    secrets: { owner: toHex(OWNER), srk: toHex(SRK), area: toHex(AREA) },
+    startsFrom,
+    steps,
+    endsWith,
+  };
+  const path = join(ROOT, 'fixtures', 'transcripts', `${name}.json`);
+  writeFileSync(path, `${JSON.stringify(transcript, null, 1)}\n`);
+  console.log(`${name}: ${steps.length} steps`);
 }
