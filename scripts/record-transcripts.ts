@@ -3,7 +3,8 @@
  * dist/scripts/record-transcripts.js [NAME…]`. Needs swtpm (scripts/peers.sh); see fixtures/README.md.
  * @module
  */
-import { writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { commands, STARTUP } from '../src/testing/guest/index.js';
 import { ROOT } from '../test/_files.js';
@@ -26,7 +27,11 @@ function makeStates(): Record<Scenario['from'], Uint8Array | undefined> {
   return { nothing: undefined, ek, owned: keyed.finish().permall };
 }
 
+const FOLDER = join(ROOT, 'fixtures', 'transcripts');
 const wanted = new Set(process.argv.slice(2));
+if (wanted.size === 0) {
+  for (const file of readdirSync(FOLDER)) rmSync(join(FOLDER, file));
+}
 const states = makeStates();
 for (const { name, about, from, run } of SCENARIOS) {
   if (wanted.size > 0 && !wanted.has(name)) continue;
@@ -42,7 +47,16 @@ for (const { name, about, from, run } of SCENARIOS) {
     steps,
     endsWith,
   };
-  const path = join(ROOT, 'fixtures', 'transcripts', `${name}.json`);
+  const path = join(FOLDER, `${name}.json`);
   writeFileSync(path, `${JSON.stringify(transcript, null, 1)}\n`);
   console.log(`${name}: ${steps.length} steps`);
 }
+
+const files = readdirSync(FOLDER).filter(file => file.endsWith('.json'));
+const sums = files.sort().map(file => {
+  const digest = createHash('sha256')
+    .update(readFileSync(join(FOLDER, file)))
+    .digest('hex');
+  return `${digest}  transcripts/${file}\n`;
+});
+writeFileSync(join(ROOT, 'fixtures', 'SHA256SUMS'), sums.join(''));

@@ -16,6 +16,8 @@ import type { Recorder } from './recorder.js';
 
 export const DIGEST = new Uint8Array(20).fill(0x11);
 export const UNKNOWN_ORDINAL = 0x0fff;
+/** An NV index that no scenario defines. */
+const NO_INDEX = 0x1fff;
 
 export const start = (tpm: Recorder): void => {
   tpm.do('TPM_Startup(ST_CLEAR)', commands.startup(STARTUP.CLEAR));
@@ -70,8 +72,8 @@ export function oneOfEach(tpm: Recorder, when: string): void {
   tpm.do(`${when}: TPM_FlushSpecific of nothing`, commands.flushSpecific(0x1234, 2));
   tpm.do(`${when}: TPM_Terminate_Handle of nothing`, commands.terminateHandle(0x1234));
   tpm.do(`${when}: TPM_ReadPubek`, commands.readPubek(tpm.nonce()));
-  tpm.do(`${when}: TPM_NV_ReadValue of no index`, commands.nvReadValue(0x1100, 0, 1));
-  tpm.do(`${when}: TPM_NV_WriteValue of no index`, commands.nvWriteValue(0x1100, 0, DIGEST));
+  tpm.do(`${when}: TPM_NV_ReadValue of no index`, commands.nvReadValue(NO_INDEX, 0, 1));
+  tpm.do(`${when}: TPM_NV_WriteValue of no index`, commands.nvWriteValue(NO_INDEX, 0, DIGEST));
   tpm.do(`${when}: TSC_PhysicalPresence of 0`, commands.physicalPresence(0));
   tpm.do(
     `${when}: TSC_PhysicalPresence(not present)`,

@@ -20,7 +20,6 @@ export const FAILURES = [
       tpm.storesFail(true);
       tpm.do('TPM_PcrRead stores nothing', commands.pcrRead(0));
       tpm.auth('the same data again store nothing', write(1, 2, 3, 4), OWNER);
-      tpm.do('TPM_PhysicalEnable changes nothing', commands.physicalEnable());
       tpm.auth('a write that cannot be kept', write(5, 6, 7, 8), OWNER);
       oneOfEach(tpm, 'in failure mode');
       tpm.auth(
@@ -40,6 +39,24 @@ export const FAILURES = [
       tpm.auth('the new data', commands.nvReadValue(0x1100, 0, 4), OWNER);
     },
   ),
+
+  scenario('store-fails-audit', 'ek', 'The audit counter that cannot be stored.', tpm => {
+    start(tpm);
+    bePresent(tpm);
+    tpm.storesFail(true);
+    tpm.do('TPM_PhysicalEnable changes nothing but the counter', commands.physicalEnable());
+    readFlags(tpm, 'after it');
+    tpm.do('TPM_GetTestResult', commands.getTestResult());
+    tpm.storesFail(false);
+    restart(tpm);
+    tpm.do('TPM_PhysicalEnable without presence', commands.physicalEnable());
+    bePresent(tpm);
+    tpm.do('TPM_PhysicalEnable counts one', commands.physicalEnable());
+    tpm.storesFail(true);
+    tpm.do('TPM_PhysicalEnable again counts none', commands.physicalEnable());
+    tpm.storesFail(false);
+  }),
+
   scenario('store-fails-disable', 'ek', 'A flag that cannot be stored.', tpm => {
     start(tpm);
     bePresent(tpm);

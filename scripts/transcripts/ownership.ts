@@ -10,6 +10,7 @@ import {
   encryptTo,
   HANDLE,
   type Key11,
+  type KeyParms,
   NV_PER,
   nvPublic,
   type PubKey,
@@ -53,24 +54,63 @@ const parms = (bits: number, primes: number, exponent: readonly number[] = []) =
   ]),
 });
 
+/** Key parameters that no EK and no SRK may have. */
 // biome-ignore format: table
-const ODD_PARAMETERS = {
-  'of 512 bits':                parms(512, 2),
-  'of 1024 bits':               parms(1024, 2),
-  'of 4096 bits':               parms(4096, 2),
-  'of 2047 bits':               parms(2047, 2),
-  'of 0 bits':                  parms(0, 2),
-  'of 3 primes':                parms(2048, 3),
-  'of exponent 17':             parms(2048, 2, [0x11]),
-  'of algorithm 2':             { ...RSA_2048, algorithmId: 2 },
-  'of algorithm 6':             { ...RSA_2048, algorithmId: 6, parms: new Uint8Array() },
-  'of encryption scheme none':  { ...RSA_2048, encScheme: 1 },
-  'of encryption PKCS #1 v1.5': { ...RSA_2048, encScheme: 2 },
-  'of signature PKCS #1':       { ...RSA_2048, sigScheme: 2 },
-  'of no RSA parameters':       { ...RSA_2048, parms: new Uint8Array() },
-  'of RSA parameters too short':{ ...RSA_2048, parms: RSA_2048.parms.slice(0, 11) },
-  'of RSA parameters too long': { ...RSA_2048, parms: Uint8Array.of(...RSA_2048.parms, 0) },
+const BAD_PARAMETERS: Readonly<Record<string, KeyParms>> = {
+  'of 512 bits':                 parms(512, 2),
+  'of 1024 bits':                parms(1024, 2),
+  'of 4096 bits':                parms(4096, 2),
+  'of 2047 bits':                parms(2047, 2),
+  'of 0 bits':                   parms(0, 2),
+  'of 3 primes':                 parms(2048, 3),
+  'of algorithm 2':              { ...RSA_2048, algorithmId: 2 },
+  'of algorithm 6':              { ...RSA_2048, algorithmId: 6, parms: new Uint8Array() },
+  'of no RSA parameters':        { ...RSA_2048, parms: new Uint8Array() },
+  'of RSA parameters too short': { ...RSA_2048, parms: RSA_2048.parms.slice(0, 11) },
 };
+
+/** Key parameters that are unusual, and that libtpms may take. */
+// biome-ignore format: table
+const ODD_PARAMETERS: Readonly<Record<string, KeyParms>> = {
+  'exponent-65537': parms(2048, 2, [1, 0, 1]),
+  'exponent-17':    parms(2048, 2, [0x11]),
+  'exponent-3':     parms(2048, 2, [3]),
+  'encrypt-none':   { ...RSA_2048, encScheme: 1 },
+  'encrypt-pkcs1':  { ...RSA_2048, encScheme: 2 },
+  'sign-pkcs1':     { ...RSA_2048, sigScheme: 2 },
+  'parms-long':     { ...RSA_2048, parms: Uint8Array.of(...RSA_2048.parms, 0) },
+};
+
+/** SRK templates, each with one field that is not the usual. */
+// biome-ignore format: table
+const ODD_TEMPLATES: Readonly<Record<string, Partial<Key11>>> = {
+  'for signing':           { keyUsage: 0x10 },
+  'for binding':           { keyUsage: 0x14 },
+  'that may migrate':      { keyFlags: 2 },
+  'that is volatile':      { keyFlags: 4 },
+  'that is redirected':    { keyFlags: 1 },
+  'of key flag 0x20':      { keyFlags: 0x20 },
+  'of authorisation 0':    { authDataUsage: 0 },
+  'of authorisation 3':    { authDataUsage: 3 },
+  'of authorisation 0x11': { authDataUsage: 0x11 },
+  'bound to 45 PCR bytes': { pcrInfo: new Uint8Array(45) },
+  'bound to 1 PCR byte':   { pcrInfo: new Uint8Array(1) },
+  'with a modulus':        { modulus: new Uint8Array(256).fill(0xc1) },
+  'with encrypted data':   { encData: new Uint8Array(256).fill(0xc1) },
+};
+
+/** Takes ownership with `template`; where that works, gives it up again. */
+function tryTemplate(tpm: Recorder, what: string, ek: PubKey, change: Partial<Key11>): void {
+  const command = take(ek, OWNER, SRK, { ...SRK_TEMPLATE, ...change });
+  if (tpm.auth(what, command, OWNER).value === undefined) return;
+  tpm.auth(`${what}: the owner reads the SRK`, readSrk(), OWNER);
+  tpm.auth(`${what}: TPM_OwnerClear`, commands.ownerClear(), OWNER);
+  restart(tpm);
+  bePresent(tpm);
+  tpm.do('TPM_PhysicalEnable', commands.physicalEnable());
+  tpm.do('TPM_PhysicalSetDeactivated(FALSE)', commands.physicalSetDeactivated(false));
+  restart(tpm);
+}
 
 export const OWNERSHIP = [
   scenario('endorsement', 'nothing', 'The endorsement key: made once.', tpm => {
@@ -81,7 +121,7 @@ export const OWNERSHIP = [
       commands.takeOwnership(new Uint8Array(256), new Uint8Array(256)),
       OWNER,
     );
-    for (const [name, keyInfo] of Object.entries(ODD_PARAMETERS)) {
+    for (const [name, keyInfo] of Object.entries(BAD_PARAMETERS)) {
       tpm.do(`an EK ${name}`, commands.createEndorsementKeyPair(tpm.nonce(), keyInfo));
     }
     tpm.do('the EK', commands.createEndorsementKeyPair(tpm.nonce()));
@@ -93,12 +133,13 @@ export const OWNERSHIP = [
     tpm.do('after a power cut: the EK again', commands.createEndorsementKeyPair(tpm.nonce()));
   }),
 
-  scenario('endorsement-exponent', 'nothing', 'An EK whose exponent is given in full.', tpm => {
-    start(tpm);
-    const keyInfo = parms(2048, 2, [1, 0, 1]);
-    tpm.do('an EK of exponent 65537', commands.createEndorsementKeyPair(tpm.nonce(), keyInfo));
-    tpm.do('TPM_ReadPubek', commands.readPubek(tpm.nonce()));
-  }),
+  ...Object.entries(ODD_PARAMETERS).map(([name, keyInfo]) =>
+    scenario(`endorsement-${name}`, 'nothing', `An EK of odd parameters: ${name}.`, tpm => {
+      start(tpm);
+      tpm.do(`an EK: ${name}`, commands.createEndorsementKeyPair(tpm.nonce(), keyInfo));
+      tpm.do('TPM_ReadPubek', commands.readPubek(tpm.nonce()));
+    }),
+  ),
 
   scenario('ownership-refused', 'ek', 'TPM_TakeOwnership that fails, then one that works.', tpm => {
     start(tpm);
@@ -129,21 +170,6 @@ export const OWNERSHIP = [
     tpm.auth('another protocol id', badProtocol, OWNER);
     tpm.auth('an HMAC of another secret', command, WRONG);
     tpm.do('no session', command);
-    // biome-ignore format: table
-    const templates: Readonly<Record<string, Partial<Key11>>> = {
-      'an SRK for signing':             { keyUsage: 0x10 },
-      'an SRK for binding':             { keyUsage: 0x14 },
-      'an SRK that may migrate':        { keyFlags: 2 },
-      'an SRK of authorisation 0x11':   { authDataUsage: 0x11 },
-      'an SRK bound to PCR bytes':      { pcrInfo: new Uint8Array(45) },
-    };
-    for (const [what, change] of Object.entries(templates)) {
-      tpm.auth(what, take(ek, OWNER, SRK, { ...SRK_TEMPLATE, ...change }), OWNER);
-    }
-    for (const [name, algorithmParms] of Object.entries(ODD_PARAMETERS)) {
-      const template = { ...SRK_TEMPLATE, algorithmParms };
-      tpm.auth(`an SRK ${name}`, take(ek, OWNER, SRK, template), OWNER);
-    }
     readFlags(tpm, 'still without an owner');
     tpm.auth('TPM_TakeOwnership', take(ek), OWNER);
     tpm.auth('TPM_TakeOwnership again', take(ek), OWNER);
@@ -154,16 +180,25 @@ export const OWNERSHIP = [
     tpm.auth('after a power cut: TPM_TakeOwnership again', take(ek), OWNER);
   }),
 
-  scenario('ownership-template', 'ek', 'SRKs without authorisation: authDataUsage 0.', tpm => {
+  scenario('ownership-templates', 'ek', 'SRK templates that are not the usual one.', tpm => {
     start(tpm);
     const ek = tpm.do('TPM_ReadPubek', commands.readPubek(tpm.nonce()))?.publicKey;
     if (ek === undefined) return;
-    const template = { ...SRK_TEMPLATE, authDataUsage: 0 };
+    for (const [name, change] of Object.entries(ODD_TEMPLATES)) {
+      tryTemplate(tpm, `an SRK ${name}`, ek, change);
+    }
+    const odd = { ...BAD_PARAMETERS, ...ODD_PARAMETERS };
+    for (const [name, algorithmParms] of Object.entries(odd)) {
+      tryTemplate(tpm, `an SRK ${name}`, ek, { algorithmParms });
+    }
+  }),
+
+  scenario('ownership-session', 'ek', 'TPM_TakeOwnership in a session that goes on.', tpm => {
+    start(tpm);
+    const ek = tpm.do('TPM_ReadPubek', commands.readPubek(tpm.nonce()))?.publicKey;
+    if (ek === undefined) return;
     const session = tpm.oiap('a session that goes on');
-    const taken = tpm.auth('an SRK without authorisation', take(ek, OWNER, SRK, template), OWNER, {
-      session,
-      goOn: true,
-    });
+    const taken = tpm.auth('TPM_TakeOwnership', take(ek), OWNER, { session, goOn: true });
     tpm.auth('the session afterwards', readSrk(), OWNER, { session: taken.session });
     askAsOwner(tpm, 'owned');
   }),
@@ -191,7 +226,10 @@ export const OWNERSHIP = [
     const OWNER_RW = NV_PER.OWNERREAD | NV_PER.OWNERWRITE;
     tpm.define('an index of the owner', nvPublic(0x1100, 4, OWNER_RW));
     tpm.define('an index of the platform (D bit)', nvPublic(0x1000_1101, 4, OWNER_RW));
-    tpm.define('an index with a secret of its own', nvPublic(0x1102, 4, NV_PER.AUTHREAD));
+    tpm.define(
+      'an index with a secret of its own',
+      nvPublic(0x1102, 4, NV_PER.AUTHREAD | NV_PER.AUTHWRITE),
+    );
     tpm.do('the NV indices before', commands.getCapability(CAP.NV_LIST));
     tpm.osap('a session of the owner', ENTITY.OWNER, HANDLE.OWNER, OWNER);
     tpm.osap('a session of the SRK', ENTITY.SRK, HANDLE.SRK, SRK);
@@ -224,7 +262,7 @@ export const OWNERSHIP = [
 
   scenario('force-clear', 'owned', 'TPM_ForceClear needs physical presence.', tpm => {
     start(tpm);
-    tpm.define('an index of the owner', nvPublic(0x1100, 4, NV_PER.OWNERREAD));
+    tpm.define('an index of the owner', nvPublic(0x1100, 4, NV_PER.OWNERREAD | NV_PER.OWNERWRITE));
     tpm.do('TPM_ForceClear without presence', commands.forceClear());
     bePresent(tpm);
     tpm.oiap('a session from before');
