@@ -1,0 +1,75 @@
+/**
+ * Finds the bytes of a response that are random, or follow from random ones. Where they lie is
+ * fixed by the parameter tables of TPM Main Part 3, so it is a table here.
+ * @module
+ */
+import { ORDINALS } from '../../src/testing/guest/index.js';
+import type { RecordedExchange } from './transcript.js';
+
+type Row = readonly [field: string, offset: number, length: number];
+
+const HEADER_BYTES = 10;
+const MODULUS_BYTES = 256;
+const RESPONSE_AUTH_BYTES = 41;
+const RSP_AUTH1 = 0x00c5;
+
+/** Fields of the successful, plain part of a response; a length of 0 is "to the end". */
+// biome-ignore format: table
+const RANDOM: ReadonlyMap<number, readonly Row[]> = new Map<number, readonly Row[]>([
+  [ORDINALS.OIAP,                     [['authHandle', 10, 4], ['nonceEven', 14, 20]]],
+  [ORDINALS.OSAP,                     [['authHandle', 10, 4], ['nonceEven', 14, 20], ['nonceEvenOSAP', 34, 20]]],
+  [ORDINALS.GetRandom,                [['randomBytes', 14, 0]]],
+  [ORDINALS.CreateEndorsementKeyPair, [['modulus', 38, MODULUS_BYTES]]],
+  [ORDINALS.TakeOwnership,            [['modulus', 53, MODULUS_BYTES]]],
+]);
+
+/** Remembers the keys and handles of one recording, so that it finds them in later responses. */
+export class RandomFinder {
+  readonly #moduli: Buffer[] = [];
+  readonly #handles: Buffer[] = [];
+
+  find(ordinal: number, response: Uint8Array): Pick<RecordedExchange, 'random' | 'dependent'> {
+    const bytes = Buffer.from(response);
+    const random: { field: string; offset: number; length: number }[] = [];
+    const dependent: { field: string; offset: number; length: number; from: string[] }[] = [];
+    if (bytes.length <= HEADER_BYTES) return { random, dependent };
+
+    for (const [field, offset, length] of RANDOM.get(ordinal) ?? []) {
+      const end = length === 0 ? bytes.length : offset + length;
+      if (end <= offset) continue;
+      random.push({ field, offset, length: end - offset });
+      const drawn = Buffer.from(bytes.subarray(offset, end));
+      if (field === 'modulus') this.#moduli.push(drawn);
+      if (field === 'authHandle') this.#handles.push(drawn);
+    }
+    for (const modulus of this.#moduli) {
+      const offset = bytes.indexOf(modulus);
+      if (offset < 0) continue;
+      const drawnHere = random.some(range => range.offset === offset);
+      if (!drawnHere) dependent.push(derived('modulus', offset, MODULUS_BYTES, ['modulus']));
+      if (ordinal === ORDINALS.CreateEndorsementKeyPair || ordinal === ORDINALS.ReadPubek) {
+        dependent.push(derived('checksum', offset + MODULUS_BYTES, 20, ['modulus']));
+      }
+    }
+    if (ordinal === ORDINALS.GetCapability) {
+      for (const handle of this.#handles) {
+        const offset = bytes.indexOf(handle, HEADER_BYTES);
+        if (offset >= 0) dependent.push(derived('authHandle', offset, 4, ['authHandle']));
+      }
+    }
+    if (bytes.readUInt16BE(0) === RSP_AUTH1) {
+      const offset = bytes.length - RESPONSE_AUTH_BYTES;
+      const from = ['nonceEven', ...new Set([...random, ...dependent].map(range => range.field))];
+      random.push({ field: 'nonceEven', offset, length: 20 });
+      dependent.push(derived('resAuth', offset + 21, 20, from));
+    }
+    return { random, dependent };
+  }
+}
+
+const derived = (field: string, offset: number, length: number, from: string[]) => ({
+  field,
+  offset,
+  length,
+  from,
+});
