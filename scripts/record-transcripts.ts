@@ -3,7 +3,8 @@
  * dist/scripts/record-transcripts.js [NAME…]`. Needs swtpm (scripts/peers.sh); see fixtures/README.md.
  * @module
  */
-import { writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { commands, STARTUP } from '../src/testing/guest/index.js';
 import { ROOT } from '../test/_files.js';
@@ -26,26 +27,36 @@ function makeStates(): Record<Scenario['from'], Uint8Array | undefined> {
   return { nothing: undefined, ek, owned: keyed.finish().permall };
 }
 
+const FOLDER = join(ROOT, 'fixtures', 'transcripts');
 const wanted = new Set(process.argv.slice(2));
+if (wanted.size === 0) {
+  for (const file of readdirSync(FOLDER)) rmSync(join(FOLDER, file));
+}
 const states = makeStates();
 for (const { name, about, from, run } of SCENARIOS) {
   if (wanted.size > 0 && !wanted.has(name)) continue;
   const recorder = new Recorder(name, states[from]);
-  try {
-    run(recorder);
-  } finally {
-    const { startsFrom, steps, endsWith } = recorder.finish();
-    const transcript: Transcript = {
-      source: SOURCE,
-      recordedBy: RECORDED_BY,
-      about,
-      secrets: { owner: toHex(OWNER), srk: toHex(SRK), area: toHex(AREA) },
-      startsFrom,
-      steps,
-      endsWith,
-    };
-    const path = join(ROOT, 'fixtures', 'transcripts', `${name}.json`);
-    writeFileSync(path, `${JSON.stringify(transcript, null, 1)}\n`);
-    console.log(`${name}: ${steps.length} steps`);
-  }
+  run(recorder);
+  const { startsFrom, steps, endsWith } = recorder.finish();
+  const transcript: Transcript = {
+    source: SOURCE,
+    recordedBy: RECORDED_BY,
+    about,
+    secrets: { owner: toHex(OWNER), srk: toHex(SRK), area: toHex(AREA) },
+    startsFrom,
+    steps,
+    endsWith,
+  };
+  const path = join(FOLDER, `${name}.json`);
+  writeFileSync(path, `${JSON.stringify(transcript, null, 1)}\n`);
+  console.log(`${name}: ${steps.length} steps`);
 }
+
+const files = readdirSync(FOLDER).filter(file => file.endsWith('.json'));
+const sums = files.sort().map(file => {
+  const digest = createHash('sha256')
+    .update(readFileSync(join(FOLDER, file)))
+    .digest('hex');
+  return `${digest}  transcripts/${file}\n`;
+});
+writeFileSync(join(ROOT, 'fixtures', 'SHA256SUMS'), sums.join(''));

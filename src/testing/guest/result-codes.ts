@@ -141,7 +141,7 @@ export class TpmResponseError extends NvtpmError {
   }
 }
 
-/** FORM: the answer is no well-formed response. AUTH: its HMAC or its checksum is not the right one. */
+/** FORM: no well-formed response, or an EK of a wrong checksum. AUTH: the HMAC is not the right one. */
 export type ResponseFault = 'ERR_TPM_RESPONSE_FORM' | 'ERR_TPM_RESPONSE_AUTH';
 
 /** What came back is not what a TPM that knows the secrets would answer. Do not trust its content. */
