@@ -1,7 +1,7 @@
 /**
  * Records fixtures/clients/tpm-tools.json: what trousers and tpm-tools send to a TPM 1.2, byte by
- * byte, and what swtpm answers. `npm run build && node dist/scripts/record-tools.js`, as root, since
- * tcsd drops to its own user. Needs swtpm, tpm-tools and trousers (scripts/peers.sh).
+ * byte, and what swtpm answers. `npm run build && node dist/scripts/record-tools.js`, as root: tcsd
+ * drops to its own user. Needs swtpm, tpm-tools and trousers (scripts/peers.sh).
  * @module
  */
 import { spawn } from 'node:child_process';
@@ -19,7 +19,7 @@ import { writeSums } from './transcripts/sums.js';
 
 const TCSD_PORT = 30_103;
 
-/** The commands of the tools, in the order of a first use of a TPM. `-y` and `-z`: 20 zero bytes. */
+/** What the tools are asked, in the order of a first use of a TPM. `-y` and `-z`: 20 zero bytes. */
 const TOOLS: readonly (readonly [string, ...string[]])[] = [
   ['tpm_version'],
   ['tpm_selftest'],

@@ -72,7 +72,7 @@ function newModulus(ordinal: number, bytes: Buffer): readonly Row[] {
     // TPM_PUBKEY: algorithm, schemes, sized parameters; then the sized modulus.
     at = past(HEADER_BYTES + 8);
   } else if (ordinal === ORDINALS.TakeOwnership) {
-    // TPM_KEY: version, usage, flags, authDataUsage, then as above, but with sized PCR info between.
+    // TPM_KEY: version, usage, flags, authDataUsage, then as above, with sized PCR info between.
     at = past(past(HEADER_BYTES + 11 + 8));
   } else {
     return [];
