@@ -189,7 +189,7 @@ export class NvramStore {
 
   /** The bytes of a blob as last stored, or undefined where there is no such blob. */
   load(name: string): Uint8Array | undefined {
-    return this.#cycle(() => {
+    return this.#reading(() => {
       this.#mustBeOurs();
       const entry = this.blobs.find(blob => blob.name === name);
       return entry === undefined ? undefined : this.#read(entry);
@@ -212,7 +212,7 @@ export class NvramStore {
    * @throws NvramError FENCED, CORRUPT, TOO_SMALL; IoError; LockError
    */
   commit(changes: Changes): void {
-    this.#cycle(() => {
+    this.#writing(() => {
       this.#mustBeOurs();
       const effective = new Map([...changes].filter(([name, bytes]) => this.#differs(name, bytes)));
       if (effective.size > 0) this.#commit(effective, this.epoch);
@@ -222,13 +222,13 @@ export class NvramStore {
   /** Closes in order: from here on, any damage is known to be damage. */
   close(): void {
     if (this.#closed) return;
-    if (!this.failed) this.#cycle(() => this.#settle('clean'));
+    if (!this.failed) this.#writing(() => this.#settle('clean'));
     this.#closed = true;
   }
 
   /** Leaves the store to a migration target. resume() takes it back, if nobody came. */
   handOver(): void {
-    this.#cycle(() => this.#settle('handed-over'));
+    this.#writing(() => this.#settle('handed-over'));
   }
 
   /**
@@ -236,20 +236,25 @@ export class NvramStore {
    * @throws NvramError FENCED if another instance has become active
    */
   resume(): void {
-    this.#cycle(() => {
+    this.#writing(() => {
       this.#mustBeOurs();
       this.#mark('open');
       this.#node.flush();
     });
   }
 
-  /** One read-validate-write under the lock. A failure on the way is remembered. */
-  #cycle<T>(body: () => T): T {
+  /** A read under the lock. */
+  #reading<T>(body: () => T): T {
     assert(!this.#closed, 'the store is closed');
+    return locked(this.#node, this.#options, body);
+  }
+
+  /** One read-validate-write under the lock. A failure on the way is remembered. */
+  #writing(body: () => void): void {
     if (this.#failure !== undefined) throw this.#failure;
-    return locked(this.#node, this.#options, () => {
+    this.#reading(() => {
       try {
-        return body();
+        body();
       } catch (error) {
         this.#failure = error;
         throw error;
@@ -268,12 +273,25 @@ export class NvramStore {
     // A generation that was never acknowledged may be in the page cache only, after a failed flush:
     // its blobs are written again and not built upon.
     const doubtful = (this.#state.mark?.generation ?? 0) < this.generation;
-    const again = doubtful ? this.blobs.map(entry => [entry.name, this.#read(entry)] as const) : [];
-    this.#commit(new Map(again), this.epoch + 1);
+    this.#commit(doubtful ? this.#again() : new Map(), this.epoch + 1);
   }
 
+  /** All blobs, to be written once more. */
+  #again(): Changes {
+    return new Map(this.blobs.map(entry => [entry.name, this.#read(entry)]));
+  }
+
+  /**
+   * Closes the books: whatever is found wrong later is damage. So nothing may be wrong now; if the
+   * older generation was damaged meanwhile, a further commit takes its place.
+   */
   #settle(state: MarkState): void {
     this.#mustBeOurs();
+    const found = judge(this.#node, this.#options);
+    if (found.state === undefined) {
+      throw new NvramError('CORRUPT', this.#node.path, found.findings);
+    }
+    if (!found.intact) this.#commit(this.#again(), this.epoch);
     this.#mark(state);
     this.#node.flush();
   }
