@@ -121,6 +121,19 @@ const defaultArea = (node: BlockNode): number =>
 /** What one commit does to the blobs: bytes to store, or null to delete. */
 export type Changes = ReadonlyMap<string, Uint8Array | null>;
 
+/** One of them, with the digest of what is to be stored; without one it is a deletion. */
+interface Change {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly digest: Uint8Array | null;
+}
+
+const change = (name: string, bytes: Uint8Array | null): Change => ({
+  name,
+  bytes: bytes ?? new Uint8Array(),
+  digest: bytes === null ? null : sha256(bytes),
+});
+
 export class NvramStore {
   readonly #node: BlockNode;
   readonly #options: StoreOptions;
@@ -214,8 +227,10 @@ export class NvramStore {
   commit(changes: Changes): void {
     this.#writing(() => {
       this.#mustBeOurs();
-      const effective = new Map([...changes].filter(([name, bytes]) => this.#differs(name, bytes)));
-      if (effective.size > 0) this.#commit(effective, this.epoch);
+      const effective = [...changes]
+        .map(([name, bytes]) => change(name, bytes))
+        .filter(each => this.#differs(each));
+      if (effective.length > 0) this.#commit(effective, this.epoch);
     });
   }
 
@@ -273,12 +288,12 @@ export class NvramStore {
     // A generation that was never acknowledged may be in the page cache only, after a failed flush:
     // its blobs are written again and not built upon.
     const doubtful = (this.#state.mark?.generation ?? 0) < this.generation;
-    this.#commit(doubtful ? this.#again() : new Map(), this.epoch + 1);
+    this.#commit(doubtful ? this.#again() : [], this.epoch + 1);
   }
 
   /** All blobs, to be written once more. */
-  #again(): Changes {
-    return new Map(this.blobs.map(entry => [entry.name, this.#read(entry)]));
+  #again(): Change[] {
+    return this.blobs.map(entry => change(entry.name, this.#read(entry)));
   }
 
   /**
@@ -317,10 +332,10 @@ export class NvramStore {
     throw new NvramError('CORRUPT', path, ['a directory was damaged while the TPM was active']);
   }
 
-  #differs(name: string, bytes: Uint8Array | null): boolean {
+  #differs({ name, bytes, digest }: Change): boolean {
     const entry = this.blobs.find(blob => blob.name === name);
-    if (entry === undefined || bytes === null) return (entry === undefined) !== (bytes === null);
-    return entry.length !== bytes.length || !equal(entry.digest, sha256(bytes));
+    if (entry === undefined || digest === null) return (entry === undefined) !== (digest === null);
+    return entry.length !== bytes.length || !equal(entry.digest, digest);
   }
 
   #read({ name, offset, length, digest }: Entry): Uint8Array {
@@ -330,7 +345,7 @@ export class NvramStore {
     throw new NvramError('CORRUPT', this.#node.path, [why]);
   }
 
-  #commit(changes: Changes, epoch: number): void {
+  #commit(changes: readonly Change[], epoch: number): void {
     const { directory: old, slot } = this.#state;
     const generation = old.generation + 1;
     const into: SlotIndex = slot === 0 ? 1 : 0;
@@ -349,23 +364,23 @@ export class NvramStore {
     pages[into] = page;
     this.#state = { ...this.#state, slot: into, directory, pages };
     this.#mark('open');
-    this.#trace({ event: 'commit', generation, epoch, blobs: [...changes.keys()] });
+    this.#trace({ event: 'commit', generation, epoch, blobs: changes.map(({ name }) => name) });
   }
 
   /** Finds room for what changes, clear of everything that the old state uses. */
   #place(
-    changes: Changes,
+    changes: readonly Change[],
     generation: number,
     into: SlotIndex,
   ): { entries: Entry[]; writes: [number, Uint8Array][] } {
     const { entries: kept, areaLength } = this.#state.directory;
     const { halves, pool } = stretches(areaLength);
     const used: Extent[] = [...kept];
-    const entries = kept.filter(entry => !changes.has(entry.name));
+    const entries = kept.filter(entry => !changes.some(({ name }) => name === entry.name));
     const writes: [number, Uint8Array][] = [];
 
-    for (const [name, bytes] of changes) {
-      if (bytes === null) continue;
+    for (const { name, bytes, digest } of changes) {
+      if (digest === null) continue;
       assert(isBlobName(name), `${name} is not the name of a blob`);
       // The first blob has the halves, beside the directories; the others keep out of its way.
       const first = kept.length === 0 || kept[0]!.name === name;
@@ -377,7 +392,7 @@ export class NvramStore {
         throw new NvramError('TOO_SMALL', this.#node.path, [why]);
       }
       used.push({ offset, length: bytes.length });
-      const entry = { name, offset, length: bytes.length, generation, digest: sha256(bytes) };
+      const entry = { name, offset, length: bytes.length, generation, digest };
       if (first) entries.unshift(entry);
       else entries.push(entry);
       writes.push([offset, bytes]);
