@@ -260,7 +260,8 @@ export class Machine {
       act();
     } catch (error) {
       if (error instanceof StoreFailure && error.cause instanceof Error) throw error.cause;
-      if (!(error instanceof StateError)) throw error;
+      // A volatile state comes from another host and not from the image, so it is not judged here.
+      if (!(error instanceof StateError) || error.blob === 'volatilestate') throw error;
       const code = error.code === 'ERR_STATE_REVISION' ? 'REVISION' : 'CORRUPT';
       throw new NvramError(code, this.#options.image.path, [error.message]);
     }

@@ -8,9 +8,10 @@ import type { Socket } from 'node:net';
 import type { BlockNode } from '../block/node.js';
 import type { Machine, MachineState } from '../machine.js';
 import { type Assessment, inspectStore, NvramError, type StoreOptions } from '../nvram/index.js';
+import { StateError } from '../tpm/engine.js';
 import { noTrace } from '../trace.js';
 import { receive, send } from './channel.js';
-import { mustBeAcceptable, readManifest } from './manifest.js';
+import { MigrationError, mustBeAcceptable, readManifest } from './manifest.js';
 
 /**
  * The first look: locks, validates, unlocks. An EMPTY image is no target: the state has to be there.
@@ -43,10 +44,14 @@ export async function accept(
     } as MachineState;
     machine.takeOver(state, store => mustBeAcceptable(manifest, store));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const refusal =
+      error instanceof StateError
+        ? new MigrationError('ERR_MIGRATION_MALFORMED', [error.message], error)
+        : error;
+    const why = refusal instanceof Error ? refusal.message : String(refusal);
     trace({ event: 'migrate', step: 'refused', detail: why });
     send(socket, { taken: false, why });
-    throw error;
+    throw refusal;
   }
   trace({ event: 'migrate', step: 'taken over' });
   send(socket, { taken: true });
