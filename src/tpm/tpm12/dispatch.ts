@@ -132,7 +132,7 @@ function run(
     refused = false;
     return answer;
   } finally {
-    command.after?.(call);
+    command.after?.(call, refused);
     call.close(refused);
   }
 }

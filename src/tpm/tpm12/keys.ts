@@ -19,12 +19,15 @@ import { type RsaKey, sha1 } from './crypto.js';
 import { LIMITS } from './limits.js';
 import { demand } from './results.js';
 import {
+  Algorithm,
   digest,
+  EncScheme,
   embedded,
   keyParms,
   pcrInfo,
   pcrInfoLong,
   restricted,
+  SigScheme,
   STRUCT_VER_1_1,
   secret,
   structVer,
@@ -143,9 +146,9 @@ export const noKey = (): PublicPart & { secret: undefined } => ({
   keyFlags: 0,
   authDataUsage: AuthDataUsage.NEVER,
   algorithmParms: {
-    algorithmID: 0,
-    encScheme: 0,
-    sigScheme: 0,
+    algorithmID: Algorithm.NONE,
+    encScheme: EncScheme.NONE,
+    sigScheme: SigScheme.NONE,
     rsa: undefined,
     opaque: new Uint8Array(),
   },

@@ -90,13 +90,13 @@ function demandSrkParams(params: SrkParams, fips: boolean): void {
   demand(rsa.keyLength >= LIMITS.ekBits, 'BAD_KEY_PROPERTY');
   demand(rsa.exponent.length === 0, 'BAD_KEY_PROPERTY');
   if (fips) demand(params.authDataUsage !== AuthDataUsage.NEVER, 'NOTFIPS');
-  // Longer keys would only cost time: no format of the TPM has room for them.
-  demand(rsa.keyLength === LIMITS.ekBits, 'BAD_KEY_PROPERTY');
+  demand(rsa.keyLength <= LIMITS.srkBits && rsa.keyLength % 16 === 0, 'BAD_KEY_PROPERTY');
 }
 
 function makeSrk(call: Call, params: SrkParams): KeptKey {
   const { algorithmParms } = params;
-  const { modulus, prime } = call.tpm.generateKey(LIMITS.ekBits, exponentOf(algorithmParms));
+  const bits = algorithmParms.rsa!.keyLength;
+  const { modulus, prime } = call.tpm.generateKey(bits, exponentOf(algorithmParms));
   const key = {
     ...noKey(),
     head: params.head[0] === 0 ? params.head : noKey().head,
