@@ -193,12 +193,15 @@ export function exponentOf({ rsa }: PublicPart['algorithmParms']): number {
   return value;
 }
 
-/** The numbers of a kept key; undefined where it is no RSA key with a private part. */
+/**
+ * The numbers of a kept key; undefined where it is no RSA key with a private part, or a larger one
+ * than this TPM makes.
+ */
 export function rsaKeyOf(key: KeptKey | KeptEndorsementKey): RsaKey | undefined {
-  if (key.secret === undefined || key.algorithmParms.rsa === undefined) return undefined;
-  return {
-    modulus: key.pubKey,
-    exponent: exponentOf(key.algorithmParms),
-    prime: key.secret.prime,
-  };
+  const { secret, pubKey, algorithmParms } = key;
+  if (secret === undefined || algorithmParms.rsa === undefined) return undefined;
+  if (pubKey.length > LIMITS.srkBits / 8 || secret.prime.length > LIMITS.srkBits / 16) {
+    return undefined;
+  }
+  return { modulus: pubKey, exponent: exponentOf(algorithmParms), prime: secret.prime };
 }

@@ -73,7 +73,7 @@ function decryptSecret({ state }: Call, encrypted: Uint8Array): Uint8Array {
   const ek = state.permanent.data.endorsementKey;
   demand(encrypted.length <= ek.pubKey.length, 'BAD_DATASIZE');
   const key = rsaKeyOf(ek);
-  demand(key !== undefined, 'DECRYPT_ERROR');
+  demand(key !== undefined && encrypted.length === ek.pubKey.length, 'DECRYPT_ERROR');
   const secret = oaepDecrypt(key, encrypted);
   demand(secret !== undefined && secret.length <= 20, 'DECRYPT_ERROR');
   demand(secret.length === 20, 'BAD_KEY_PROPERTY');
