@@ -32,6 +32,7 @@ type Step =
 export interface Transcript {
   readonly source: string;
   readonly about: string;
+  readonly secrets: { readonly owner: string };
   readonly startsFrom: string | null;
   readonly endsWith: string;
   readonly steps: readonly Step[];

@@ -8,6 +8,7 @@ import { transcript } from './_replay.js';
 export const endorsed = (): Uint8Array => hex(transcript('ownership-session').startsFrom!);
 /** An owned TPM, as swtpm stored it, and the secret of its owner. */
 export const owned = (): Uint8Array => hex(transcript('owner-commands').startsFrom!);
+export const ownerSecret = (): Uint8Array => hex(transcript('owner-commands').secrets.owner);
 /** An owned TPM with NV indices, as swtpm stored it in the end of the transcript of that name. */
 export const withIndices = (): Uint8Array => hex(transcript('nv-permissions').endsWith);
 

@@ -7,6 +7,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { StateError } from '../../src/tpm/engine.js';
 import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
+import { rsaKeyOf } from '../../src/tpm/tpm12/keys.js';
 import { decodePermall, encodePermall } from '../../src/tpm/tpm12/permall.js';
 import { concat } from '../../src/wire/codec.js';
 import { hex, toHex } from '../_files.js';
@@ -109,6 +110,12 @@ test('a count that promises more than there is costs no memory', t => {
 
 test('a state larger than libtpms has is refused before it is read', t => {
   t.throws(() => decodePermall(new Uint8Array(50_000)), { message: /50000 bytes are more than/ });
+});
+
+test('a key that is larger than this TPM makes any is not computed with', t => {
+  const { endorsementKey } = decodePermall(endorsed()).data;
+  t.is(rsaKeyOf(endorsementKey)?.exponent, 65537);
+  t.is(rsaKeyOf({ ...endorsementKey, pubKey: new Uint8Array(513) }), undefined);
 });
 
 test('an Endorsement Key that is not sound is a failed self-test, as of libtpms', t => {

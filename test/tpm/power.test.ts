@@ -243,6 +243,22 @@ test('a state that was saved comes back, once', t => {
   t.is(nvram.blobs.has('savestate'), false);
 });
 
+test('what locks an index until the next start outlasts a sleep, and no start', t => {
+  const made = rig('owned');
+  const { client, tpm, nvram } = made;
+  client.run(commands.nvDefineSpace(nvPublic(NV_INDEX.LOCK, 0, 0), new Uint8Array(20)));
+  const locking = NV_PER.OWNERREAD + NV_PER.OWNERWRITE + NV_PER.READ_STCLEAR;
+  client.nvDefineSpace(nvPublic(INDEX, 4, locking), OWNER, AREA);
+  const read = (size: number) => client.authorise(commands.nvReadValue(INDEX, 0, size), OWNER);
+  read(0);
+  client.run(commands.saveState());
+  tpm.init(nvram);
+  client.run(commands.startup(STARTUP.STATE));
+  t.throws(() => read(1), { message: /DISABLED_CMD/ });
+  made.powerCycle();
+  t.deepEqual(read(1), hex('ff'));
+});
+
 test('a saved state that was damaged is a failure, not a start', t => {
   const made = rig('owned');
   const { client, tpm, nvram } = made;
