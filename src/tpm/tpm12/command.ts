@@ -46,8 +46,8 @@ export interface Command<In, Out> {
   readonly output: Codec<Out>;
   /** Bytes at the front of input and output that no parameter digest covers: handles and nonces. */
   readonly handleBytes?: { readonly input: number; readonly output: number };
-  /** TPM_Startup alone does something even where it is refused. */
-  after?(call: Call): void;
+  /** What is done in the end even where the command is refused: TPM_Startup alone has such. */
+  after?(call: Call, refused: boolean): void;
   run(call: Call, input: In): Out;
 }
 

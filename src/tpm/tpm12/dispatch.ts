@@ -132,7 +132,7 @@ function run(
     refused = false;
     return answer;
   } finally {
-    command.after?.(call);
+    command.after?.(call, refused);
     call.close(refused);
   }
 }
@@ -207,11 +207,28 @@ function settle<T>(call: Call, act: () => T): T {
   return output;
 }
 
-/** Stores the permanent state, before the guest is told. */
+/**
+ * Stores the permanent state, before the guest is told. Where that fails, what is in memory goes back
+ * to what is stored as well: the TPM fails, but what it says of itself outside stays true.
+ */
 export function store(tpm: Tpm): void {
   const blob = encodePermall(tpm.state.permanent);
   demand(blob.length <= LIMITS.permanentBytes, 'FAIL');
-  tpm.nvram.store('permall', blob);
+  try {
+    tpm.nvram.store('permall', blob);
+  } catch (error) {
+    if (error instanceof StoreFailure) tryRollBack(tpm);
+    throw error;
+  }
+}
+
+function tryRollBack(tpm: Tpm): void {
+  try {
+    rollBack(tpm);
+  } catch (error) {
+    // The failure that led here is the one to tell.
+    if (!(error instanceof TpmFault)) hostTrouble(error);
+  }
 }
 
 /** Goes back to the permanent state that was last stored, but keeps what no store ever held. */

@@ -19,12 +19,15 @@ import { type RsaKey, sha1 } from './crypto.js';
 import { LIMITS } from './limits.js';
 import { demand } from './results.js';
 import {
+  Algorithm,
   digest,
+  EncScheme,
   embedded,
   keyParms,
   pcrInfo,
   pcrInfoLong,
   restricted,
+  SigScheme,
   STRUCT_VER_1_1,
   secret,
   structVer,
@@ -143,9 +146,9 @@ export const noKey = (): PublicPart & { secret: undefined } => ({
   keyFlags: 0,
   authDataUsage: AuthDataUsage.NEVER,
   algorithmParms: {
-    algorithmID: 0,
-    encScheme: 0,
-    sigScheme: 0,
+    algorithmID: Algorithm.NONE,
+    encScheme: EncScheme.NONE,
+    sigScheme: SigScheme.NONE,
     rsa: undefined,
     opaque: new Uint8Array(),
   },
@@ -190,12 +193,15 @@ export function exponentOf({ rsa }: PublicPart['algorithmParms']): number {
   return value;
 }
 
-/** The numbers of a kept key; undefined where it is no RSA key with a private part. */
+/**
+ * The numbers of a kept key; undefined where it is no RSA key with a private part, or a larger one
+ * than this TPM makes.
+ */
 export function rsaKeyOf(key: KeptKey | KeptEndorsementKey): RsaKey | undefined {
-  if (key.secret === undefined || key.algorithmParms.rsa === undefined) return undefined;
-  return {
-    modulus: key.pubKey,
-    exponent: exponentOf(key.algorithmParms),
-    prime: key.secret.prime,
-  };
+  const { secret, pubKey, algorithmParms } = key;
+  if (secret === undefined || algorithmParms.rsa === undefined) return undefined;
+  if (pubKey.length > LIMITS.srkBits / 8 || secret.prime.length > LIMITS.srkBits / 16) {
+    return undefined;
+  }
+  return { modulus: pubKey, exponent: exponentOf(algorithmParms), prime: secret.prime };
 }

@@ -8,7 +8,7 @@ import type { Call } from './call.js';
 import { sha1, wipe } from './crypto.js';
 import { LIMITS } from './limits.js';
 import { demandRelease } from './pcr.js';
-import { type NvEntry, nvArea, type Permanent } from './permall.js';
+import { isPin, type NvEntry, nvArea, type Permanent } from './permall.js';
 import { demand } from './results.js';
 import { NvPermission } from './structures.js';
 
@@ -68,7 +68,8 @@ export function readNv({ publicInfo, data }: NvEntry, offset: number, length: nu
     return new Uint8Array();
   }
   demand(offset + length <= publicInfo.dataSize, 'NOSPACE');
-  return data.slice(offset, offset + length);
+  // Pins that are not connected read as zeros, and take no notice of what is written.
+  return isPin(publicInfo) ? new Uint8Array(length) : data.slice(offset, offset + length);
 }
 
 /** Writes to an index; writing nothing locks it against writing. What is there already stays. */
@@ -83,7 +84,7 @@ export function writeNv(call: Call, entry: NvEntry, offset: number, data: Uint8A
     const whole = data.length === publicInfo.dataSize;
     demand(!permits(entry, 'WRITEALL') || whole, 'NOT_FULLWRITE');
     const held = entry.data.subarray(offset, offset + data.length);
-    if (Buffer.compare(held, data) !== 0) {
+    if (!isPin(publicInfo) && Buffer.compare(held, data) !== 0) {
       held.set(data);
       call.altered = true;
     }

@@ -138,16 +138,25 @@ export interface NvEntry {
   authValue: Uint8Array;
   data: Uint8Array;
 }
+/** Indices that stand for pins of the platform, and hold nothing of their own. */
+const GPIO_FIRST = 0x0001_1600;
+const GPIO_LAST = 0x0001_16ff;
+export const isPin = ({ nvIndex }: NvEntry['publicInfo']): boolean =>
+  nvIndex >= GPIO_FIRST && nvIndex <= GPIO_LAST;
+/** How many bytes an index holds. */
+export const heldBytes = (publicInfo: NvEntry['publicInfo']): number =>
+  isPin(publicInfo) ? 0 : publicInfo.dataSize;
+
 const nvHead = structure(0x0019, { publicInfo: nvDataPublicKept, authValue: secret });
 const nvEntry: Codec<NvEntry> = {
   size: undefined,
   read(from) {
     const head = nvHead.read(from);
-    return { ...head, data: from.take(head.publicInfo.dataSize) };
+    return { ...head, data: from.take(heldBytes(head.publicInfo)) };
   },
   write(to, entry) {
     nvHead.write(to, entry);
-    bytes(entry.publicInfo.dataSize).write(to, entry.data);
+    bytes(heldBytes(entry.publicInfo)).write(to, entry.data);
   },
 };
 

@@ -347,6 +347,3 @@ export const daInfoLimited = structure(0x0038, {
 
 /** Nothing at all. */
 export const nothing = struct({});
-
-/** Reads a structure from the front of `held` and leaves the rest alone. */
-export const readFront = <T>(codec: Codec<T>, held: Uint8Array): T => codec.read(new Reader(held));

@@ -20,7 +20,7 @@ import {
   removeNv,
   writeNv,
 } from '../nv-area.js';
-import { NV_INDEX_LOCK, type NvEntry } from '../permall.js';
+import { heldBytes, NV_INDEX_LOCK, type NvEntry } from '../permall.js';
 import { demand, TpmFault } from '../results.js';
 import { AdipScheme, EntityType, terminateEntity } from '../sessions.js';
 import {
@@ -113,7 +113,7 @@ function define(call: Call, pubInfo: NvDataPublic, authValue: Uint8Array): void 
   const entry: NvEntry = {
     publicInfo: { ...pubInfo, readSTClear: false, writeSTClear: false, writeDefine: false },
     authValue: authValue.slice(),
-    data: new Uint8Array(pubInfo.dataSize).fill(0xff),
+    data: new Uint8Array(heldBytes(pubInfo)).fill(0xff),
   };
   nv[place] = entry;
   if (freeNvBytes(nv) < 0) {

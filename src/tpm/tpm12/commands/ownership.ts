@@ -73,7 +73,9 @@ function decryptSecret({ state }: Call, encrypted: Uint8Array): Uint8Array {
   const ek = state.permanent.data.endorsementKey;
   demand(encrypted.length <= ek.pubKey.length, 'BAD_DATASIZE');
   const key = rsaKeyOf(ek);
-  demand(key !== undefined, 'DECRYPT_ERROR');
+  // One byte may be missing in front, where it is zero: so far libtpms lets it be.
+  const whole = encrypted.length >= ek.pubKey.length - 1;
+  demand(key !== undefined && whole, 'DECRYPT_ERROR');
   const secret = oaepDecrypt(key, encrypted);
   demand(secret !== undefined && secret.length <= 20, 'DECRYPT_ERROR');
   demand(secret.length === 20, 'BAD_KEY_PROPERTY');
@@ -90,13 +92,13 @@ function demandSrkParams(params: SrkParams, fips: boolean): void {
   demand(rsa.keyLength >= LIMITS.ekBits, 'BAD_KEY_PROPERTY');
   demand(rsa.exponent.length === 0, 'BAD_KEY_PROPERTY');
   if (fips) demand(params.authDataUsage !== AuthDataUsage.NEVER, 'NOTFIPS');
-  // Longer keys would only cost time: no format of the TPM has room for them.
-  demand(rsa.keyLength === LIMITS.ekBits, 'BAD_KEY_PROPERTY');
+  demand(rsa.keyLength <= LIMITS.srkBits && rsa.keyLength % 16 === 0, 'BAD_KEY_PROPERTY');
 }
 
 function makeSrk(call: Call, params: SrkParams): KeptKey {
   const { algorithmParms } = params;
-  const { modulus, prime } = call.tpm.generateKey(LIMITS.ekBits, exponentOf(algorithmParms));
+  const bits = algorithmParms.rsa!.keyLength;
+  const { modulus, prime } = call.tpm.generateKey(bits, exponentOf(algorithmParms));
   const key = {
     ...noKey(),
     head: params.head[0] === 0 ? params.head : noKey().head,

@@ -46,10 +46,15 @@ export const startup = command({
     return {};
   },
   /** Whatever came of it, a saved state is gone, and there is no second try before power off. */
-  after({ tpm, state }) {
+  after({ tpm, state }, refused) {
     state.stany.postInitialise = false;
     state.stany.stateSaved = false;
-    tpm.nvram.delete('savestate');
+    try {
+      tpm.nvram.delete('savestate');
+    } catch (error) {
+      // Of two refusals, the first is the answer.
+      if (!(refused && error instanceof StoreFailure)) throw error;
+    }
   },
 });
 
