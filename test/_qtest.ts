@@ -90,6 +90,12 @@ export class Qemu {
     await this.ask([`write${WIDTH[size]} ${address} ${value}`]);
   }
 
+  /** The level of the TPM's interrupt line. */
+  async level(): Promise<boolean> {
+    const [answer] = await this.ask(['endianness']);
+    return answer!.line;
+  }
+
   /** Resets the machine, and waits until it is done: QMP answers before that. */
   async reset(): Promise<void> {
     this.#qmp.send(`${JSON.stringify({ execute: 'system_reset' })}\n`);

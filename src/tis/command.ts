@@ -79,7 +79,6 @@ export class Command {
   /** Back to the state after power on. A running command is asked to stop; its answer is lost. */
   reset(): void {
     if (this.#state === 'execution') this.#backend.cancel();
-    this.#turn += 1;
     this.#state = 'idle';
     this.#fifo.clear();
     this.#selfTestDone = false;

@@ -121,6 +121,7 @@ export class TisDriver {
   }
 
   #send(command: Uint8Array): void {
+    if (command.length === 0) throw new TisDriverError('PROTOCOL', 'there is no command to send');
     if ((this.#status() & STS.commandReady) === 0) {
       this.#write(TIS.STS.offset, 1, STS.commandReady);
       this.#await(STS.commandReady, 'ready for a command');

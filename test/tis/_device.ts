@@ -23,16 +23,17 @@ export class FakeTpm implements TisBackend {
   flag = false;
   /** What it answers at once; undefined: it waits for answer(). */
   reply: string | undefined = EXCHANGE['1.2'].reply;
-  #done: ((response: Uint8Array) => void) | undefined;
+  /** Who waits for an answer, or did: the last one is the running command. */
+  readonly dones: ((response: Uint8Array) => void)[] = [];
 
   execute(command: Uint8Array, locality: number, done: (response: Uint8Array) => void): void {
     this.commands.push({ command: toHex(command), locality });
-    this.#done = done;
+    this.dones.push(done);
     if (this.reply !== undefined) done(hex(this.reply));
   }
   /** The running command ends with this response. */
   answer(reply: string = EXCHANGE['1.2'].reply): void {
-    this.#done?.(hex(reply));
+    this.dones.at(-1)?.(hex(reply));
   }
   cancel(): void {
     this.cancels += 1;

@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { Tis, type TisBackend, type TisOptions, type TisState } from '../../src/tis/index.js';
 import { hex, toHex } from '../_files.js';
 import { type Answer, Qemu, WIDTH } from '../_qtest.js';
+import { random } from './_random.js';
 
 const BASE = 0xfed4_0000;
 
@@ -42,17 +43,6 @@ const COMMANDS: Record<'1.2' | '2.0', readonly string[]> = {
 
 /** An address, as qtest takes it and a reader likes it. */
 const hexOf = (offset: number): string => `0x${(BASE + offset).toString(16)}`;
-
-/** A small generator of random numbers, so that a seed is all that a script takes (mulberry32). */
-export function random(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return below => {
-    state = (state + 0x6d2b_79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 interface Access {
   readonly line: string;

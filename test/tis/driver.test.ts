@@ -103,6 +103,16 @@ test('where there is nothing: ABSENT', t => {
   }
 });
 
+test('an empty command is refused, one shorter than it says is not waited for', t => {
+  const b = bench();
+  const driver = new TisDriver(b.tis, { polls: 10 });
+  for (const short of ['', '00', '00c10000000c']) {
+    const error = t.throws(() => driver.transmit(hex(short)), { instanceOf: TisDriverError });
+    t.is(error.code, 'PROTOCOL');
+    t.is(b.access(), '81 81 81 81 81');
+  }
+});
+
 test('a command whose size field lies: PROTOCOL, and the next command passes', t => {
   for (const lie of ['00c10000000d000000990001', '00c10000000b000000990001']) {
     const b = bench();

@@ -95,20 +95,27 @@ test('after a reset the answer of the cancelled command finds nobody', t => {
   b.tpm.answer();
   t.is(b.access(), '81 81 81 81 81');
   b.put(0, REG.ACCESS, 0x02);
-  b.put(0, REG.STS, 0x40);
-  b.send(0, EXCHANGE['1.2'].command);
-  const late: (() => void)[] = [];
-  const { execute } = b.tpm;
-  b.tpm.execute = (command, locality, done) => {
-    late.push(() => done(new Uint8Array(10)));
-    execute.call(b.tpm, command, locality, done);
+  t.is(b.get(0, REG.STS), 0x0010_0000);
+});
+
+test('an answer to an earlier command, or a second one, is not taken for that to the next', t => {
+  const b = benchIn('execution');
+  const again = (): void => {
+    b.put(0, REG.ACCESS, 0x02);
+    b.put(0, REG.STS, 0x40);
+    b.send(0, EXCHANGE['1.2'].command);
+    b.put(0, REG.STS, 0x20);
   };
-  b.put(0, REG.STS, 0x20);
+  b.tis.reset();
+  again();
+  b.tpm.dones[0]?.(new Uint8Array(10));
   t.true(b.tis.busy);
   b.tpm.answer();
-  t.is(b.get(0, REG.STS), 0x0000_0a90);
-  late[0]?.();
-  t.is(b.fetch(0, 10), EXCHANGE['1.2'].reply, 'a second answer to the same command is nobody’s');
+  b.tpm.answer('00c40000000a00000001');
+  t.is(b.fetch(0, 10), EXCHANGE['1.2'].reply);
+  again();
+  b.tpm.dones[1]?.(new Uint8Array(10));
+  t.true(b.tis.busy);
 });
 
 // biome-ignore format: table
