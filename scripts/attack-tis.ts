@@ -1,11 +1,11 @@
 /**
- * The long run of a guest that wants to do harm: random accesses of every kind to a device whose TPM
- * answers when it likes, or nonsense, or at once.
+ * The long run of a guest that wants to do harm: random accesses of every kind to a device whose
+ * TPM answers when it likes, or nonsense, or at once.
  *
  *     node --expose-gc dist/scripts/attack-tis.js [accesses [seed]]
  *
- * Default: 10,000,000 accesses. Ends with exit code 1 where something was thrown, an access took over
- * a millisecond of its own, or memory has grown by over a megabyte.
+ * Default: 10,000,000 accesses. Ends with exit code 1 where something was thrown, an access took
+ * over a millisecond of its own, or memory has grown by over a megabyte.
  */
 import { Tis, type TisBackend } from '../src/tis/index.js';
 import { random } from '../test/tis/_random.js';

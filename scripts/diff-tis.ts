@@ -3,8 +3,8 @@
  *
  *     node dist/scripts/diff-tis.js [scripts [accesses [first-seed]]]
  *
- * Default: 5000 scripts of 200 accesses, half of them with TPM 1.2, half with TPM 2.0. Ends with exit
- * code 1 where the two differ in anything that docs/tis.md does not list, and shows how.
+ * Default: 5000 scripts of 200 accesses, half of them with TPM 1.2, half with TPM 2.0. Ends with
+ * exit code 1 where the two differ in anything that docs/tis.md does not list, and shows how.
  */
 import { Differential } from '../test/tis/_differential.js';
 

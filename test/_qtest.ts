@@ -1,7 +1,7 @@
 /**
  * A real QEMU with its tpm-tis and a swtpm behind it, driven over the qtest socket: the processor
- * never runs (`-S`), so only the test touches the device. Access is by lines, which may be sent many
- * at a time; what the interrupt line does in between is told with the answers.
+ * never runs (`-S`), so only the test touches the device. Access is by lines, which may be sent
+ * many at a time; what the interrupt line does in between is told with the answers.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
  * The TIS front end of a TPM, as a guest finds it at 0xFED40000: registers on one side, a TPM on
- * the other. Source: TCG PC Client TIS 1.3 (TPM 1.2) and PTP (TPM 2.0); docs/tis.md has the registers,
- * and says where QEMU's tpm-tis differs.
+ * the other. Source: TCG PC Client TIS 1.3 (TPM 1.2) and PTP (TPM 2.0); docs/tis.md has the
+ * registers, and says where QEMU's tpm-tis differs.
  *
  * The guest is the attacker. No access throws, waits, or takes memory; what makes no sense is
  * ignored, and can be seen in the trace.
@@ -238,7 +238,7 @@ export class Tis {
     }
   }
 
-  /** Between HASH_START and HASH_END the TPM does nothing else; the others may go on asking for it. */
+  /** Between HASH_START and HASH_END nothing else acts; the others may go on asking for the TPM. */
   #storeHash(
     name: RegisterName,
     locality: number,

@@ -1,4 +1,6 @@
-/** A device on a TPM that answers what the test says, when the test says. Offsets are drawn by hand. */
+/**
+ * A device on a TPM that answers what the test says, when the test says. Offsets are drawn by hand.
+ */
 import { Tis, type TisBackend, type TisOptions } from '../../src/tis/index.js';
 import { hex, toHex } from '../_files.js';
 
@@ -9,7 +11,10 @@ export const REG = {
   XDATA_FIFO: 0x080, DID_VID: 0xf00, RID: 0xf04,
 } as const;
 
-/** The exchanges of facts recorded from QEMU 7.2 with swtpm 0.7.1: a second TPM_Startup and the like. */
+/**
+ * The exchanges of facts recorded from QEMU 7.2 with swtpm 0.7.1: a second TPM_Startup and the
+ * like.
+ */
 // biome-ignore format: table
 export const EXCHANGE = {
   '1.2': { command: '00c10000000c000000990001', reply: '00c40000000a00000000' },

@@ -1,8 +1,8 @@
 /**
- * The same script of register accesses on our device and on QEMU's tpm-tis, every value read and the
- * level of the interrupt line compared. A script is made while it runs on our device, so that it
- * gets into all the states; then QEMU replays it. Where docs/tis.md lists a departure, the script keeps
- * out of its way, and the place here that does so names the departure.
+ * The same script of register accesses on our device and on QEMU's tpm-tis, every value read and
+ * the level of the interrupt line compared. A script is made while it runs on our device, so that
+ * it gets into all the states; then QEMU replays it. Where docs/tis.md lists a departure, the
+ * script keeps out of its way, and the place here that does so names the departure.
  */
 import assert from 'node:assert/strict';
 import { Tis, type TisBackend, type TisOptions, type TisState } from '../../src/tis/index.js';

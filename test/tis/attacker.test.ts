@@ -1,6 +1,7 @@
 /**
  * A guest that wants to do harm: random accesses of every kind. Nothing may throw, every value read
- * must fit its access, the state must pass its own rules, and after all that an honest driver works.
+ * must fit its access, the state must pass its own rules, and after all that an honest driver
+ * works.
  */
 import test from 'ava';
 import fc from 'fast-check';

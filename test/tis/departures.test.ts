@@ -1,6 +1,7 @@
 /**
- * The departures of docs/tis.md that a script of accesses can show: what our device reads, and, where
- * it is installed, that QEMU does read what the page says. A departure that is none any more fails here.
+ * The departures of docs/tis.md that a script of accesses can show: what our device reads, and,
+ * where it is installed, that QEMU does read what the page says. A departure that is none any more
+ * fails here.
  */
 import { readFileSync } from 'node:fs';
 import test from 'ava';

@@ -1,4 +1,6 @@
-/** Scripts of register accesses on our device and on QEMU's; scripts/diff-tis.ts is the long run. */
+/**
+ * Scripts of register accesses on our device and on QEMU's; scripts/diff-tis.ts is the long run.
+ */
 import type { ExecutionContext } from 'ava';
 import { peerTest } from '../_peers.js';
 import { QTEST_PEERS } from '../_qtest.js';

@@ -1,4 +1,7 @@
-/** The guest's side: the order of its register accesses, and what it makes of a device that fails it. */
+/**
+ * The guest's side: the order of its register accesses, and what it makes of a device that fails
+ * it.
+ */
 import test from 'ava';
 import { type Bus, TIS_BASE, TisDriver, TisDriverError } from '../../src/tis/index.js';
 import { hex, toHex } from '../_files.js';
@@ -92,6 +95,22 @@ test('a locality that another one keeps: LOCALITY, and nobody waits for it any m
   const error = t.throws(() => driver.transmit(COMMAND), { instanceOf: TisDriverError });
   t.is(error.code, 'LOCALITY');
   t.is(b.access(), '81 81 a1 81 81');
+});
+
+test('a TPM that a higher locality takes in between: LOCALITY, and the next command passes', t => {
+  const b = bench();
+  b.tpm.reply = undefined;
+  const wait = (): void => {
+    b.put(3, REG.ACCESS, 0x08);
+    b.tpm.answer();
+  };
+  const driver = new TisDriver(b.tis, { polls: 10, wait });
+  const error = t.throws(() => driver.transmit(COMMAND), { instanceOf: TisDriverError });
+  t.is(error.code, 'LOCALITY');
+  t.is(b.access(), '91 81 81 a1 81');
+  b.put(3, REG.ACCESS, 0x20);
+  b.tpm.reply = EXCHANGE['1.2'].reply;
+  t.is(toHex(driver.transmit(COMMAND)), EXCHANGE['1.2'].reply);
 });
 
 test('where there is nothing: ABSENT', t => {

@@ -98,6 +98,15 @@ test('after a reset the answer of the cancelled command finds nobody', t => {
   t.is(b.get(0, REG.STS), 0x0010_0000);
 });
 
+test('a reset over a TPM that stops at once is no event', t => {
+  const b = benchIn('execution');
+  b.put(0, REG.INT_ENABLE, 0x8000_0087, 4);
+  b.tpm.cancel = () => b.tpm.answer();
+  b.tis.reset();
+  t.deepEqual(b.line, []);
+  t.is(b.access(), '81 81 81 81 81');
+});
+
 test('an answer to an earlier command, or a second one, is not taken for that to the next', t => {
   const b = benchIn('execution');
   const again = (): void => {

@@ -1,4 +1,7 @@
-/** Bytes in and out: burst count, Expect, partial and surplus accesses. Values recorded from QEMU 7.2. */
+/**
+ * Bytes in and out: burst count, Expect, partial and surplus accesses. Values recorded from QEMU
+ * 7.2.
+ */
 import test from 'ava';
 import { hex } from '../_files.js';
 import { type Bench, bench, benchIn, EXCHANGE, REG } from './_device.js';

@@ -1,4 +1,7 @@
-/** When the line goes up and down. Causes and masks as recorded from QEMU 7.2 (docs/tis.md: departures). */
+/**
+ * When the line goes up and down. Causes and masks as recorded from QEMU 7.2 (docs/tis.md:
+ * departures).
+ */
 import test from 'ava';
 import { type Bench, bench, EXCHANGE, REG } from './_device.js';
 

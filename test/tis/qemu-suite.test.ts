@@ -1,6 +1,7 @@
 /**
  * The steps of QEMU's own tpm-tis-test (check_localities, check_access_reg, check_access_reg_seize,
- * check_access_reg_release, check_transmit), run on our device and, where it is installed, on QEMU's.
+ * check_access_reg_release, check_transmit), run on our device and, where it is installed, on
+ * QEMU's.
  */
 import test, { type ExecutionContext } from 'ava';
 import { hex, toHex } from '../_files.js';

@@ -1,4 +1,6 @@
-/** The register map: reset values, partial accesses, what may be written. As recorded from QEMU 7.2. */
+/**
+ * The register map: reset values, partial accesses, what may be written. As recorded from QEMU 7.2.
+ */
 import test from 'ava';
 import { TIS } from '../../src/tis/registers.js';
 import { bit, reg, registerMap } from '../../src/tis/regmap.js';

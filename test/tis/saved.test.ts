@@ -1,4 +1,6 @@
-/** The state as one object: taken over in every state of the device, refused where it does not fit. */
+/**
+ * The state as one object: taken over in every state of the device, refused where it does not fit.
+ */
 import test from 'ava';
 import { TisStateError } from '../../src/tis/index.js';
 import { type Bench, bench, benchIn, EXCHANGE, REG } from './_device.js';
@@ -154,6 +156,13 @@ for (const [code, rule, spoil] of REFUSED) {
     t.deepEqual(carried(target), before);
   });
 }
+
+test('a FIFO of any length is judged, not choked on', t => {
+  const state = carried(benchIn('completion')) as Loose;
+  state.command['fifo'] = '00'.repeat(10_000_000);
+  const error = t.throws(() => bench().tis.restoreState(state), { instanceOf: TisStateError });
+  t.is(error.code, 'UNSOUND');
+});
 
 test('what is no state at all is refused', t => {
   for (const value of [undefined, null, 0, 'state', [], {}, Symbol('state'), () => {}]) {

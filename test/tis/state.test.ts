@@ -26,8 +26,8 @@ for (const [event, row] of Object.entries(EXPECTED)) {
   });
 }
 
-// The same through the registers: the low byte of STS after a write, from every state. `complete` is
-// reception with the whole command there. Recorded from QEMU 7.2. A dot is no change.
+// The same through the registers: the low byte of STS after a write, from every state. `complete`
+// is reception with the whole command there. Recorded from QEMU 7.2. A dot is no change.
 const COLUMNS = ['idle', 'ready', 'reception', 'complete', 'execution', 'completion'] as const;
 const BEFORE = '00   40   88   80   80   90';
 // biome-ignore format: table
