@@ -13,9 +13,10 @@ export interface Run {
   readonly json: () => Record<string, never>;
 }
 
-export function nvtpm(args: readonly string[], cwd?: string): Run {
+export function nvtpm(args: readonly string[], cwd?: string, env = process.env): Run {
   const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], {
     cwd,
+    env,
     encoding: 'utf8',
   });
   return { exit: status, out: stdout, err: stderr, json: () => JSON.parse(stdout) };

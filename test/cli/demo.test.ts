@@ -1,6 +1,6 @@
 /** The demonstration holds, and leaves an image that the real qemu-img finds in order. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { inspectStore } from '../../src/nvram/index.js';
@@ -16,8 +16,11 @@ test('the demonstration holds, for people and as data', t => {
   t.regex(told.out, /Summary/);
   t.is(told.out.match(/✔/g)?.length, 6);
 
-  const data = nvtpm(['demo', '--force', '--json'], folder);
+  // Once more where no qemu-img is found: the image is then of our own making.
+  const data = nvtpm(['demo', '--force', '--json'], folder, { PATH: '' });
   t.is(data.exit, 0, data.out + data.err);
+  t.is(data.json()['maker'], 'nvtpm create' as never);
+  t.is(statSync(join(folder, 'demo.qcow2')).mode & 0o077, 0);
   const { holds, steps } = data.json() as unknown as {
     holds: boolean;
     steps: { holds: boolean }[];

@@ -4,7 +4,7 @@
  * @module
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -46,6 +46,7 @@ function makeImage(path: string, force: boolean): string {
   try {
     const version = execFileSync('qemu-img', ['--version'], { encoding: 'utf8' });
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', path, '64M']);
+    chmodSync(path, 0o600);
     return version.split('\n', 1)[0]!.replace(/ *\(.*/, '');
   } catch (error) {
     if ((error as { code?: string }).code !== 'ENOENT') throw error;
