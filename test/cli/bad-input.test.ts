@@ -1,10 +1,18 @@
 /** Bad input gets the outcome that names it, in the exit code and as data, and is not touched. */
-import { copyFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { bdrv_lock, bdrv_unlock, openImage } from '../../src/block/index.js';
 import { scratch } from '../_files.js';
-import { nvtpm, type Run } from './_cli.js';
+import { nvtpm, PROGRAM, type Run } from './_cli.js';
 
 const GET_RANDOM = '00c10000000e0000004600000008';
 
@@ -105,6 +113,16 @@ test('a missing directory, a directory, and a file that cannot be made are IO, w
   t.regex(gone.err, /gone\.qcow2.*check the path/);
   mkdirSync(join(folder, 'folder'));
   t.is(nvtpm(['info', join(folder, 'folder')]).exit, 12);
+});
+
+test('a disk that is full is IO, with advice, and no half of an image is left behind', t => {
+  const folder = scratch(t);
+  // The limit of the file size stands in for the end of the disk: 400 KiB, and the store wants more.
+  const limited = `ulimit -f 400; "${process.execPath}" "${PROGRAM}" create tpm.qcow2 --json`;
+  const { status, stdout } = spawnSync('bash', ['-c', limited], { cwd: folder, encoding: 'utf8' });
+  t.is(status, 12, stdout);
+  t.regex(stdout, /EFBIG.*raise the limit/);
+  t.deepEqual(readdirSync(folder), []);
 });
 
 test('formatting what is formatted already is refused, and nothing is touched', t => {
