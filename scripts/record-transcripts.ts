@@ -1,14 +1,15 @@
 /**
  * Records fixtures/transcripts/*.json from swtpm: `npm run build && node
- * dist/scripts/record-transcripts.js [NAME…]`. Needs swtpm (scripts/peers.sh); see fixtures/README.md.
+ * dist/scripts/record-transcripts.js [NAME…]`. Needs swtpm (scripts/peers.sh).
  * @module
  */
-import { writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { commands, STARTUP } from '../src/testing/guest/index.js';
 import { ROOT } from '../test/_files.js';
 import { AREA, OWNER, Recorder, type Scenario, SRK, toHex } from './transcripts/recorder.js';
 import { SCENARIOS } from './transcripts/scenarios.js';
+import { writeSums } from './transcripts/sums.js';
 import type { Transcript } from './transcripts/transcript.js';
 
 const SOURCE = 'swtpm 0.7.1 (libtpms 0.9.2), TPM 1.2';
@@ -26,26 +27,29 @@ function makeStates(): Record<Scenario['from'], Uint8Array | undefined> {
   return { nothing: undefined, ek, owned: keyed.finish().permall };
 }
 
+const FOLDER = join(ROOT, 'fixtures', 'transcripts');
 const wanted = new Set(process.argv.slice(2));
+if (wanted.size === 0) {
+  for (const file of readdirSync(FOLDER)) rmSync(join(FOLDER, file));
+}
 const states = makeStates();
 for (const { name, about, from, run } of SCENARIOS) {
   if (wanted.size > 0 && !wanted.has(name)) continue;
   const recorder = new Recorder(name, states[from]);
-  try {
-    run(recorder);
-  } finally {
-    const { startsFrom, steps, endsWith } = recorder.finish();
-    const transcript: Transcript = {
-      source: SOURCE,
-      recordedBy: RECORDED_BY,
-      about,
-      secrets: { owner: toHex(OWNER), srk: toHex(SRK), area: toHex(AREA) },
-      startsFrom,
-      steps,
-      endsWith,
-    };
-    const path = join(ROOT, 'fixtures', 'transcripts', `${name}.json`);
-    writeFileSync(path, `${JSON.stringify(transcript, null, 1)}\n`);
-    console.log(`${name}: ${steps.length} steps`);
-  }
+  run(recorder);
+  const { startsFrom, steps, endsWith } = recorder.finish();
+  const transcript: Transcript = {
+    source: SOURCE,
+    recordedBy: RECORDED_BY,
+    about,
+    secrets: { owner: toHex(OWNER), srk: toHex(SRK), area: toHex(AREA) },
+    startsFrom,
+    steps,
+    endsWith,
+  };
+  const path = join(FOLDER, `${name}.json`);
+  writeFileSync(path, `${JSON.stringify(transcript, null, 1)}\n`);
+  console.log(`${name}: ${steps.length} steps`);
 }
+
+writeSums();

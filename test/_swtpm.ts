@@ -119,8 +119,11 @@ export class Swtpm {
 
   #ask(ask: Ask): Uint8Array {
     this.#port.postMessage(ask);
-    if (Atomics.wait(this.#signal, 0, 0, PATIENCE_MS) === 'timed-out') {
-      throw new Error(`swtpm does not answer: ${ask.do}`);
+    // The wake-up of the answer before may come late, so what counts is the value.
+    while (Atomics.load(this.#signal, 0) === 0) {
+      if (Atomics.wait(this.#signal, 0, 0, PATIENCE_MS) === 'timed-out') {
+        throw new Error(`swtpm does not answer: ${ask.do}`);
+      }
     }
     Atomics.store(this.#signal, 0, 0);
     const answer = receiveMessageOnPort(this.#port)?.message as Answer;

@@ -3,8 +3,28 @@
  * @module
  */
 import { CAPABILITIES } from './capabilities.js';
+import { FAILURES } from './failures.js';
+import { MALFORMED } from './malformed.js';
+import { NV_DEFINE } from './nv-define.js';
+import { NV_LOCKS } from './nv-locks.js';
+import { NV_USE } from './nv-use.js';
+import { OWNERSHIP } from './ownership.js';
 import { PCRS } from './pcrs.js';
+import { PRESENCES } from './presence.js';
 import type { Scenario } from './recorder.js';
+import { SESSIONS } from './sessions.js';
 import { STARTUPS } from './startups.js';
 
-export const SCENARIOS: readonly Scenario[] = [...STARTUPS, ...CAPABILITIES, ...PCRS];
+export const SCENARIOS: readonly Scenario[] = [
+  ...STARTUPS,
+  ...CAPABILITIES,
+  ...PCRS,
+  ...SESSIONS,
+  ...OWNERSHIP,
+  ...NV_DEFINE,
+  ...NV_USE,
+  ...NV_LOCKS,
+  ...PRESENCES,
+  ...MALFORMED,
+  ...FAILURES,
+];

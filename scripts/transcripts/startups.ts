@@ -2,75 +2,19 @@
  * Power on, TPM_Startup, TPM_SaveState and the self tests (TPM Main Part 3 §3 and §4).
  * @module
  */
-import {
-  CAP,
-  commands,
-  FLAG,
-  frame,
-  PRESENCE,
-  PROPERTY,
-  STARTUP,
-  TAG,
-} from '../../src/testing/guest/index.js';
-import { type Recorder, scenario } from './recorder.js';
+import { CAP, commands, FLAG, STARTUP } from '../../src/testing/guest/index.js';
+import { DIGEST, oneOfEach } from './common.js';
+import { scenario } from './recorder.js';
 
-const DIGEST = new Uint8Array(20).fill(0x11);
-export const UNKNOWN_ORDINAL = 0x0fff;
-
-/** One command of every kind, to see which are allowed in the state that the TPM is in. */
-export function oneOfEach(tpm: Recorder, when: string): void {
-  tpm.do(`${when}: TPM_GetCapability(version)`, commands.getCapability(CAP.VERSION));
-  tpm.do(`${when}: TPM_GetCapability(version value)`, commands.getCapability(CAP.VERSION_VAL));
-  tpm.do(
-    `${when}: TPM_GetCapability(manufacturer)`,
-    commands.getCapability(CAP.PROPERTY, PROPERTY.MANUFACTURER),
-  );
-  tpm.do(
-    `${when}: TPM_GetCapability(TIS timeouts)`,
-    commands.getCapability(CAP.PROPERTY, PROPERTY.TIS_TIMEOUT),
-  );
-  tpm.do(
-    `${when}: TPM_GetCapability(permanent flags)`,
-    commands.getCapability(CAP.FLAG, FLAG.PERMANENT),
-  );
-  tpm.do(
-    `${when}: TPM_GetCapability(volatile flags)`,
-    commands.getCapability(CAP.FLAG, FLAG.VOLATILE),
-  );
-  tpm.do(`${when}: TPM_GetTestResult`, commands.getTestResult());
-  tpm.do(`${when}: TPM_SelfTestFull`, commands.selfTestFull());
-  tpm.do(`${when}: TPM_ContinueSelfTest`, commands.continueSelfTest());
-  tpm.do(`${when}: TPM_GetRandom`, commands.getRandom(8));
-  tpm.do(`${when}: TPM_PcrRead`, commands.pcrRead(0));
-  tpm.do(`${when}: TPM_Extend`, commands.extend(0, DIGEST));
-  tpm.oiap(`${when}: TPM_OIAP`);
-  tpm.do(`${when}: TPM_FlushSpecific of nothing`, commands.flushSpecific(0x1234, 2));
-  tpm.do(`${when}: TPM_Terminate_Handle of nothing`, commands.terminateHandle(0x1234));
-  tpm.do(`${when}: TPM_ReadPubek`, commands.readPubek(tpm.nonce()));
-  tpm.do(`${when}: TPM_NV_ReadValue of no index`, commands.nvReadValue(0x1100, 0, 1));
-  tpm.do(`${when}: TPM_NV_WriteValue of no index`, commands.nvWriteValue(0x1100, 0, DIGEST));
-  tpm.do(`${when}: TSC_PhysicalPresence of 0`, commands.physicalPresence(0));
-  tpm.do(
-    `${when}: TSC_PhysicalPresence(not present)`,
-    commands.physicalPresence(PRESENCE.NOTPRESENT),
-  );
-  tpm.do(`${when}: TPM_PhysicalEnable`, commands.physicalEnable());
-  tpm.do(`${when}: TPM_PhysicalDisable`, commands.physicalDisable());
-  tpm.do(`${when}: TPM_PhysicalSetDeactivated`, commands.physicalSetDeactivated(false));
-  tpm.do(`${when}: TPM_ForceClear`, commands.forceClear());
-  tpm.raw(
-    `${when}: an ordinal nobody knows`,
-    frame(TAG.RQU_COMMAND, UNKNOWN_ORDINAL, new Uint8Array()),
-  );
-}
-
-/** One command of each kind that changes nothing when it is allowed, in a TPM with state to lose. */
 export const STARTUPS = [
   scenario('startup-before', 'nothing', 'Commands before TPM_Startup, then TPM_Startup.', tpm => {
     oneOfEach(tpm, 'before TPM_Startup');
     tpm.do('before TPM_Startup: TPM_SaveState', commands.saveState());
     for (const type of [0, 4, 0xffff]) {
       tpm.do(`TPM_Startup of type ${type}`, commands.startup(type));
+      tpm.do('TPM_PcrRead after it', commands.pcrRead(0));
+      tpm.do('TPM_Startup(ST_CLEAR) after it', commands.startup(STARTUP.CLEAR));
+      tpm.powerCut();
     }
     tpm.do('TPM_Startup(ST_CLEAR)', commands.startup(STARTUP.CLEAR));
     tpm.do('TPM_Startup(ST_CLEAR) again', commands.startup(STARTUP.CLEAR));

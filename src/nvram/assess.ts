@@ -64,6 +64,8 @@ export interface Assessment {
   readonly findings: readonly string[];
   /** What was noticed and is no fault: a torn store that was dropped. */
   readonly notes: readonly string[];
+  /** Whether the older generation is in order too, as it is after every store that was not cut off. */
+  readonly intact: boolean;
   /** Present for OK, and for EMPTY where the disk is formatted. */
   readonly state: StoreState | undefined;
   readonly revision: number | undefined;
@@ -109,6 +111,7 @@ export function assess(disk: Readable): Assessment {
     verdict: directory.born === 0 ? 'EMPTY' : 'OK',
     findings: [],
     notes: state.notes,
+    intact: state.damage.length === 0,
     state: {
       slot: index,
       directory,
@@ -124,6 +127,7 @@ const verdict = (code: Verdict, findings: readonly string[]): Assessment => ({
   verdict: code,
   findings,
   notes: [],
+  intact: false,
   state: undefined,
   revision: undefined,
   regions: [],

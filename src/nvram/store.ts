@@ -121,6 +121,19 @@ const defaultArea = (node: BlockNode): number =>
 /** What one commit does to the blobs: bytes to store, or null to delete. */
 export type Changes = ReadonlyMap<string, Uint8Array | null>;
 
+/** One of them, with the digest of what is to be stored; without one it is a deletion. */
+interface Change {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly digest: Uint8Array | null;
+}
+
+const change = (name: string, bytes: Uint8Array | null): Change => ({
+  name,
+  bytes: bytes ?? new Uint8Array(),
+  digest: bytes === null ? null : sha256(bytes),
+});
+
 export class NvramStore {
   readonly #node: BlockNode;
   readonly #options: StoreOptions;
@@ -189,7 +202,7 @@ export class NvramStore {
 
   /** The bytes of a blob as last stored, or undefined where there is no such blob. */
   load(name: string): Uint8Array | undefined {
-    return this.#cycle(() => {
+    return this.#reading(() => {
       this.#mustBeOurs();
       const entry = this.blobs.find(blob => blob.name === name);
       return entry === undefined ? undefined : this.#read(entry);
@@ -212,23 +225,25 @@ export class NvramStore {
    * @throws NvramError FENCED, CORRUPT, TOO_SMALL; IoError; LockError
    */
   commit(changes: Changes): void {
-    this.#cycle(() => {
+    this.#writing(() => {
       this.#mustBeOurs();
-      const effective = new Map([...changes].filter(([name, bytes]) => this.#differs(name, bytes)));
-      if (effective.size > 0) this.#commit(effective, this.epoch);
+      const effective = [...changes]
+        .map(([name, bytes]) => change(name, bytes))
+        .filter(each => this.#differs(each));
+      if (effective.length > 0) this.#commit(effective, this.epoch);
     });
   }
 
   /** Closes in order: from here on, any damage is known to be damage. */
   close(): void {
     if (this.#closed) return;
-    if (!this.failed) this.#cycle(() => this.#settle('clean'));
+    if (!this.failed) this.#writing(() => this.#settle('clean'));
     this.#closed = true;
   }
 
   /** Leaves the store to a migration target. resume() takes it back, if nobody came. */
   handOver(): void {
-    this.#cycle(() => this.#settle('handed-over'));
+    this.#writing(() => this.#settle('handed-over'));
   }
 
   /**
@@ -236,20 +251,25 @@ export class NvramStore {
    * @throws NvramError FENCED if another instance has become active
    */
   resume(): void {
-    this.#cycle(() => {
+    this.#writing(() => {
       this.#mustBeOurs();
       this.#mark('open');
       this.#node.flush();
     });
   }
 
-  /** One read-validate-write under the lock. A failure on the way is remembered. */
-  #cycle<T>(body: () => T): T {
+  /** A read under the lock. */
+  #reading<T>(body: () => T): T {
     assert(!this.#closed, 'the store is closed');
+    return locked(this.#node, this.#options, body);
+  }
+
+  /** One read-validate-write under the lock. A failure on the way is remembered. */
+  #writing(body: () => void): void {
     if (this.#failure !== undefined) throw this.#failure;
-    return locked(this.#node, this.#options, () => {
+    this.#reading(() => {
       try {
-        return body();
+        body();
       } catch (error) {
         this.#failure = error;
         throw error;
@@ -268,12 +288,25 @@ export class NvramStore {
     // A generation that was never acknowledged may be in the page cache only, after a failed flush:
     // its blobs are written again and not built upon.
     const doubtful = (this.#state.mark?.generation ?? 0) < this.generation;
-    const again = doubtful ? this.blobs.map(entry => [entry.name, this.#read(entry)] as const) : [];
-    this.#commit(new Map(again), this.epoch + 1);
+    this.#commit(doubtful ? this.#again() : [], this.epoch + 1);
   }
 
+  /** All blobs, to be written once more. */
+  #again(): Change[] {
+    return this.blobs.map(entry => change(entry.name, this.#read(entry)));
+  }
+
+  /**
+   * Closes the books: whatever is found wrong later is damage. So nothing may be wrong now; if the
+   * older generation was damaged meanwhile, a further commit takes its place.
+   */
   #settle(state: MarkState): void {
     this.#mustBeOurs();
+    const found = judge(this.#node, this.#options);
+    if (found.state === undefined) {
+      throw new NvramError('CORRUPT', this.#node.path, found.findings);
+    }
+    if (!found.intact) this.#commit(this.#again(), this.epoch);
     this.#mark(state);
     this.#node.flush();
   }
@@ -299,10 +332,10 @@ export class NvramStore {
     throw new NvramError('CORRUPT', path, ['a directory was damaged while the TPM was active']);
   }
 
-  #differs(name: string, bytes: Uint8Array | null): boolean {
+  #differs({ name, bytes, digest }: Change): boolean {
     const entry = this.blobs.find(blob => blob.name === name);
-    if (entry === undefined || bytes === null) return (entry === undefined) !== (bytes === null);
-    return entry.length !== bytes.length || !equal(entry.digest, sha256(bytes));
+    if (entry === undefined || digest === null) return (entry === undefined) !== (digest === null);
+    return entry.length !== bytes.length || !equal(entry.digest, digest);
   }
 
   #read({ name, offset, length, digest }: Entry): Uint8Array {
@@ -312,7 +345,7 @@ export class NvramStore {
     throw new NvramError('CORRUPT', this.#node.path, [why]);
   }
 
-  #commit(changes: Changes, epoch: number): void {
+  #commit(changes: readonly Change[], epoch: number): void {
     const { directory: old, slot } = this.#state;
     const generation = old.generation + 1;
     const into: SlotIndex = slot === 0 ? 1 : 0;
@@ -331,23 +364,23 @@ export class NvramStore {
     pages[into] = page;
     this.#state = { ...this.#state, slot: into, directory, pages };
     this.#mark('open');
-    this.#trace({ event: 'commit', generation, epoch, blobs: [...changes.keys()] });
+    this.#trace({ event: 'commit', generation, epoch, blobs: changes.map(({ name }) => name) });
   }
 
   /** Finds room for what changes, clear of everything that the old state uses. */
   #place(
-    changes: Changes,
+    changes: readonly Change[],
     generation: number,
     into: SlotIndex,
   ): { entries: Entry[]; writes: [number, Uint8Array][] } {
     const { entries: kept, areaLength } = this.#state.directory;
     const { halves, pool } = stretches(areaLength);
     const used: Extent[] = [...kept];
-    const entries = kept.filter(entry => !changes.has(entry.name));
+    const entries = kept.filter(entry => !changes.some(({ name }) => name === entry.name));
     const writes: [number, Uint8Array][] = [];
 
-    for (const [name, bytes] of changes) {
-      if (bytes === null) continue;
+    for (const { name, bytes, digest } of changes) {
+      if (digest === null) continue;
       assert(isBlobName(name), `${name} is not the name of a blob`);
       // The first blob has the halves, beside the directories; the others keep out of its way.
       const first = kept.length === 0 || kept[0]!.name === name;
@@ -359,7 +392,7 @@ export class NvramStore {
         throw new NvramError('TOO_SMALL', this.#node.path, [why]);
       }
       used.push({ offset, length: bytes.length });
-      const entry = { name, offset, length: bytes.length, generation, digest: sha256(bytes) };
+      const entry = { name, offset, length: bytes.length, generation, digest };
       if (first) entries.unshift(entry);
       else entries.push(entry);
       writes.push([offset, bytes]);

@@ -78,12 +78,12 @@ export class Command {
 
   /** Back to the state after power on. A running command is asked to stop; its answer is lost. */
   reset(): void {
-    if (this.#state === 'execution') this.#backend.cancel();
-    this.#turn += 1;
+    const runs = this.#state === 'execution';
     this.#state = 'idle';
     this.#fifo.clear();
     this.#selfTestDone = false;
     this.#ending = 'finished';
+    if (runs) this.#backend.cancel();
   }
 
   /** The STS register, with no more than `burstMax` in burstCount. */

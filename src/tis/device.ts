@@ -1,7 +1,7 @@
 /**
  * The TIS front end of a TPM, as a guest finds it at 0xFED40000: registers on one side, a TPM on
- * the other. Source: TCG PC Client TIS 1.3 (TPM 1.2) and PTP (TPM 2.0); docs/tis.md has the registers,
- * and says where QEMU's tpm-tis differs.
+ * the other. Source: TCG PC Client TIS 1.3 (TPM 1.2) and PTP (TPM 2.0); docs/tis.md has the
+ * registers, and says where QEMU's tpm-tis differs.
  *
  * The guest is the attacker. No access throws, waits, or takes memory; what makes no sense is
  * ignored, and can be seen in the trace.
@@ -114,24 +114,31 @@ export class Tis {
   write(offset: number, size: number, value: number): void {
     if (!fits(offset, size, TIS_SPACE)) return;
     this.#report('write', offset, size, value);
-    if (offset >= this.#writableSpace) return;
     if (offset % size === 0) this.#store(offset, size, (value & ONES[size]!) >>> 0);
     else this.#scatter(offset, size, value >>> 0);
   }
 
-  /** A read of 8 bytes: to the device, two of 4, the lower address first. */
+  /** A read of 8 bytes, which the bus makes of smaller ones. */
   read64(offset: number): bigint {
-    const low = this.read(offset, 4);
-    return (BigInt(this.read(offset + 4, 4)) << 32n) | BigInt(low);
+    let value = 0n;
+    for (let done = 0; done < 8; ) {
+      const step = stride(offset + done, 8 - done);
+      value |= BigInt(this.read(offset + done, step)) << BigInt(8 * done);
+      done += step;
+    }
+    return value;
   }
 
-  /** A write of 8 bytes: to the device, two of 4, the lower address first. */
+  /** A write of 8 bytes, which the bus makes of smaller ones. */
   write64(offset: number, value: bigint): void {
-    this.write(offset, 4, Number(value & 0xffff_ffffn));
-    this.write(offset + 4, 4, Number((value >> 32n) & 0xffff_ffffn));
+    for (let done = 0; done < 8; ) {
+      const step = stride(offset + done, 8 - done);
+      this.write(offset + done, step, Number(BigInt.asUintN(32, value >> BigInt(8 * done))));
+      done += step;
+    }
   }
 
-  /** An unaligned read: as a bus does it, by aligned ones, the lowest address first. */
+  /** An unaligned read, of smaller aligned ones. */
   #gather(offset: number, size: number): number {
     let value = 0;
     for (let done = 0; done < size; ) {
@@ -142,7 +149,7 @@ export class Tis {
     return value;
   }
 
-  /** An unaligned write, likewise. */
+  /** An unaligned write, of smaller aligned ones. */
   #scatter(offset: number, size: number, value: number): void {
     for (let done = 0; done < size; ) {
       const step = stride(offset + done, size - done);
@@ -188,7 +195,7 @@ export class Tis {
   #store(offset: number, size: number, value: number): void {
     const locality = offset >>> 12;
     const name = SLOTS[(offset >>> 2) & 0x3ff];
-    if (name === undefined) return;
+    if (name === undefined || offset >= this.#writableSpace) return;
     if (this.#hashing) this.#storeHash(name, locality, offset, size, value);
     else if (this.#reaches(TIS[name].writes, locality)) {
       this.#storeRegister(name, locality, offset, size, value);
@@ -231,7 +238,7 @@ export class Tis {
     }
   }
 
-  /** Between HASH_START and HASH_END the TPM does nothing else; the others may go on asking for it. */
+  /** Between HASH_START and HASH_END nothing else acts; the others may go on asking for the TPM. */
   #storeHash(
     name: RegisterName,
     locality: number,
@@ -358,8 +365,11 @@ const fits = (offset: number, size: number, space: number): boolean =>
   offset >= 0 &&
   offset + size <= space;
 
-/** The largest aligned access that starts at `offset` and takes at most `left` bytes of an unaligned one. */
-const stride = (offset: number, left: number): number => (left >= 2 && offset % 2 === 0 ? 2 : 1);
+/** How a bus takes an access apart: the largest aligned part first that `offset` allows. */
+function stride(offset: number, left: number): number {
+  if (left >= 4 && offset % 4 === 0) return 4;
+  return left >= 2 && offset % 2 === 0 ? 2 : 1;
+}
 
 function littleEndian(value: number, size: number): Uint8Array {
   const bytes = new Uint8Array(size);

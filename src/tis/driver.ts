@@ -1,7 +1,7 @@
 /**
- * The guest's side of the TIS, as an operating system has it: takes a locality, hands a command over
- * through the FIFO, waits, takes the response, and gives the locality back. It knows nothing but the
- * registers, so it drives our device, another emulator's, or a real one.
+ * The guest's side of the TIS, as an operating system has it: takes a locality, hands a command
+ * over through the FIFO, waits, takes the response, and gives the locality back. It knows nothing
+ * but the registers, so it drives our device, another emulator's, or a real one.
  * Source: the command flow of TCG PC Client TIS 1.3; the order of steps is that of Linux's tpm_tis.
  * @module
  */
@@ -18,7 +18,7 @@ export interface Bus {
 // biome-ignore format: table
 export type TisDriverErrorCode =
   | 'ABSENT'    // No TIS answers at that address.
-  | 'LOCALITY'  // The locality could not be had: another one uses the TPM.
+  | 'LOCALITY'  // The locality could not be had, or was lost: another one uses the TPM.
   | 'TIMEOUT'   // The TPM did not get to where it should within the polls allowed.
   | 'PROTOCOL'; // The TPM is in a state that it should not be in.
 
@@ -121,6 +121,7 @@ export class TisDriver {
   }
 
   #send(command: Uint8Array): void {
+    if (command.length === 0) throw new TisDriverError('PROTOCOL', 'there is no command to send');
     if ((this.#status() & STS.commandReady) === 0) {
       this.#write(TIS.STS.offset, 1, STS.commandReady);
       this.#await(STS.commandReady, 'ready for a command');
@@ -196,7 +197,10 @@ export class TisDriver {
   }
 
   #status(): number {
-    return this.#read(TIS.STS.offset, 4);
+    const status = this.#read(TIS.STS.offset, 4);
+    // All ones is what a locality reads that has not the TPM: every wait would be over at once.
+    if (status !== 0xffff_ffff) return status;
+    throw new TisDriverError('LOCALITY', 'another locality has taken the TPM');
   }
 
   #read(register: number, size: number): number {

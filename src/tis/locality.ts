@@ -22,8 +22,9 @@ export interface ArbiterState {
  */
 export class Arbiter {
   #active: number | undefined;
-  readonly #requestUse = new Array<boolean>(LOCALITIES).fill(false);
-  readonly #beenSeized = new Array<boolean>(LOCALITIES).fill(false);
+  /** One bit for each locality. */
+  #requestUse = 0;
+  #beenSeized = 0;
   /** The highest locality that seizes the TPM, while the running command ends. */
   #seizer: number | undefined;
 
@@ -34,33 +35,31 @@ export class Arbiter {
   reset(): void {
     this.#active = undefined;
     this.#seizer = undefined;
-    this.#requestUse.fill(false);
-    this.#beenSeized.fill(false);
+    this.#requestUse = 0;
+    this.#beenSeized = 0;
   }
 
   /** The ACCESS register as `locality` reads it. */
   access(locality: number, established: boolean): number {
     let value = mask.tpmRegValidSts;
     if (!established) value += mask.tpmEstablishment;
-    if (this.#requestUse[locality]) value += mask.requestUse;
-    if (this.#requestUse.some((waits, other) => waits && other !== locality)) {
-      value += mask.pendingRequest;
-    }
-    if (this.#beenSeized[locality]) value += mask.beenSeized;
+    if (this.#requestUse & bitOf(locality)) value += mask.requestUse;
+    if (this.#requestUse & ~bitOf(locality)) value += mask.pendingRequest;
+    if (this.#beenSeized & bitOf(locality)) value += mask.beenSeized;
     if (this.#active === locality) value += mask.activeLocality;
     return value;
   }
 
   /** A write to ACCESS. True where the locality in use changes: settle() is then due. */
   write(locality: number, value: number): boolean {
-    if (value & mask.beenSeized) this.#beenSeized[locality] = false;
+    if (value & mask.beenSeized) this.#beenSeized &= ~bitOf(locality);
     if (value & mask.seize) return this.#seize(locality);
     if (value & mask.activeLocality) {
       if (this.#active === locality) return true;
-      this.#requestUse[locality] = false;
+      this.#requestUse &= ~bitOf(locality);
     }
     if (value & mask.requestUse && this.#active !== locality) {
-      this.#requestUse[locality] = true;
+      this.#requestUse |= bitOf(locality);
       return this.#active === undefined;
     }
     return false;
@@ -75,37 +74,47 @@ export class Arbiter {
 
   /** Gives the TPM to the one who seizes it, else to the highest that waits, else to nobody. */
   settle(): void {
-    const heir = this.#seizer ?? this.#requestUse.lastIndexOf(true);
+    const heir = this.#seizer ?? highest(this.#requestUse);
     if (this.#seizer !== undefined && this.#active !== undefined) {
-      this.#beenSeized[this.#active] = true;
+      this.#beenSeized |= bitOf(this.#active);
     }
     this.#seizer = undefined;
-    if (heir >= 0) this.#requestUse[heir] = false;
-    this.#active = heir < 0 ? undefined : heir;
+    if (heir !== undefined) this.#requestUse &= ~bitOf(heir);
+    this.#active = heir;
   }
 
   /** Gives the TPM to `locality` without its asking: what HASH_START does. */
   grant(locality: number): void {
-    this.#requestUse[locality] = false;
+    this.#requestUse &= ~bitOf(locality);
     this.#active = locality;
   }
 
   save(): ArbiterState {
     return {
       active: this.#active ?? null,
-      requestUse: [...this.#requestUse],
-      beenSeized: [...this.#beenSeized],
+      requestUse: unpack(this.#requestUse),
+      beenSeized: unpack(this.#beenSeized),
     };
   }
 
   restore(state: ArbiterState): void {
     const { active, requestUse, beenSeized, ...rest } = state;
     rest satisfies Record<string, never>;
-    this.reset();
     this.#active = active ?? undefined;
-    for (let locality = 0; locality < LOCALITIES; locality += 1) {
-      this.#requestUse[locality] = requestUse[locality]!;
-      this.#beenSeized[locality] = beenSeized[locality]!;
-    }
+    this.#seizer = undefined;
+    this.#requestUse = pack(requestUse);
+    this.#beenSeized = pack(beenSeized);
   }
 }
+
+const bitOf = (locality: number): number => 1 << locality;
+
+/** The highest locality whose bit is set. */
+const highest = (bits: number): number | undefined =>
+  bits === 0 ? undefined : 31 - Math.clz32(bits);
+
+const unpack = (bits: number): boolean[] =>
+  Array.from({ length: LOCALITIES }, (_, locality) => (bits & bitOf(locality)) !== 0);
+
+const pack = (flags: readonly boolean[]): number =>
+  flags.reduce((bits, flag, locality) => (flag ? bits | bitOf(locality) : bits), 0);

@@ -61,6 +61,8 @@ type Shape = { readonly [field: string]: ((value: unknown) => boolean) | Shape }
 
 const isBoolean = (value: unknown): boolean => typeof value === 'boolean';
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
+const isHex = (value: unknown): boolean =>
+  typeof value === 'string' && value.length % 2 === 0 && /^[0-9a-f]*$/.test(value);
 const ofEach =
   (is: (value: unknown) => boolean) =>
   (value: unknown): boolean =>
@@ -84,7 +86,7 @@ const SHAPE = {
   },
   command: {
     state:         isOneOf(STATES),
-    fifo:          value => typeof value === 'string' && /^([0-9a-f]{2})*$/.test(value),
+    fifo:          isHex,
     at:            isCount,
     selfTestDone:  isBoolean,
   },

@@ -1,7 +1,7 @@
 /**
  * The states of a command, and every move between them that there is; an event that a state has no
- * cell for is ignored. Source: the state transition table of TCG PC Client TIS 1.3 and PTP, with the
- * short cut that both allow and drivers know: commandReady leads to Ready without a stay in Idle.
+ * cell for is ignored. Source: the state transition table of TCG PC Client TIS 1.3 and PTP, with
+ * the short cut that drivers know: commandReady leads to Ready without a stay in Idle.
  * @module
  */
 

@@ -1,4 +1,6 @@
 /** Small stores on simulated disks, and what is in them. */
+
+import type { BlockNode } from '../../src/block/index.js';
 import { AREA_BYTES_MIN, formatStore, inspectStore, NvramStore } from '../../src/nvram/index.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
 
@@ -17,7 +19,7 @@ export const blob = (length: number, fill: number): Uint8Array => new Uint8Array
 export const platter = (disk: SimulatedDisk): Uint8Array => disk.read(0, disk.length);
 
 /** The verdict, and what `name` holds where the store can be used. */
-export function contents(disk: SimulatedDisk, name = 'permall'): string {
+export function contents(disk: BlockNode, name = 'permall'): string {
   const { verdict, state } = inspectStore(disk);
   if (state === undefined) return verdict;
   const entry = state.directory.entries.find(each => each.name === name);

@@ -147,3 +147,24 @@ test('handed over and taken back, or fenced if somebody came', t => {
   NvramStore.activate(disk);
   t.throws(() => source.resume(), { code: 'FENCED' });
 });
+
+test('an older generation that is damaged while the store is active is replaced before it is closed', t => {
+  const disk = formatted();
+  const store = NvramStore.activate(disk);
+  store.store('permall', blob(2050, 1));
+  const damaged = store.blobs[0]!;
+  disk.write(damaged.offset + 100, Uint8Array.of(0xff));
+  store.store('permall', blob(2050, 2));
+  store.close();
+  t.is(contents(disk), 'OK: 2050 × 2');
+  t.true(inspectStore(disk).intact);
+});
+
+test('a current generation that is damaged while the store is active is never closed as clean', t => {
+  const disk = formatted();
+  const store = NvramStore.activate(disk);
+  store.store('permall', blob(2050, 1));
+  disk.write(store.blobs[0]!.offset + 100, Uint8Array.of(0xff));
+  t.throws(() => store.close(), { code: 'CORRUPT' });
+  t.is(contents(disk), 'CORRUPT');
+});

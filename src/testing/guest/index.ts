@@ -42,12 +42,14 @@ export {
 } from './sessions.js';
 export {
   ANY_PCR,
+  EVERY_LOCALITY,
   type Key11,
   type KeyParms,
   type NvDataPublic,
   nvPublic,
   type PcrInfoShort,
   type PubKey,
+  pcrsHolding,
   RSA_2048,
   SRK_TEMPLATE,
 } from './structures.js';

@@ -4,10 +4,12 @@
  * Source: TPM Main Part 2, under its names.
  * @module
  */
+import { createHash } from 'node:crypto';
 import {
   bool,
   bytes,
   checked,
+  concat,
   encode,
   type Of,
   sized,
@@ -91,12 +93,35 @@ export const pcrInfoShort = struct({
 });
 export type PcrInfoShort = Of<typeof pcrInfoShort>;
 
+/** One bit for each of the localities 0 to 4. */
+export const EVERY_LOCALITY = 0x1f;
+/** One bit for each of 24 PCRs. */
+const PCR_SELECT_BYTES = 3;
+
 /** No PCR is asked for, and every locality will do. */
 export const ANY_PCR: PcrInfoShort = {
-  pcrSelection: new Uint8Array(3),
-  localityAtRelease: 0x1f,
+  pcrSelection: new Uint8Array(PCR_SELECT_BYTES),
+  localityAtRelease: EVERY_LOCALITY,
   digestAtRelease: new Uint8Array(20),
 };
+
+/** §8.3 TPM_PCR_COMPOSITE, of which a TPM_PCR_INFO_SHORT holds the SHA-1. */
+const pcrComposite = struct({ select: sized(u16), values: sized(u32) });
+
+/**
+ * Asks for PCRs that hold given values, and for one of the localities in the bit set `localities`.
+ * The PCRs are given in rising order, each with its 20 bytes.
+ */
+export function pcrsHolding(
+  held: ReadonlyMap<number, Uint8Array>,
+  localities = EVERY_LOCALITY,
+): PcrInfoShort {
+  const select = new Uint8Array(PCR_SELECT_BYTES);
+  for (const pcr of held.keys()) select[Math.floor(pcr / 8)]! |= 2 ** (pcr % 8);
+  const composite = encode(pcrComposite, { select, values: concat(...held.values()) });
+  const digestAtRelease = new Uint8Array(createHash('sha1').update(composite).digest());
+  return { pcrSelection: select, localityAtRelease: localities, digestAtRelease };
+}
 
 /** §19.3 TPM_NV_DATA_PUBLIC, with §19.2 TPM_NV_ATTRIBUTES inside. */
 // biome-ignore format: table

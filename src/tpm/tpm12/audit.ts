@@ -1,0 +1,49 @@
+/**
+ * Auditing (TPM Main Part 1, §28; Part 3, §8): a digest over the commands whose ordinal is audited,
+ * and a counter that moves with the first of them after TPM_Startup(ST_CLEAR).
+ * @module
+ */
+import { encode } from '../../wire/codec.js';
+import { sha1 } from './crypto.js';
+import type { TpmState } from './state.js';
+import { counterValue, digest, structure } from './structures.js';
+
+// biome-ignore format: table
+const auditEventIn  = structure(0x0012, { inputParms:  digest, auditCount: counterValue });
+// biome-ignore format: table
+const auditEventOut = structure(0x0013, { outputParms: digest, auditCount: counterValue });
+
+/** The bits of tscOrdinalAuditStatus, for the two connection ordinals. */
+const TSC_ORDINALS = [0x4000_000a, 0x4000_000b];
+
+/** Whether an ordinal is audited. */
+export function isAudited({ permanent: { data } }: TpmState, ordinal: number): boolean {
+  if (ordinal < 8 * data.ordinalAuditStatus.length) {
+    const byte = data.ordinalAuditStatus[Math.floor(ordinal / 8)]!;
+    return Math.floor(byte / 2 ** (ordinal % 8)) % 2 === 1;
+  }
+  const bit = TSC_ORDINALS.indexOf(ordinal);
+  return bit >= 0 && Math.floor(data.tscOrdinalAuditStatus / 2 ** bit) % 2 === 1;
+}
+
+/** Moves the counter where this is the first audited command; true where the state must be stored. */
+export function startAudit({ permanent: { data }, stclear }: TpmState): boolean {
+  if (stclear.auditDigest.some(byte => byte !== 0)) return false;
+  const { value } = data.auditMonotonicCounter;
+  value.counter = (value.counter + 1) % 2 ** 32;
+  return true;
+}
+
+/** Folds a command and its answer into the digest; TPM_SaveState folds in the command alone. */
+export function extendAudit(
+  { permanent: { data }, stclear }: TpmState,
+  inputParms: Uint8Array,
+  outputParms?: Uint8Array,
+): void {
+  const auditCount = data.auditMonotonicCounter.value;
+  const fold = (event: Uint8Array): void => {
+    stclear.auditDigest = sha1(stclear.auditDigest, event);
+  };
+  fold(encode(auditEventIn, { inputParms, auditCount }));
+  if (outputParms !== undefined) fold(encode(auditEventOut, { outputParms, auditCount }));
+}

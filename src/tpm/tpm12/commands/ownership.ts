@@ -1,0 +1,225 @@
+/**
+ * Ownership (TPM Main Part 3, §6): TPM_TakeOwnership, TPM_OwnerClear, TPM_ForceClear.
+ * @module
+ */
+import { type Of, sized, struct, u16, u32 } from '../../../wire/codec.js';
+import { auditedByDefault } from '../audit-defaults.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { oaepDecrypt, wipe } from '../crypto.js';
+import {
+  AuthDataUsage,
+  exponentOf,
+  type KeptKey,
+  KeyFlag,
+  KeyUsage,
+  noKey,
+  PAYLOAD_ASYM,
+  pubDataDigest,
+  rsaKeyOf,
+  travellingKey,
+} from '../keys.js';
+import { LIMITS } from '../limits.js';
+import { permits, removeNv } from '../nv-area.js';
+import { compositeDigest } from '../pcr.js';
+import { noDelegates, noFamilies, noSymmetricKey, type PermanentFlag } from '../permall.js';
+import { demand } from '../results.js';
+import { terminate } from '../sessions.js';
+import { freshStclear, Protocol } from '../state.js';
+import { Algorithm, EncScheme, noBytes20, nothing, SigScheme } from '../structures.js';
+
+type SrkParams = Of<typeof travellingKey>;
+
+/** Installs an owner, whose secrets come encrypted to the Endorsement Key, and makes an SRK. */
+export const takeOwnership = command({
+  ordinal: 0x0d,
+  name: 'TPM_TakeOwnership',
+  auth: 'one',
+  when: 'enabled',
+  input: struct({
+    protocolID: u16,
+    encOwnerAuth: sized(u32),
+    encSrkAuth: sized(u32),
+    srkParams: travellingKey,
+  }),
+  output: struct({ srkPub: travellingKey }),
+  run(call, { protocolID, encOwnerAuth, encSrkAuth, srkParams }) {
+    const { data, flags } = call.state.permanent;
+    demand(!data.ownerInstalled, 'OWNER_SET');
+    demand(flags.ownership, 'INSTALL_DISABLED');
+    demand(data.endorsementKey.keyUsage !== KeyUsage.NONE, 'NO_ENDORSEMENT');
+    call.openSession({ secret: noBytes20(), digest: noBytes20() }, 'OIAP');
+    demand(protocolID === Protocol.OWNER, 'BAD_PARAMETER');
+    const ownerAuth = decryptSecret(call, encOwnerAuth);
+    call.keyIs(ownerAuth);
+    call.checkAuthorisation();
+    demandSrkParams(srkParams, flags.FIPS);
+    data.srk = makeSrk(call, srkParams);
+    call.altered = true;
+    data.tpmProof = call.tpm.entropy(20);
+    data.srk.secret!.usageAuth = decryptSecret(call, encSrkAuth);
+    data.srk.secret!.migrationAuth = data.tpmProof.slice();
+    data.ownerAuth = ownerAuth;
+    data.ownerInstalled = true;
+    data.contextKey = { ...data.contextKey, valid: true, key: call.tpm.entropy(16) };
+    data.delegateKey = { ...data.delegateKey, valid: true, key: call.tpm.entropy(16) };
+    flags.readPubek = false;
+    return { srkPub: { ...data.srk, secret: new Uint8Array() } };
+  },
+});
+
+/** A secret that was encrypted to the Endorsement Key. */
+function decryptSecret({ state }: Call, encrypted: Uint8Array): Uint8Array {
+  const ek = state.permanent.data.endorsementKey;
+  demand(encrypted.length <= ek.pubKey.length, 'BAD_DATASIZE');
+  const key = rsaKeyOf(ek);
+  // One byte may be missing in front, where it is zero: so far libtpms lets it be.
+  const whole = encrypted.length >= ek.pubKey.length - 1;
+  demand(key !== undefined && whole, 'DECRYPT_ERROR');
+  const secret = oaepDecrypt(key, encrypted);
+  demand(secret !== undefined && secret.length <= 20, 'DECRYPT_ERROR');
+  demand(secret.length === 20, 'BAD_KEY_PROPERTY');
+  return secret;
+}
+
+function demandSrkParams(params: SrkParams, fips: boolean): void {
+  const { algorithmID, encScheme, sigScheme, rsa } = params.algorithmParms;
+  demand(params.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
+  demand((params.keyFlags & KeyFlag.MIGRATABLE) === 0, 'INVALID_KEYUSAGE');
+  demand(algorithmID === Algorithm.RSA && rsa !== undefined, 'BAD_KEY_PROPERTY');
+  demand(encScheme === EncScheme.RSAES_OAEP_SHA1_MGF1, 'BAD_KEY_PROPERTY');
+  demand(sigScheme === SigScheme.NONE, 'BAD_KEY_PROPERTY');
+  demand(rsa.keyLength >= LIMITS.ekBits, 'BAD_KEY_PROPERTY');
+  demand(rsa.exponent.length === 0, 'BAD_KEY_PROPERTY');
+  if (fips) demand(params.authDataUsage !== AuthDataUsage.NEVER, 'NOTFIPS');
+  demand(rsa.keyLength <= LIMITS.srkBits && rsa.keyLength % 16 === 0, 'BAD_KEY_PROPERTY');
+}
+
+function makeSrk(call: Call, params: SrkParams): KeptKey {
+  const { algorithmParms } = params;
+  const bits = algorithmParms.rsa!.keyLength;
+  const { modulus, prime } = call.tpm.generateKey(bits, exponentOf(algorithmParms));
+  const key = {
+    ...noKey(),
+    head: params.head[0] === 0 ? params.head : noKey().head,
+    keyUsage: KeyUsage.STORAGE,
+    keyFlags: params.keyFlags,
+    authDataUsage: params.authDataUsage,
+    algorithmParms,
+    ...createdPcrs(call, params),
+    pubKey: modulus,
+  };
+  const secret = {
+    payload: PAYLOAD_ASYM,
+    usageAuth: noBytes20(),
+    migrationAuth: noBytes20(),
+    pubDataDigest: pubDataDigest(key),
+    prime,
+  };
+  return { ...key, secret };
+}
+
+/** The PCR information of a new key, with what the PCRs held when it was made. */
+function createdPcrs({ state, locality }: Call, { pcrs11, pcrs12 }: SrkParams) {
+  const { pcrs } = state.stclear;
+  return {
+    pcrs11: pcrs11 && {
+      ...pcrs11,
+      digestAtCreation: compositeDigest(pcrs, pcrs11.pcrSelection),
+    },
+    pcrs12: pcrs12 && {
+      ...pcrs12,
+      localityAtCreation: 2 ** locality,
+      digestAtCreation: compositeDigest(pcrs, pcrs12.creationPCRSelection),
+    },
+  };
+}
+
+/** Removes the owner, with the owner's authorisation. */
+export const ownerClear = command({
+  ordinal: 0x5b,
+  name: 'TPM_OwnerClear',
+  auth: 'one',
+  when: 'owned',
+  input: nothing,
+  output: nothing,
+  run(call) {
+    call.authoriseOwner();
+    demand(!call.state.permanent.flags.disableOwnerClear, 'CLEAR_DISABLED');
+    clearOwner(call);
+    call.endSession();
+    return {};
+  },
+});
+
+/** Removes the owner, by somebody who stands before the machine. */
+export const forceClear = command({
+  ordinal: 0x5d,
+  name: 'TPM_ForceClear',
+  auth: 'none',
+  when: 'operational',
+  input: nothing,
+  output: nothing,
+  run(call) {
+    call.demandPresence();
+    demand(!call.state.stclearFlags.disableForceClear, 'CLEAR_DISABLED');
+    clearOwner(call);
+    return {};
+  },
+});
+
+/** What the flags are once there is no owner. */
+// biome-ignore format: table
+const CLEARED_FLAGS: Partial<Record<PermanentFlag, boolean>> = {
+  disable:               true,
+  deactivated:           true,
+  readPubek:             true,
+  disableOwnerClear:     false,
+  disableFullDALogicInfo: false,
+  allowMaintenance:      false,
+  readSRKPub:            false,
+  ownership:             true,
+  operator:              false,
+  maintenanceDone:       false,
+};
+
+const D_BIT = 0x1000_0000;
+
+/** Lets everything go that was the owner's; the Endorsement Key stays. */
+function clearOwner(call: Call): void {
+  const { state } = call;
+  const { permanent, stclear } = state;
+  const { data } = permanent;
+  call.altered = true;
+  state.loadedKeys = [];
+  permanent.evictKeys = [];
+  wipe(data.ownerAuth, data.tpmProof, data.operatorAuth);
+  wipe(data.contextKey.key, data.delegateKey.key);
+  if (data.srk.secret !== undefined) wipe(data.srk.secret.prime, data.srk.secret.usageAuth);
+  for (const counter of data.counters) if (counter.valid) wipe(counter.authData);
+  Object.assign(data, {
+    ownerInstalled: false,
+    srk: noKey(),
+    contextKey: noSymmetricKey(),
+    delegateKey: noSymmetricKey(),
+    delegateTable: noDelegates(),
+    familyTable: noFamilies(),
+    counters: data.counters.map(counter => ({ ...counter, valid: false })),
+    noOwnerNVWrite: 0,
+    restrictDelegate: 0,
+    ordinalAuditStatus: auditedByDefault(),
+    tscOrdinalAuditStatus: 0,
+  });
+  Object.assign(permanent.flags, CLEARED_FLAGS);
+  for (const session of stclear.authSessions) {
+    if (session !== undefined) terminate(stclear.authSessions, session.handle);
+  }
+  state.stclear = freshStclear(stclear.pcrs);
+  for (const entry of [...permanent.nv]) {
+    const owners =
+      entry !== undefined && (permits(entry, 'OWNERWRITE') || permits(entry, 'OWNERREAD'));
+    if (owners && Math.floor(entry.publicInfo.nvIndex / D_BIT) % 2 === 0) {
+      removeNv(permanent.nv, entry);
+    }
+  }
+}

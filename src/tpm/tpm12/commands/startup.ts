@@ -1,0 +1,100 @@
+/**
+ * Admin startup and state (TPM Main Part 3, §3): TPM_Startup, TPM_SaveState.
+ * @module
+ */
+import { struct, u16 } from '../../../wire/codec.js';
+import { StateError, StoreFailure } from '../../engine.js';
+import { isAudited } from '../audit.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { audit } from '../dispatch.js';
+import { LIMITS } from '../limits.js';
+import { demand, TpmFault } from '../results.js';
+import { encodeSaved, restoreSaved } from '../savestate.js';
+import { freshStany, TestState } from '../state.js';
+import { nothing } from '../structures.js';
+
+/** Part 2 §4.4.7 TPM_STARTUP_TYPE. */
+const StartupType = { CLEAR: 1, STATE: 2, DEACTIVATED: 3 } as const;
+
+/** Takes the TPM from power on to work: afresh, from what TPM_SaveState kept, or deactivated. */
+export const startup = command({
+  ordinal: 0x99,
+  name: 'TPM_Startup',
+  auth: 'none',
+  when: 'always',
+  input: struct({ startupType: u16 }),
+  output: nothing,
+  run(call, { startupType }) {
+    const { state } = call;
+    demand(state.stany.postInitialise, 'INVALID_POSTINIT');
+    demand(state.testState !== TestState.FAILURE, 'FAILEDSELFTEST');
+    switch (startupType) {
+      case StartupType.CLEAR:
+        startClear(call);
+        break;
+      case StartupType.STATE:
+        startFromSaved(call);
+        break;
+      case StartupType.DEACTIVATED:
+        state.stclearFlags.deactivated = true;
+        break;
+      default:
+        throw new TpmFault('BAD_PARAMETER');
+    }
+    state.stany = freshStany();
+    return {};
+  },
+  /** Whatever came of it, a saved state is gone, and there is no second try before power off. */
+  after({ tpm, state }, refused) {
+    state.stany.postInitialise = false;
+    state.stany.stateSaved = false;
+    try {
+      tpm.nvram.delete('savestate');
+    } catch (error) {
+      // Of two refusals, the first is the answer.
+      if (!(refused && error instanceof StoreFailure)) throw error;
+    }
+  },
+});
+
+function startClear({ state }: Call): void {
+  state.stclearFlags.deactivated = state.permanent.flags.deactivated;
+  for (const entry of state.permanent.nv) {
+    if (entry === undefined) continue;
+    entry.publicInfo.readSTClear = false;
+    entry.publicInfo.writeSTClear = false;
+  }
+}
+
+/** A saved state that is not there, or not sound, is not replaced by another: the TPM fails. */
+function startFromSaved({ tpm, state }: Call): void {
+  try {
+    const blob = tpm.nvram.load('savestate');
+    demand(blob !== undefined, 'FAIL');
+    restoreSaved(state, blob);
+  } catch (error) {
+    const known = [TpmFault, StateError, StoreFailure].some(kind => error instanceof kind);
+    if (!known) throw error;
+    state.testState = TestState.FAILURE;
+    throw new TpmFault('FAILEDSELFTEST');
+  }
+}
+
+/** Keeps the volatile state for TPM_Startup(ST_STATE). Any command after it forgets it again. */
+export const saveState = command({
+  ordinal: 0x98,
+  name: 'TPM_SaveState',
+  auth: 'none',
+  when: 'working',
+  input: nothing,
+  output: nothing,
+  run(call) {
+    if (isAudited(call.state, call.ordinal)) audit(call);
+    const blob = encodeSaved(call.state);
+    demand(blob.length <= LIMITS.savedBytes, 'NOSPACE');
+    call.tpm.nvram.store('savestate', blob);
+    call.state.stany.stateSaved = true;
+    return {};
+  },
+});

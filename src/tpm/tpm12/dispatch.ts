@@ -1,0 +1,274 @@
+/**
+ * The way of every command (TPM Main Part 3, §1; the order of checks is libtpms's): header, what the
+ * TPM does before any command, parameters, availability, authorisation, the command itself, the
+ * store, the answer, the audit. It is the one place where a fault becomes a result code; anything
+ * else that is thrown is a bug, and passes through.
+ * @module
+ */
+import {
+  type Codec,
+  concat,
+  encode,
+  Reader,
+  struct,
+  u16,
+  u32,
+  WireError,
+} from '../../wire/codec.js';
+import { StateError, StoreFailure } from '../engine.js';
+import { extendAudit, isAudited, startAudit } from './audit.js';
+import { Call, secondsOf, type Tpm, trailer } from './call.js';
+import { type AnyCommand, type Availability, WHEN } from './command.js';
+import { sha1 } from './crypto.js';
+import { LIMITS } from './limits.js';
+import { decodePermall, encodePermall } from './permall.js';
+import { demand, TpmFault, TpmResult } from './results.js';
+import { TestState, wipePermanent } from './state.js';
+
+/** Part 2 §6.1: the tags of requests; a response has the tag of its request plus 3. */
+const Tag = { COMMAND: 0x00c1, AUTH1: 0x00c2, AUTH2: 0x00c3 } as const;
+const TO_RESPONSE = 3;
+const ORDINAL_STARTUP = 0x99;
+const ORDINAL_SAVE_STATE = 0x98;
+
+const header = struct({ tag: u16, paramSize: u32, code: u32 });
+const HEADER_BYTES = 10;
+
+export type Commands = ReadonlyMap<number, AnyCommand>;
+
+/** The answer to a command, and what it was, for those who watch. */
+export interface Execution {
+  readonly response: Uint8Array;
+  readonly ordinal: number;
+  readonly result: number;
+  /** The host trouble that the command ran into, if it did. */
+  readonly failure: StoreFailure | StateError | undefined;
+}
+
+/** Runs one command to its end. Whatever the guest sent, the response is well-formed. */
+export function execute(
+  commands: Commands,
+  tpm: Tpm,
+  request: Uint8Array,
+  locality: number,
+): Execution {
+  let ordinal = 0;
+  try {
+    const head = parse(header, new Reader(request));
+    ordinal = head.code;
+    demand(head.paramSize === request.length, 'BAD_PARAM_SIZE');
+    prepare(tpm, ordinal);
+    const found = commands.get(ordinal);
+    if (found === undefined) {
+      // The tag of this refusal follows the request, alone among all refusals.
+      const response = respond(responseTag(head.tag), TpmResult.BAD_ORDINAL);
+      return { response, ordinal, result: TpmResult.BAD_ORDINAL, failure: undefined };
+    }
+    const response = run(found, tpm, head.tag, request.subarray(HEADER_BYTES), locality);
+    demand(response.length <= LIMITS.bufferBytes, 'SIZE');
+    return { response, ordinal, result: TpmResult.SUCCESS, failure: undefined };
+  } catch (error) {
+    const result = resultOf(error);
+    if (result === TpmResult.FAIL) tpm.state.testState = TestState.FAILURE;
+    const response = respond(Tag.COMMAND + TO_RESPONSE, result);
+    const failure = error instanceof TpmFault ? undefined : hostTrouble(error);
+    return { response, ordinal, result, failure };
+  }
+}
+
+/** The result code that a fault of the guest, or a trouble of the host, becomes. */
+function resultOf(error: unknown): number {
+  if (error instanceof TpmFault) return error.result;
+  hostTrouble(error);
+  return TpmResult.FAIL;
+}
+
+function hostTrouble(error: unknown): StoreFailure | StateError {
+  if (error instanceof StoreFailure || error instanceof StateError) return error;
+  throw error;
+}
+
+const responseTag = (tag: number): number =>
+  (tag >= Tag.COMMAND && tag <= Tag.AUTH2 ? tag : Tag.COMMAND) + TO_RESPONSE;
+
+function respond(tag: number, code: number, ...parts: readonly Uint8Array[]): Uint8Array {
+  const rest = concat(...parts);
+  return concat(encode(header, { tag, paramSize: HEADER_BYTES + rest.length, code }), rest);
+}
+
+/** What runs before the self-test has to be complete (Part 3, §4.2). */
+// biome-ignore format: table
+const LIMITED_ORDINALS = new Set([
+  ORDINAL_STARTUP, 0xa0, 0xa1, 0xa2, 0xa3, // TPM_SHA1Start and its followers
+  0x14, 0x50, 0x53, 0x54, 0x65,            // Extend, SelfTestFull, ContinueSelfTest, GetTestResult, GetCapability
+  0x4000_000a, 0x4000_000b,                // the connection commands
+]);
+
+/** What the TPM does before any command: it completes its self-test, and forgets a saved state. */
+function prepare(tpm: Tpm, ordinal: number): void {
+  const { state } = tpm;
+  if (state.testState === TestState.LIMITED && !LIMITED_ORDINALS.has(ordinal)) {
+    state.testState = TestState.FULL;
+  }
+  if (state.stany.stateSaved && ordinal !== ORDINAL_STARTUP) {
+    tpm.nvram.delete('savestate');
+    state.stany.stateSaved = false;
+  }
+}
+
+function run(
+  command: AnyCommand,
+  tpm: Tpm,
+  tag: number,
+  body: Uint8Array,
+  locality: number,
+): Uint8Array {
+  const call = new Call(tpm, command.ordinal, locality);
+  let refused = true;
+  try {
+    const input = admit(call, command, tag, body);
+    const output = settle(call, () => command.run(call, input));
+    const answer = finish(call, command, tag, encode(command.output, output));
+    refused = false;
+    return answer;
+  } finally {
+    command.after?.(call, refused);
+    call.close(refused);
+  }
+}
+
+/** Everything that is asked of a command before it runs. */
+function admit(call: Call, command: AnyCommand, tag: number, body: Uint8Array): unknown {
+  const { tpm } = call;
+  const from = new Reader(body);
+  const input = parse(command.input as Codec<unknown>, from);
+  const covered = body.subarray(command.handleBytes?.input ?? 0, from.at);
+  call.inParamDigest = sha1(encode(u32, command.ordinal), covered);
+  demandAvailable(tpm, WHEN[command.when], tag);
+  demand(tagsOf(command).includes(tag), 'BADTAG');
+  const guest = tag === Tag.AUTH1 ? parse(trailer, from) : undefined;
+  demand(from.left === 0, 'BAD_PARAM_SIZE');
+  call.trailer = guest;
+  return input;
+}
+
+const TAGS: Readonly<Record<AnyCommand['auth'], readonly number[]>> = {
+  none: [Tag.COMMAND],
+  one: [Tag.AUTH1],
+  optional: [Tag.COMMAND, Tag.AUTH1],
+};
+const tagsOf = (command: AnyCommand): readonly number[] => TAGS[command.auth];
+
+/** Reads what the guest sent. Bytes that are missing, and flags that are none, are its fault. */
+function parse<T>(codec: Codec<T>, from: Reader): T {
+  try {
+    return codec.read(from);
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    throw new TpmFault(error.code === 'ERR_WIRE_VALUE' ? 'BAD_PARAMETER' : 'BAD_PARAM_SIZE');
+  }
+}
+
+function demandAvailable(tpm: Tpm, when: Availability, tag: number): void {
+  const { testState, stany, stclearFlags, permanent } = tpm.state;
+  if (when.locksOut && tag !== Tag.COMMAND) demandNoLockout(tpm);
+  if (when.working) demand(testState !== TestState.FAILURE, 'FAILEDSELFTEST');
+  if (when.started) demand(!stany.postInitialise, 'INVALID_POSTINIT');
+  const open = when.unlockedNv === true && !permanent.flags.nvLocked;
+  if (when.enabled && !open) demand(!permanent.flags.disable, 'DISABLED');
+  if (when.activated && !open) demand(!stclearFlags.deactivated, 'DEACTIVATED');
+  if (when.owned) demand(permanent.data.ownerInstalled, 'NOSRK');
+}
+
+/** Seconds that the lockout still runs: doubled with every failure past the threshold. */
+export function lockoutSeconds(tpm: Tpm): number {
+  const { authFailCount, authFailTime } = tpm.state.stclear;
+  const past = authFailCount - LIMITS.authFailures - 1;
+  if (past < 0) return 0;
+  const since = (secondsOf(tpm) - authFailTime + 2 ** 32) % 2 ** 32;
+  return Math.max(2 ** Math.min(past, 31) - since, 0);
+}
+
+function demandNoLockout(tpm: Tpm): void {
+  demand(lockoutSeconds(tpm) === 0, 'DEFEND_LOCK_RUNNING');
+  tpm.state.stclear.disableResetLock = false;
+}
+
+/** Runs the command, and stores what it altered, or takes it back where the command failed. */
+function settle<T>(call: Call, act: () => T): T {
+  let output: T;
+  try {
+    output = act();
+  } catch (error) {
+    if (call.altered && error instanceof TpmFault) rollBack(call.tpm);
+    throw error;
+  }
+  if (call.altered) store(call.tpm);
+  return output;
+}
+
+/**
+ * Stores the permanent state, before the guest is told. Where that fails, what is in memory goes back
+ * to what is stored as well: the TPM fails, but what it says of itself outside stays true.
+ */
+export function store(tpm: Tpm): void {
+  const blob = encodePermall(tpm.state.permanent);
+  demand(blob.length <= LIMITS.permanentBytes, 'FAIL');
+  try {
+    tpm.nvram.store('permall', blob);
+  } catch (error) {
+    if (error instanceof StoreFailure) tryRollBack(tpm);
+    throw error;
+  }
+}
+
+function tryRollBack(tpm: Tpm): void {
+  try {
+    rollBack(tpm);
+  } catch (error) {
+    // The failure that led here is the one to tell.
+    if (!(error instanceof TpmFault)) hostTrouble(error);
+  }
+}
+
+/** Goes back to the permanent state that was last stored, but keeps what no store ever held. */
+function rollBack(tpm: Tpm): void {
+  const blob = tpm.nvram.load('permall');
+  if (blob === undefined) throw new TpmFault('FAIL');
+  const { state } = tpm;
+  const before = state.permanent;
+  const kept = new Map(before.nv.map(entry => [entry?.publicInfo.nvIndex, entry?.publicInfo]));
+  state.permanent = decodePermall(blob);
+  for (const entry of state.permanent.nv) {
+    const held = kept.get(entry?.publicInfo.nvIndex);
+    if (entry === undefined || held === undefined) continue;
+    entry.publicInfo.readSTClear = held.readSTClear;
+    entry.publicInfo.writeSTClear = held.writeSTClear;
+  }
+  wipePermanent(before);
+}
+
+/** The answer: output, authorisation, audit. */
+function finish(call: Call, command: AnyCommand, tag: number, output: Uint8Array): Uint8Array {
+  const covered = output.subarray(command.handleBytes?.output ?? 0);
+  const digest = sha1(encode(u32, TpmResult.SUCCESS), encode(u32, command.ordinal), covered);
+  const trail = call.trailer === undefined ? [] : [call.answerAuthorisation(digest)];
+  if (isAudited(call.state, command.ordinal) && command.ordinal !== ORDINAL_SAVE_STATE) {
+    audit(call, digest);
+  }
+  return respond(responseTag(tag), TpmResult.SUCCESS, output, ...trail);
+}
+
+/** Part 3 §8: a command whose audit fails has run, and the TPM fails after it. */
+export function audit(call: Call, outParamDigest?: Uint8Array): void {
+  try {
+    if (startAudit(call.state)) store(call.tpm);
+  } catch (error) {
+    if (error instanceof StoreFailure) {
+      call.state.testState = TestState.FAILURE;
+      throw new TpmFault('AUDITFAIL_SUCCESSFUL');
+    }
+    throw error;
+  }
+  extendAudit(call.state, call.inParamDigest, outParamDigest);
+}

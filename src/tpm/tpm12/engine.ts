@@ -1,0 +1,186 @@
+/**
+ * The TPM 1.2 engine: a TPM (TPM Main, revision 116) as libtpms builds one, behind the interface
+ * that all engines have. Time, randomness and keys come in from outside.
+ * @module
+ */
+import assert from 'node:assert/strict';
+import { noTrace, type Trace } from '../../trace.js';
+import {
+  type Clock,
+  type Engine,
+  type EngineInfo,
+  type Entropy,
+  type NvramPort,
+  StateError,
+  StoreFailure,
+} from '../engine.js';
+import type { Tpm } from './call.js';
+import { commandsByOrdinal } from './commands.js';
+import { type GenerateKey, generateRsaKey, sha1 } from './crypto.js';
+import { execute, store } from './dispatch.js';
+import { KeyUsage } from './keys.js';
+import { DRTM_PCR, enterDynamicMode } from './pcr.js';
+import { decodePermall, freshPermanent, type Permanent } from './permall.js';
+import { passes } from './self-test.js';
+import { Sha1Stream } from './sha1-stream.js';
+import { poweredOn, TestState, wipePermanent, wipeSession } from './state.js';
+import { noBytes20 } from './structures.js';
+import { encodeVolatile, restoreVolatile } from './volatile.js';
+
+export interface Tpm12Options {
+  readonly entropy: Entropy;
+  readonly clock: Clock;
+  readonly trace?: Trace;
+  /** How RSA keys are made; OpenSSL makes them where this is not given. */
+  readonly generateKey?: GenerateKey;
+  /** The platform's pin that tells physical presence; without one nobody ever is there. */
+  readonly physicalPresence?: () => boolean;
+}
+
+const LOCALITY_MAX = 4;
+
+export class Tpm12 implements Engine {
+  readonly #options: Tpm12Options;
+  readonly #trace: Trace;
+  #tpm: Tpm | undefined;
+
+  constructor(options: Tpm12Options) {
+    this.#options = options;
+    this.#trace = options.trace ?? noTrace;
+  }
+
+  init(nvram: NvramPort): void {
+    this.close();
+    const stored = nvram.load('permall');
+    const permanent = stored === undefined ? freshPermanent() : decodePermall(stored);
+    const tpm = this.#powerOn(nvram, permanent);
+    if (stored === undefined) store(tpm);
+    if (!passes(tpm.state)) {
+      tpm.state.testState = TestState.FAILURE;
+      this.#trace({
+        event: 'failure',
+        where: 'self-test',
+        why: 'the Endorsement Key is not sound',
+      });
+    }
+    this.#tpm = tpm;
+  }
+
+  #powerOn(nvram: NvramPort, permanent: Permanent): Tpm {
+    const { entropy, clock, generateKey = generateRsaKey } = this.#options;
+    const presencePin = this.#options.physicalPresence ?? (() => false);
+    const state = poweredOn(permanent, { startedAt: clock(), nonce: entropy(20) });
+    const isImplemented = (ordinal: number): boolean => commandsByOrdinal.has(ordinal);
+    return { state, nvram, entropy, clock, generateKey, presencePin, isImplemented };
+  }
+
+  process(command: Uint8Array, locality: number): Uint8Array {
+    assert(Number.isInteger(locality) && locality >= 0 && locality <= LOCALITY_MAX);
+    const done = execute(commandsByOrdinal, this.#running, command, locality);
+    const { ordinal, result, failure } = done;
+    const name = commandsByOrdinal.get(ordinal)?.name ?? 'unknown';
+    if (failure !== undefined) {
+      this.#trace({ event: 'failure', where: name, why: failure.message });
+    }
+    this.#trace({ event: 'command', ordinal, name, locality, result });
+    return done.response;
+  }
+
+  /** @throws StoreFailure where the port cannot load */
+  volatileState(): Uint8Array {
+    const { state, nvram, clock } = this.#running;
+    const permall = nvram.load('permall');
+    if (permall === undefined) throw new StateError('ERR_STATE_MALFORMED', 'permall', 'it is gone');
+    return encodeVolatile(state, permall, clock());
+  }
+
+  /** @throws StoreFailure, StateError */
+  restore(nvram: NvramPort, volatileState: Uint8Array): void {
+    this.close();
+    const permall = nvram.load('permall');
+    if (permall === undefined) {
+      throw new StateError('ERR_STATE_MALFORMED', 'permall', 'there is none to resume from');
+    }
+    const tpm = this.#powerOn(nvram, decodePermall(permall));
+    restoreVolatile(tpm.state, permall, volatileState, tpm.clock());
+    this.#tpm = tpm;
+  }
+
+  /** No command of a TPM 1.2 can be stopped half-way, here as in libtpms. */
+  cancel(): boolean {
+    return false;
+  }
+
+  established(): boolean {
+    return this.#running.state.permanent.flags.tpmEstablished;
+  }
+
+  /** Starts the hash sequence by which a trusted system is measured. */
+  hashStart(): void {
+    const tpm = this.#running;
+    const { state } = tpm;
+    if (state.stany.postInitialise) {
+      this.#fail('HASH_START', 'it came before TPM_Startup');
+      return;
+    }
+    state.stany.tosPresent = true;
+    enterDynamicMode(state.stclear.pcrs);
+    state.hash = new Sha1Stream();
+    if (state.permanent.flags.tpmEstablished) return;
+    state.permanent.flags.tpmEstablished = true;
+    try {
+      store(tpm);
+    } catch (error) {
+      if (!(error instanceof StoreFailure)) throw error;
+      this.#fail('HASH_START', error.message);
+    }
+  }
+
+  hashData(data: Uint8Array): void {
+    const { hash } = this.#running.state;
+    if (hash === undefined) this.#fail('HASH_DATA', 'no hash sequence is under way');
+    else hash.update(data);
+  }
+
+  hashEnd(): void {
+    const { state } = this.#running;
+    if (state.hash === undefined) {
+      this.#fail('HASH_END', 'no hash sequence is under way');
+      return;
+    }
+    state.stclear.pcrs[DRTM_PCR] = sha1(noBytes20(), state.hash.finish());
+    state.hash = undefined;
+  }
+
+  #fail(where: string, why: string): void {
+    this.#running.state.testState = TestState.FAILURE;
+    this.#trace({ event: 'failure', where, why });
+  }
+
+  info(): EngineInfo {
+    const { permanent, stclearFlags } = this.#running.state;
+    const { data, flags, nv } = permanent;
+    const ek = data.endorsementKey;
+    return {
+      version: '1.2',
+      owned: data.ownerInstalled,
+      enabled: !flags.disable,
+      activated: !flags.deactivated && !stclearFlags.deactivated,
+      ek: ek.keyUsage === KeyUsage.NONE ? undefined : ek.pubKey.slice(),
+      nvIndices: nv.flatMap(entry => entry?.publicInfo.nvIndex ?? []),
+    };
+  }
+
+  close(): void {
+    if (this.#tpm === undefined) return;
+    const { permanent, stclear } = this.#tpm.state;
+    wipePermanent(permanent);
+    for (const session of stclear.authSessions) if (session !== undefined) wipeSession(session);
+    this.#tpm = undefined;
+  }
+
+  get #running(): Tpm {
+    assert(this.#tpm !== undefined, 'the TPM is not powered on');
+    return this.#tpm;
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Result codes (TPM Main Part 2, §16), and the fault that carries one. A fault is how the engine
+ * refuses a guest; the dispatcher is the one place that turns it into a response.
+ * @module
+ */
+
+// biome-ignore format: table
+export const TpmResult = {
+  SUCCESS:               0,
+  AUTHFAIL:              1,
+  BADINDEX:              2,
+  BAD_PARAMETER:         3,
+  CLEAR_DISABLED:        5,
+  DEACTIVATED:           6,
+  DISABLED:              7,
+  DISABLED_CMD:          8,
+  FAIL:                  9,
+  BAD_ORDINAL:          10,
+  INSTALL_DISABLED:     11,
+  INVALID_KEYHANDLE:    12,
+  KEYNOTFOUND:          13,
+  INAPPROPRIATE_ENC:    14,
+  INVALID_PCR_INFO:     16,
+  NOSPACE:              17,
+  NOSRK:                18,
+  OWNER_SET:            20,
+  RESOURCES:            21,
+  SIZE:                 23,
+  WRONGPCRVAL:          24,
+  BAD_PARAM_SIZE:       25,
+  FAILEDSELFTEST:       28,
+  BADTAG:               30,
+  DECRYPT_ERROR:        33,
+  INVALID_AUTHHANDLE:   34,
+  NO_ENDORSEMENT:       35,
+  INVALID_KEYUSAGE:     36,
+  INVALID_POSTINIT:     38,
+  BAD_KEY_PROPERTY:     40,
+  BAD_DATASIZE:         43,
+  BAD_MODE:             44,
+  BAD_PRESENCE:         45,
+  BAD_VERSION:          46,
+  AUDITFAIL_SUCCESSFUL: 49,
+  NOTRESETABLE:         50,
+  NOTLOCAL:             51,
+  INVALID_RESOURCE:     53,
+  NOTFIPS:              54,
+  AUTH_CONFLICT:        59,
+  AREA_LOCKED:          60,
+  BAD_LOCALITY:         61,
+  PER_NOWRITE:          63,
+  INVALID_STRUCTURE:    67,
+  KEY_OWNER_CONTROL:    68,
+  BAD_COUNTER:          69,
+  NOT_FULLWRITE:        70,
+  MAXNVWRITES:          72,
+  BAD_HANDLE:           88,
+  DEFEND_LOCK_RUNNING:  0x803,
+} as const;
+export type TpmResultName = keyof typeof TpmResult;
+export type TpmResult = (typeof TpmResult)[TpmResultName];
+
+/** A refusal that the guest sees. Anything else that is thrown is our bug, not the guest's. */
+export class TpmFault extends Error {
+  override readonly name = 'TpmFault';
+  readonly result: TpmResult;
+
+  constructor(result: TpmResultName) {
+    super(`TPM_${result}`);
+    this.result = TpmResult[result];
+  }
+}
+
+/** Refuses with `result` unless `holds`. */
+export function demand(holds: boolean, result: TpmResultName): asserts holds {
+  if (!holds) throw new TpmFault(result);
+}

@@ -1,0 +1,132 @@
+/**
+ * `savestate`: what TPM_SaveState keeps for TPM_Startup(ST_STATE), in libtpms's own byte format
+ * (TPM Main Part 3, §3.3): TPM_STCLEAR_DATA with the PCRs that no locality resets, TPM_STCLEAR_FLAGS,
+ * the loaded keys, the volatile flags of the NV indices, and a SHA-1 behind.
+ * @module
+ */
+import {
+  array,
+  bool,
+  type Codec,
+  checked,
+  encode,
+  list,
+  type Of,
+  struct,
+  u16,
+  u32,
+} from '../../wire/codec.js';
+import { StateError } from '../engine.js';
+import { loadedKeys } from './keys.js';
+import { LIMITS } from './limits.js';
+import { STATIC_PCRS } from './pcr.js';
+import { decodeBlob, type Permanent, withDigest } from './permall.js';
+import { authSession, STCLEAR_FLAGS, type StclearData, type TpmState } from './state.js';
+import { digest, flagBytes, nonce, structure } from './structures.js';
+
+/** A count of things that this engine does not have, and whose state it could not take over. */
+const none: Codec<number> = checked(u32, count => count === 0);
+const version1 = checked(u16, found => found === 1);
+
+// biome-ignore format: table
+const stclearData = structure(0x0024, {
+  contextNonceKey:          nonce,
+  countID:                  u32,
+  ownerReference:           u32,
+  disableResetLock:         bool,
+  pcrs:                     array(STATIC_PCRS.length, digest),
+  deferredPhysicalPresence: u32,
+  authFailCount:            u32,
+  authFailTime:             u32,
+  authSessions:             list(u32, authSession, LIMITS.authSessions),
+  transportSessions:        none,
+  daaSessions:              none,
+  contextNonceSession:      nonce,
+  contextCount:             u32,
+  contextList:              array(LIMITS.contexts, u32),
+  auditDigest:              digest,
+});
+
+/** Part 2 §7.2 TPM_STCLEAR_FLAGS, as it also stands on the bus. */
+const flags = flagBytes(STCLEAR_FLAGS);
+const FLAGS_TAG = 0x0020;
+export const stclearFlags = structure(FLAGS_TAG, { flags });
+
+/** What an NV index remembers until the next TPM_Startup(ST_CLEAR). */
+export const nvVolatile = struct({ readSTClear: bool, writeSTClear: bool });
+
+// biome-ignore format: table
+const saved = struct({
+  data:      stclearData,
+  flags:     stclearFlags,
+  keyFormat: version1,
+  keys:      loadedKeys(u32, LIMITS.keyHandles),
+  nvFormat:  version1,
+  nv:        list(u32, nvVolatile, LIMITS.permanentBytes),
+});
+
+/** The bytes of `savestate` for a state. */
+export function encodeSaved({ stclear, stclearFlags: held, loadedKeys, permanent }: TpmState) {
+  return withDigest(
+    encode(saved, {
+      data: {
+        ...stclear,
+        pcrs: STATIC_PCRS.map(pcr => stclear.pcrs[pcr]!),
+        authSessions: stclear.authSessions.filter(session => session !== undefined),
+        transportSessions: 0,
+        daaSessions: 0,
+      },
+      flags: { flags: held },
+      keyFormat: 1,
+      keys: loadedKeys,
+      nvFormat: 1,
+      nv: nvVolatileOf(permanent),
+    }),
+  );
+}
+
+/**
+ * Takes over what `savestate` holds.
+ * @throws StateError where it is damaged, or is not of this permanent state
+ */
+export function restoreSaved(state: TpmState, blob: Uint8Array): void {
+  const { data, flags: held, keys, nv } = decodeBlob('savestate', saved, blob, LIMITS.savedBytes);
+  const { transportSessions: _transport, daaSessions: _daa, ...rest } = data;
+  setNvVolatile('savestate', state.permanent, nv);
+  state.stclear = {
+    ...rest,
+    pcrs: state.stclear.pcrs.map((now, pcr) => {
+      const place = STATIC_PCRS.indexOf(pcr);
+      return place < 0 ? now : data.pcrs[place]!;
+    }),
+    authSessions: places(data.authSessions),
+  };
+  state.stclearFlags = held.flags;
+  state.loadedKeys = keys;
+}
+
+/** Sessions at their places, and free places behind them. */
+export const places = (sessions: StclearData['authSessions']): StclearData['authSessions'] =>
+  Array.from({ length: LIMITS.authSessions }, (_, place) => sessions[place]);
+
+/** The volatile flags of the NV indices, in the order of the area. */
+export const nvVolatileOf = ({ nv }: Permanent): Of<typeof nvVolatile>[] =>
+  nv
+    .filter(entry => entry !== undefined)
+    .map(({ publicInfo: { readSTClear, writeSTClear } }) => ({ readSTClear, writeSTClear }));
+
+/** Sets the volatile flags of the NV indices. There must be as many as indices. */
+export function setNvVolatile(
+  blob: 'savestate' | 'volatilestate',
+  { nv }: Permanent,
+  held: readonly Of<typeof nvVolatile>[],
+): void {
+  const entries = nv.filter(entry => entry !== undefined);
+  if (held.length !== entries.length) {
+    const why = `it speaks of ${held.length} NV indices, and there are ${entries.length}`;
+    throw new StateError('ERR_STATE_MALFORMED', blob, why);
+  }
+  entries.forEach(({ publicInfo }, at) => {
+    Object.assign(publicInfo, held[at]);
+  });
+}

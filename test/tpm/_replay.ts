@@ -1,0 +1,141 @@
+/**
+ * Runs a transcript that was recorded from swtpm against our engine. What the recorded TPM drew at
+ * random is given to ours as its entropy, and its keys as ours, so that responses are the same to
+ * the last byte, HMACs included; and so is the permanent state at the end.
+ */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { key11, pubKey } from '../../src/testing/guest/structures.js';
+import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
+import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
+import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
+import { concat, Reader } from '../../src/wire/codec.js';
+import { fixture, hex, ROOT, toHex } from '../_files.js';
+import { MemoryNvram } from './_memory-nvram.js';
+
+interface Exchange {
+  readonly event?: undefined;
+  readonly what: string;
+  readonly name: string;
+  readonly locality: number;
+  readonly result: string;
+  readonly request: string;
+  readonly response: string;
+  readonly random: readonly { field: string; offset: number; length: number }[];
+}
+type Step =
+  | Exchange
+  | { readonly event: 'powerCut' }
+  | { readonly event: 'storesFail'; readonly value: boolean }
+  | { readonly event: 'hash'; readonly data: string };
+
+export interface Transcript {
+  readonly source: string;
+  readonly about: string;
+  readonly secrets: { readonly owner: string };
+  readonly startsFrom: string | null;
+  readonly endsWith: string;
+  readonly steps: readonly Step[];
+}
+
+/** The names of all transcripts. */
+export const transcripts = (): string[] =>
+  readdirSync(join(ROOT, 'fixtures/transcripts')).map(name => name.replace('.json', ''));
+
+export const transcript = (name: string): Transcript => fixture(`transcripts/${name}.json`);
+
+/** What came out otherwise than recorded. */
+export interface Difference {
+  readonly what: string;
+  readonly recorded: string;
+  readonly ours: string;
+}
+
+const HEADER_BYTES = 10;
+
+/** The modulus that a response shows of a key that was just made. */
+function modulusOf(name: string, response: Uint8Array): Uint8Array | undefined {
+  const output = new Reader(response.slice(HEADER_BYTES));
+  if (output.left === 0) return undefined;
+  if (name === 'TPM_CreateEndorsementKeyPair') return pubKey.read(output).modulus;
+  return name === 'TPM_TakeOwnership' ? key11.read(output).modulus : undefined;
+}
+
+export class Replay {
+  readonly nvram = new MemoryNvram();
+  readonly differences: Difference[] = [];
+  readonly tpm: Tpm12;
+  /** The state at the end, from which secrets come that no response shows. */
+  readonly #final: Permanent;
+  #draws: Uint8Array[] = [];
+  #modulus: Uint8Array = new Uint8Array(256).fill(0xc5);
+  #counter = 0;
+  #clock = 0;
+
+  constructor({ startsFrom, endsWith }: Transcript) {
+    this.#final = decodePermall(hex(endsWith));
+    if (startsFrom !== null) this.nvram.blobs.set('permall', hex(startsFrom));
+    this.tpm = new Tpm12({
+      entropy: length => this.#draw(length),
+      clock: () => (this.#clock += 1000),
+      generateKey: this.#key,
+    });
+    this.tpm.init(this.nvram);
+  }
+
+  run(steps: readonly Step[]): void {
+    for (const step of steps) {
+      if (step.event === undefined) this.#exchange(step);
+      else if (step.event === 'powerCut') this.tpm.init(this.nvram);
+      else if (step.event === 'storesFail') this.nvram.storesFail = step.value;
+      else this.#hash(hex(step.data));
+    }
+  }
+
+  #hash(data: Uint8Array): void {
+    this.tpm.hashStart();
+    this.tpm.hashData(data);
+    this.tpm.hashEnd();
+  }
+
+  #exchange({ what, name, locality, request, response, random }: Exchange): void {
+    const recorded = hex(response);
+    // A modulus comes out of the key, and not out of the entropy.
+    const shown = random
+      .filter(({ field }) => field !== 'modulus')
+      .map(({ offset, length }) => recorded.slice(offset, offset + length));
+    this.#modulus = modulusOf(name, recorded) ?? this.#modulus;
+    this.#draws = [...this.#hidden(name), ...shown];
+    const ours = toHex(this.tpm.process(hex(request), locality));
+    if (ours !== response) this.differences.push({ what, recorded: response, ours });
+  }
+
+  /** What a command draws before its response does, and never shows. */
+  #hidden(name: string): Uint8Array[] {
+    const { data } = this.#final;
+    if (name === 'TPM_CreateEndorsementKeyPair') {
+      return [data.tpmDAASeed, data.daaProof, data.daaBlobKey.key];
+    }
+    if (name === 'TPM_TakeOwnership') {
+      return [data.tpmProof, data.contextKey.key, data.delegateKey.key];
+    }
+    return [];
+  }
+
+  #draw(length: number): Uint8Array {
+    const next = this.#draws.shift();
+    if (next?.length === length) return next.slice();
+    this.#counter += 1;
+    return concat(new Uint8Array(length).fill(this.#counter % 256));
+  }
+
+  readonly #key: GenerateKey = () => {
+    const { endorsementKey, srk } = this.#final.data;
+    const same = [endorsementKey, srk].find(
+      ({ pubKey }) => Buffer.compare(pubKey, this.#modulus) === 0,
+    );
+    // The prime of a key that was gone at the end is not known, and was not used.
+    const prime = same?.secret?.prime ?? new Uint8Array(128).fill(0xc5);
+    return { modulus: this.#modulus.slice(), prime: prime.slice() };
+  };
+}

@@ -1,0 +1,55 @@
+/**
+ * Every transcript that was recorded from swtpm 0.7.1 (libtpms 0.9.2), exchange by exchange, and
+ * after each the permanent state, byte by byte (fixtures/README.md tells how they were made).
+ */
+import test from 'ava';
+import { COMMANDS } from '../../src/tpm/tpm12/commands.js';
+import { hex, toHex } from '../_files.js';
+import { Replay, transcript, transcripts } from './_replay.js';
+
+/** Asks for every ordinal whether it exists. libtpms has some that this engine has not yet. */
+const ORDINALS = 'capabilities-ordinals';
+const YES = '00c40000000f000000000000000101';
+const NO = '00c40000000f000000000000000100';
+
+for (const name of transcripts().filter(one => one !== ORDINALS)) {
+  const recorded = transcript(name);
+  test(`as recorded: ${name}`, t => {
+    const replay = new Replay(recorded);
+    replay.run(recorded.steps);
+    t.deepEqual(replay.differences, []);
+    t.is(toHex(replay.nvram.permall), recorded.endsWith);
+  });
+}
+
+/** Those that no transcript has, answered and refused: interop.test.ts asks swtpm itself. */
+const UNRECORDED = ['TPM_GetTicks', 'TPM_PCR_Reset', 'TPM_StirRandom', 'TSC_ResetEstablishmentBit'];
+
+test('there are transcripts of every other ordinal, answered and refused', t => {
+  const met = new Map<string, Set<string>>();
+  for (const name of transcripts()) {
+    for (const step of transcript(name).steps) {
+      if (step.event !== undefined) continue;
+      const results = met.get(step.name) ?? new Set();
+      met.set(step.name, results.add(step.result === 'TPM_SUCCESS' ? 'answered' : 'refused'));
+    }
+  }
+  const unmet = COMMANDS.filter(({ name }) => met.get(name)?.size !== 2).map(({ name }) => name);
+  t.deepEqual(unmet.toSorted(), UNRECORDED);
+});
+
+test('TPM_GetCapability(TPM_CAP_ORD) tells of the commands that there are', t => {
+  const recorded = transcript(ORDINALS);
+  const replay = new Replay(recorded);
+  replay.run(recorded.steps);
+  const have = new Set(COMMANDS.map(({ ordinal }) => ordinal));
+  const wanting = recorded.steps.flatMap(step => {
+    if (step.event !== undefined || step.response !== YES) return [];
+    const ordinal = Buffer.from(hex(step.request)).readUInt32BE(18);
+    return have.has(ordinal) ? [] : [step.what];
+  });
+  t.deepEqual(
+    replay.differences,
+    wanting.map(what => ({ what, recorded: YES, ours: NO })),
+  );
+});
