@@ -23,6 +23,8 @@ import { closeWaiting, locksBeside, locksOf, noteLock, noteUnlock, rivalOf } fro
 export class PosixDriver implements LockDriver {
   readonly flavour = 'posix';
   readonly #locks: RecordLocks;
+  /** To locks of the open file description our own POSIX locks are somebody else's. */
+  readonly #asStranger: RecordLocks | undefined;
 
   /** @throws LockError ENOTSUP in a worker thread */
   constructor() {
@@ -34,8 +36,11 @@ export class PosixDriver implements LockDriver {
       );
     }
     const fcntl = loadFcntl();
-    const { GETLK: get, SETLK: set } = fcntl.commands;
+    const { GETLK: get, SETLK: set, OFD_GETLK, OFD_SETLK } = fcntl.commands;
     this.#locks = new RecordLocks(fcntl, { get, set });
+    if (OFD_GETLK !== undefined && OFD_SETLK !== undefined) {
+      this.#asStranger = new RecordLocks(fcntl, { get: OFD_GETLK, set: OFD_SETLK });
+    }
   }
 
   tryLock(fd: number, type: LockType, range: LockRange): boolean {
@@ -71,11 +76,20 @@ export class PosixDriver implements LockDriver {
 
   /** Whether the system forgot about bytes that we hold. False where it does not tell. */
   #missing(fd: number, range: LockRange): boolean {
-    const ours = locksOf(fd).filter(lock => overlap(lock.range, range));
+    if (this.#seenByStranger(fd, range)) return false;
     const listed = posixLocksOfThisProcess(fd);
     if (listed === undefined) return false;
     const there = listed.map(lock => lock.range);
-    const gone = ours.flatMap(lock => subtract(lock.range, there));
+    const gone = locksOf(fd).flatMap(lock => subtract(lock.range, there));
     return gone.some(piece => overlap(piece, range));
+  }
+
+  /** The quick way to know that our locks are there: a close would have dropped all of them. */
+  #seenByStranger(fd: number, range: LockRange): boolean {
+    try {
+      return this.#asStranger?.get(fd, 'exclusive', range)?.pid === process.pid;
+    } catch {
+      return false; // A kernel older than these locks.
+    }
   }
 }

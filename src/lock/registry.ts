@@ -14,28 +14,32 @@ import { overlap, subtract } from './range.js';
 export interface HeldLock {
   readonly driver: LockDriver;
   readonly fd: number;
-  /** Device and inode. */
-  readonly file: string;
   readonly type: LockType;
   readonly range: LockRange;
 }
 
 let held: readonly HeldLock[] = [];
 /** Descriptors whose close must wait, because it would drop a POSIX lock of another one. */
-let closing: readonly { readonly fd: number; readonly file: string }[] = [];
+let closing: readonly { readonly fd: number; readonly file: string | undefined }[] = [];
 
-function fileOf(fd: number): string {
-  const { dev, ino } = fstatSync(fd, { bigint: true });
-  return `${dev}:${ino}`;
+/** Device and inode: asked only where two descriptors have to be compared. */
+function fileOf(fd: number): string | undefined {
+  try {
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined; // Somebody has closed it past us: it is no file's any more.
+  }
 }
 
 export const locksOf = (fd: number): readonly HeldLock[] => held.filter(each => each.fd === fd);
 
 /** Locks on the same file that other descriptors of this process hold. */
 export function locksBeside(fd: number): readonly HeldLock[] {
-  if (held.length === 0) return [];
+  const others = held.filter(each => each.fd !== fd);
+  if (others.length === 0) return [];
   const file = fileOf(fd);
-  return held.filter(each => each.file === file && each.fd !== fd);
+  return others.filter(each => fileOf(each.fd) === file);
 }
 
 /** The lock of another descriptor of this process that forbids this one. */
@@ -45,9 +49,9 @@ export const rivalOf = (fd: number, type: LockType, range: LockRange): HeldLock 
   );
 
 /** Notes that `range` is now locked this way. */
-export function noteLock(lock: Omit<HeldLock, 'file'>): void {
+export function noteLock(lock: HeldLock): void {
   noteUnlock(lock.fd, lock.range);
-  held = [...held, { ...lock, file: fileOf(lock.fd) }];
+  held = [...held, lock];
 }
 
 /** Notes that `range` is not locked any more; parts of locks outside of it remain. */
@@ -60,7 +64,8 @@ export function noteUnlock(fd: number, range: LockRange): void {
 /** Closes what had to wait and need not any more. Called after an unlock. */
 export function closeWaiting(): void {
   if (closing.length === 0) return;
-  const due = closing.filter(({ file }) => !held.some(lock => lock.file === file));
+  const locked = new Set(held.map(lock => fileOf(lock.fd)));
+  const due = closing.filter(({ file }) => !locked.has(file));
   closing = closing.filter(each => !due.includes(each));
   for (const { fd } of due) closeSync(fd);
 }
