@@ -41,7 +41,10 @@ async function qemuIoStays(t: ExecutionContext, path: string, ...options: readon
   const child = spawn('qemu-io', [...options, '-f', 'qcow2', '-c', 'sleep 10000', path]);
   t.teardown(() => child.kill('SIGKILL'));
   const look = openImage(path, { readOnly: true });
-  while (!imageHolders(look).some(({ pid }) => pid === child.pid)) await sleep(10);
+  while (!imageHolders(look).some(({ pid }) => pid === child.pid)) {
+    if (child.exitCode !== null) throw new Error(`qemu-io ended with code ${child.exitCode}`);
+    await sleep(10);
+  }
   look.close();
   return {
     pid: child.pid!,

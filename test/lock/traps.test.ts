@@ -101,16 +101,18 @@ async function inThread(t: ExecutionContext, path: string, flavour: LockFlavour)
   const script = join(ROOT, 'dist/test/lock/_thread.js');
   const worker = new Worker(script, { workerData: { path, flavour } });
   t.teardown(() => worker.terminate());
+  // Both at once: the last message of a thread may come in one turn with its end.
+  const ended = once(worker, 'exit');
   const [outcome] = await once(worker, 'message');
-  return { outcome: outcome as string, worker };
+  return { outcome: outcome as string, ended, end: () => worker.postMessage('end') };
 }
 
 test('ofd: a thread is kept out like a process, and its close drops nothing', async t => {
   const { path, node, other } = setUp(t, 'ofd');
   bdrv_lock(node);
-  const { outcome, worker } = await inThread(t, path, 'ofd');
+  const { outcome, ended } = await inThread(t, path, 'ofd');
   t.is(outcome, 'denied');
-  await once(worker, 'exit');
+  await ended;
   t.is(await other.ask('shared'), 'denied');
   bdrv_unlock(node);
   t.is((await inThread(t, path, 'ofd')).outcome, 'granted');
@@ -119,10 +121,10 @@ test('ofd: a thread is kept out like a process, and its close drops nothing', as
 test('posix: a thread is refused by name, and its close is noticed', async t => {
   const { path, node, other } = setUp(t, 'posix');
   bdrv_lock(node);
-  const { outcome, worker } = await inThread(t, path, 'posix');
+  const { outcome, end, ended } = await inThread(t, path, 'posix');
   t.regex(outcome, /POSIX locks do not tell the threads of a process apart/);
   t.is(await other.ask('shared'), 'denied', 'it has not closed the file yet');
-  worker.postMessage('end');
-  await once(worker, 'exit');
+  end();
+  await ended;
   t.throws(() => bdrv_unlock(node), { code: 'LOST' });
 });
