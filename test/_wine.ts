@@ -77,6 +77,7 @@ export class WindowsChild {
       env: {
         ...process.env,
         NODE_SKIP_PLATFORM_CHECK: '1',
+        NVTPM_LOCK_FLAVOUR: 'auto',
         WINEDEBUG: '-all',
         WINEPREFIX: join(PREPARED, 'prefix'),
       },

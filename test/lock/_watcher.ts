@@ -1,7 +1,7 @@
 /**
  * A process that asks again and again (F_OFD_GETLK) whether somebody holds bytes 101 and 201 of a
- * file. It says `watching` once they are held; told to `stop`, how often it asked and how often a
- * byte was free.
+ * file. It says `watching` once they are held. To each line of its input it answers, after some more
+ * questions, how often it has asked by now and how often a byte was free.
  */
 import { openSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -20,20 +20,19 @@ function someAreFree(): boolean {
   });
 }
 
-let stopped = false;
-process.stdin.once('data', () => {
-  stopped = true;
+let orders = 0;
+process.stdin.on('data', () => {
+  orders += 1;
 });
 while (someAreFree()) await turn();
 console.log('watching');
 let asked = 0;
 let free = 0;
-while (!stopped) {
+for (let answered = 0; ; await turn()) {
+  const due = orders;
   for (let i = 0; i < 100; i += 1) {
     asked += 1;
     if (someAreFree()) free += 1;
   }
-  await turn();
+  for (; answered < due; answered += 1) console.log(`${asked} ${free}`);
 }
-console.log(`${asked} ${free}`);
-process.exit();

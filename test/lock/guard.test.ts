@@ -46,7 +46,7 @@ const BESIDE: Readonly<Record<GuardRole, string>> = {
   incoming: 'yes    yes    yes   yes     yes',
 };
 for (const there of ROLES) {
-  test(`who may come beside a ${there}`, async t => {
+  test(`who may come beside role ${there}`, async t => {
     const path = image(t);
     const first = new Child(t, 'lock/_guard.js', path, there);
     t.is(await first.line(), guardBytes(there).join(' '));
