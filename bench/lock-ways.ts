@@ -105,6 +105,7 @@ function ways(folder: string): Readonly<Record<string, Holdable>> {
 const HELD_MS = 1;
 const FREE_MS = 0.3;
 const TURNS = 10;
+const PATIENCE_US = 30e6;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 const pause = (ms: number): void => void Atomics.wait(sleeper, 0, 0, ms);
 /** The same clock in all processes of a machine (CLOCK_MONOTONIC). */
@@ -133,11 +134,13 @@ export function contend(folder: string, me: Side, rounds: number): Record<string
   return times;
 }
 
-/** Waits until the other side has come as far as this step. */
+/** Waits until the other side has come as far as this step, or seems to have ended. */
 function meet(board: number, me: Side, step: number): void {
   const word = new Uint32Array([step]);
   writeSync(board, word, 0, 4, 4 * me);
+  const end = nowUs() + PATIENCE_US;
   do {
+    if (nowUs() > end) throw new Error('the other process does not come');
     pause(0.1);
     word[0] = 0;
     readSync(board, word, 0, 4, 4 * (1 - me));

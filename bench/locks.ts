@@ -74,6 +74,9 @@ export function benchLocks(folder: string, rounds: number): string[] {
   if (process.platform !== 'linux') return [];
   return [
     table('A lock that nobody else wants', uncontended(folder, rounds)),
-    table('From giving back to having it, between two processes', handOver(folder, rounds / 10)),
+    table(
+      'From giving back to having it, between two processes',
+      handOver(folder, Math.max(100, rounds / 10)),
+    ),
   ];
 }

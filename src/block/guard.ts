@@ -115,8 +115,9 @@ export function takeGuard(
     throw new LockError('ENOTSUP', node.path, `${node.path}: ${why}`);
   }
   if (mode === 'auto' && locks.flavour !== 'ofd') return guardOf(role, [], () => {});
-  if (!sameRange(locks.range, WHOLE_FILE) || (role === 'writer' && node.readOnly)) {
-    const why = node.readOnly ? 'it is open read-only' : 'it has a guard already';
+  const guarded = !sameRange(locks.range, WHOLE_FILE);
+  if (guarded || (role === 'writer' && node.readOnly)) {
+    const why = guarded ? 'it has a guard already' : 'it is open read-only';
     throw new LockError('EINVAL', node.path, `${node.path}: no guard as ${role}: ${why}`);
   }
   const bytes = guardBytes(role);
