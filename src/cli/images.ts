@@ -10,8 +10,23 @@ import { type EngineInfo, StateError } from '../tpm/engine.js';
 import { Tpm12 } from '../tpm/tpm12/engine.js';
 import type { Trace } from '../trace.js';
 
-/** Random bytes of the system. */
-export const entropy = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
+const POOL_BYTES = 4096;
+let pool = new Uint8Array();
+
+/**
+ * Random bytes of the system. Nonces are short and many, so they are drawn from a pool; what was
+ * handed out is wiped there.
+ */
+export function entropy(length: number): Uint8Array {
+  if (length > pool.length) {
+    if (length > POOL_BYTES) return new Uint8Array(randomBytes(length));
+    pool = new Uint8Array(randomBytes(POOL_BYTES));
+  }
+  const drawn = pool.slice(0, length);
+  pool.fill(0, 0, length);
+  pool = pool.subarray(length);
+  return drawn;
+}
 
 /** A clock in microseconds that never goes back. */
 export const clock = (): number => Math.floor(performance.now() * 1000);

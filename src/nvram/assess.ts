@@ -53,8 +53,11 @@ export interface Region {
 export interface StoreState {
   readonly slot: SlotIndex;
   readonly directory: Directory;
-  /** Both slots as they are on the disk, so that a later look can tell whether anybody wrote. */
-  readonly pages: readonly [Uint8Array, Uint8Array];
+  /**
+   * The first sector of both slots as they are on the disk. Their digests are in it, so a later look
+   * at it tells whether anybody has written since.
+   */
+  readonly heads: readonly [Uint8Array, Uint8Array];
   readonly mark: Mark | undefined;
 }
 
@@ -115,13 +118,16 @@ export function assess(disk: Readable): Assessment {
     state: {
       slot: index,
       directory,
-      pages: [slots[0].page, slots[1].page],
+      heads: [headOf(slots[0].page), headOf(slots[1].page)],
       mark: mark.is === 'sound' ? mark.value : undefined,
     },
     revision: 1,
     regions,
   };
 }
+
+/** What of a slot is looked at again before every store. */
+export const headOf = (page: Uint8Array): Uint8Array => page.slice(0, SECTOR_BYTES);
 
 const verdict = (code: Verdict, findings: readonly string[]): Assessment => ({
   verdict: code,

@@ -15,7 +15,7 @@ import type { BlockNode } from '../block/node.js';
 import type { LockWait } from '../lock/lock.js';
 import { noTrace, type Trace } from '../trace.js';
 import { concat, equal } from '../wire/codec.js';
-import { type Assessment, assess, type StoreState } from './assess.js';
+import { type Assessment, assess, headOf, type StoreState } from './assess.js';
 import { NvramError } from './errors.js';
 import { allocate, type Extent, roundUp, stretches } from './extents.js';
 import {
@@ -31,6 +31,7 @@ import {
   type MarkState,
   PAGE_BYTES,
   readDirectory,
+  SECTOR_BYTES,
   SLOT_OFFSETS,
   type SlotIndex,
   sha256,
@@ -312,19 +313,20 @@ export class NvramStore {
   }
 
   /**
-   * Both slots are still what we wrote or validated, byte for byte. Whoever became active meanwhile
-   * wrote a directory with an epoch of its own, whether locks work here or not.
+   * Both slots are still what we wrote or validated. Whoever became active meanwhile wrote a
+   * directory with an epoch of its own, whether locks work here or not.
    */
   #mustBeOurs(): void {
-    const pages = SLOT_OFFSETS.map(offset => this.#node.read(offset, PAGE_BYTES));
-    const changed = pages.flatMap((page, index) =>
-      equal(page, this.#state.pages[index]!) ? [] : [readDirectory(page)],
-    );
+    const changed = SLOT_OFFSETS.filter((offset, index) => {
+      const head = this.#node.read(offset, SECTOR_BYTES);
+      return !equal(head, this.#state.heads[index]!);
+    });
     if (changed.length === 0) return;
-    const foreign = changed.find(found => found.is === 'sound');
     const path = this.#node.path;
-    if (foreign?.is === 'sound') {
-      const { epoch, generation } = foreign.value;
+    for (const offset of changed) {
+      const found = readDirectory(this.#node.read(offset, PAGE_BYTES));
+      if (found.is !== 'sound') continue;
+      const { epoch, generation } = found.value;
       throw new NvramError('FENCED', path, [
         `the store is at epoch ${epoch}, generation ${generation}; ours is epoch ${this.epoch}, generation ${this.generation}`,
       ]);
@@ -360,9 +362,9 @@ export class NvramStore {
     this.#node.flush();
 
     // From here on it is stored, and the mark may say so. It becomes durable with the next barrier.
-    const pages = [...this.#state.pages] as [Uint8Array, Uint8Array];
-    pages[into] = page;
-    this.#state = { ...this.#state, slot: into, directory, pages };
+    const heads = [...this.#state.heads] as [Uint8Array, Uint8Array];
+    heads[into] = headOf(page);
+    this.#state = { ...this.#state, slot: into, directory, heads };
     this.#mark('open');
     this.#trace({ event: 'commit', generation, epoch, blobs: changes.map(({ name }) => name) });
   }
