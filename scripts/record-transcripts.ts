@@ -1,15 +1,15 @@
 /**
  * Records fixtures/transcripts/*.json from swtpm: `npm run build && node
- * dist/scripts/record-transcripts.js [NAME…]`. Needs swtpm (scripts/peers.sh); see fixtures/README.md.
+ * dist/scripts/record-transcripts.js [NAME…]`. Needs swtpm (scripts/peers.sh).
  * @module
  */
-import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { commands, STARTUP } from '../src/testing/guest/index.js';
 import { ROOT } from '../test/_files.js';
 import { AREA, OWNER, Recorder, type Scenario, SRK, toHex } from './transcripts/recorder.js';
 import { SCENARIOS } from './transcripts/scenarios.js';
+import { writeSums } from './transcripts/sums.js';
 import type { Transcript } from './transcripts/transcript.js';
 
 const SOURCE = 'swtpm 0.7.1 (libtpms 0.9.2), TPM 1.2';
@@ -52,11 +52,4 @@ for (const { name, about, from, run } of SCENARIOS) {
   console.log(`${name}: ${steps.length} steps`);
 }
 
-const files = readdirSync(FOLDER).filter(file => file.endsWith('.json'));
-const sums = files.sort().map(file => {
-  const digest = createHash('sha256')
-    .update(readFileSync(join(FOLDER, file)))
-    .digest('hex');
-  return `${digest}  transcripts/${file}\n`;
-});
-writeFileSync(join(ROOT, 'fixtures', 'SHA256SUMS'), sums.join(''));
+writeSums();

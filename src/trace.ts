@@ -16,7 +16,7 @@ export type TraceEvent =
   | { readonly event: 'commit';   readonly generation: number; readonly epoch: number; readonly blobs: readonly string[] }
   | { readonly event: 'failure';  readonly where: string; readonly why: string }
   | { readonly event: 'command';  readonly ordinal: number; readonly name: string; readonly locality: number; readonly result: number }
-  | { readonly event: 'register'; readonly access: 'read' | 'write'; readonly address: number; readonly size: number; readonly value: number }
+  | { readonly event: 'register'; readonly access: 'read' | 'write'; readonly address: number; readonly size: number; readonly value: number | undefined }
   | { readonly event: 'locality'; readonly active: number | undefined }
   | { readonly event: 'power';    readonly to: 'on' | 'off' | 'reset' | 'cut' }
   | { readonly event: 'migrate';  readonly step: string; readonly detail?: string };

@@ -109,7 +109,7 @@ function exchange(
   length: number | 'header',
 ): Promise<Uint8Array> {
   const socket = sockets[channel];
-  if (socket === undefined) throw new Error('swtpm is not running');
+  if (socket === undefined || socket.destroyed) throw new Error('swtpm is not running');
   return new Promise((resolve, reject) => {
     let got = Buffer.alloc(0);
     const finish = (): void => {

@@ -1,5 +1,5 @@
 /**
- * What several scenarios do: start the TPM, assert physical presence, try one command of every kind.
+ * What several scenarios do: start the TPM, assert physical presence, try a command of every kind.
  * @module
  */
 import {

@@ -58,7 +58,7 @@ const EVERY: readonly Command<unknown>[] = [
 const NAMES = new Map(Object.entries(ORDINALS).map(([name, ordinal]) => [ordinal as number, name]));
 const nameOf = (command: Command<unknown>): string => NAMES.get(command.ordinal) ?? '';
 
-/** Every request with no parameters, each shorter parameter count that matters, and one byte more. */
+/** Every request with no parameters, with too few of them, and with too many. */
 function sizes(tpm: Recorder, tag: number, what: string): void {
   for (const command of EVERY) {
     const { ordinal, params } = command;

@@ -1,5 +1,6 @@
 /**
- * TPM_NV_DefineSpace: what may be defined, by whom, before and after the NV lock (TPM Main Part 3 §20.1).
+ * TPM_NV_DefineSpace: what may be defined, by whom, before and after the NV lock (TPM Main Part 3
+ * §20.1).
  * @module
  */
 import {

@@ -121,6 +121,21 @@ export const NV_LOCKS = [
     tpm.do('after a clear: a write', write(0x1100, 0, Uint8Array.of(0x72)));
   }),
 
+  scenario('nv-limit-owned', 'owned', 'The limit counts with an owner too, by the tag.', tpm => {
+    start(tpm);
+    lock(tpm);
+    tpm.define('define for presence', nvPublic(0x1100, 1, NV_PER.PPWRITE));
+    bePresent(tpm);
+    tpm.define('define for presence, present', nvPublic(0x1100, 1, NV_PER.PPWRITE));
+    tpm.define('define for the owner', nvPublic(0x1101, 1, OWNER_RW));
+    for (let count = 1; count <= 65; count += 1) {
+      tpm.do(`write ${count}`, write(0x1100, 0, Uint8Array.of(count)));
+    }
+    tpm.auth('a write by the owner', write(0x1101, 0, Uint8Array.of(1)), OWNER);
+    define(tpm, 'define by nobody', nvPublic(0x1102, 1, NV_PER.PPWRITE));
+    tpm.define('define by the owner', nvPublic(0x1102, 1, OWNER_RW));
+  }),
+
   scenario('nv-reserved-unlocked', 'owned', 'The DIR and such before the NV lock.', tpm => {
     start(tpm);
     reserved(tpm);

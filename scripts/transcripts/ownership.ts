@@ -1,6 +1,7 @@
 /**
  * The endorsement key, the owner, and how both end: TPM_CreateEndorsementKeyPair, TPM_ReadPubek,
- * TPM_OwnerReadInternalPub, TPM_TakeOwnership, TPM_OwnerClear, TPM_ForceClear (TPM Main Part 3 §6, §14).
+ * TPM_OwnerReadInternalPub, TPM_TakeOwnership, TPM_OwnerClear, TPM_ForceClear (TPM Main Part 3 §6,
+ * §14).
  * @module
  */
 import {
@@ -191,6 +192,41 @@ export const OWNERSHIP = [
     for (const [name, algorithmParms] of Object.entries(odd)) {
       tryTemplate(tpm, `an SRK ${name}`, ek, { algorithmParms });
     }
+  }),
+
+  scenario(
+    'ownership-switched-off',
+    'ek',
+    'EK and ownership of a TPM that is switched off.',
+    tpm => {
+      start(tpm);
+      const ek = tpm.do('TPM_ReadPubek', commands.readPubek(tpm.nonce()))?.publicKey;
+      if (ek === undefined) return;
+      bePresent(tpm);
+      tpm.do('TPM_PhysicalDisable', commands.physicalDisable());
+      tpm.do('disabled: TPM_ReadPubek', commands.readPubek(tpm.nonce()));
+      tpm.do('disabled: the EK again', commands.createEndorsementKeyPair(tpm.nonce()));
+      tpm.auth('disabled: TPM_TakeOwnership', take(ek), OWNER);
+      tpm.do('TPM_PhysicalEnable', commands.physicalEnable());
+      tpm.do('TPM_PhysicalSetDeactivated(TRUE)', commands.physicalSetDeactivated(true));
+      restart(tpm);
+      tpm.do('deactivated: TPM_ReadPubek', commands.readPubek(tpm.nonce()));
+      tpm.do('deactivated: the EK again', commands.createEndorsementKeyPair(tpm.nonce()));
+      tpm.auth('deactivated: TPM_TakeOwnership', take(ek), OWNER);
+      readFlags(tpm, 'deactivated');
+    },
+  ),
+
+  scenario('endorsement-switched-off', 'nothing', 'An EK for a TPM that is switched off.', tpm => {
+    start(tpm);
+    bePresent(tpm);
+    tpm.do('TPM_PhysicalDisable', commands.physicalDisable());
+    tpm.do('disabled: the EK', commands.createEndorsementKeyPair(tpm.nonce()));
+    tpm.do('TPM_PhysicalEnable', commands.physicalEnable());
+    tpm.do('TPM_PhysicalSetDeactivated(TRUE)', commands.physicalSetDeactivated(true));
+    restart(tpm);
+    tpm.do('deactivated: the EK', commands.createEndorsementKeyPair(tpm.nonce()));
+    tpm.do('deactivated: TPM_ReadPubek', commands.readPubek(tpm.nonce()));
   }),
 
   scenario('ownership-session', 'ek', 'TPM_TakeOwnership in a session that goes on.', tpm => {

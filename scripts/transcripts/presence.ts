@@ -5,6 +5,7 @@
  */
 import { commands, NV_PER, nvPublic, PRESENCE, STARTUP } from '../../src/testing/guest/index.js';
 import { bePresent, oneOfEach, readFlags, restart, start } from './common.js';
+import { lock } from './nv-common.js';
 import { OWNER, type Recorder, scenario } from './recorder.js';
 
 const { LOCK, PRESENT, NOTPRESENT, CMD_ENABLE, HW_ENABLE, LIFETIME_LOCK, CMD_DISABLE, HW_DISABLE } =
@@ -108,58 +109,24 @@ export const PRESENCES = [
 
   scenario('disable', 'owned', 'TPM_PhysicalDisable, and what it forbids.', tpm => {
     start(tpm);
-    tpm.define('an index of the owner', nvPublic(0x1100, 4, NV_PER.OWNERREAD | NV_PER.OWNERWRITE));
-    tpm.define('an index that all may read', nvPublic(0x1101, 4, NV_PER.OWNERWRITE));
-    tpm.do('TPM_PhysicalDisable without presence', commands.physicalDisable());
-    bePresent(tpm);
-    tpm.do('TPM_PhysicalDisable', commands.physicalDisable());
-    tpm.do('TPM_PhysicalDisable again', commands.physicalDisable());
-    readFlags(tpm, 'disabled');
-    asOwner(tpm, 'disabled');
-    restart(tpm);
-    readFlags(tpm, 'disabled, after a power cut');
-    oneOfEach(tpm, 'disabled');
-    asOwner(tpm, 'disabled, after a power cut');
-    tpm.do('disabled: TPM_SaveState', commands.saveState());
-    bePresent(tpm);
-    tpm.do('TPM_PhysicalEnable', commands.physicalEnable());
-    tpm.do('TPM_PhysicalEnable again', commands.physicalEnable());
-    readFlags(tpm, 'enabled');
-    asOwner(tpm, 'enabled');
+    disable(tpm);
+  }),
+
+  scenario('disable-locked', 'owned', 'The same after the NV lock.', tpm => {
+    start(tpm);
+    lock(tpm);
+    disable(tpm);
   }),
 
   scenario('deactivate', 'owned', 'TPM_PhysicalSetDeactivated, and what it forbids.', tpm => {
     start(tpm);
-    tpm.define('an index of the owner', nvPublic(0x1100, 4, NV_PER.OWNERREAD | NV_PER.OWNERWRITE));
-    tpm.define('an index that all may read', nvPublic(0x1101, 4, NV_PER.OWNERWRITE));
-    tpm.do('TPM_PhysicalSetDeactivated without presence', commands.physicalSetDeactivated(true));
-    bePresent(tpm);
-    tpm.do('TPM_PhysicalSetDeactivated(TRUE)', commands.physicalSetDeactivated(true));
-    tpm.do('TPM_PhysicalSetDeactivated(TRUE) again', commands.physicalSetDeactivated(true));
-    tpm.do('TPM_PhysicalSetDeactivated(2)', {
-      ...commands.physicalSetDeactivated(true),
-      params: Uint8Array.of(2),
-    });
-    readFlags(tpm, 'to be deactivated');
-    asOwner(tpm, 'to be deactivated');
-    restart(tpm);
-    readFlags(tpm, 'deactivated');
-    oneOfEach(tpm, 'deactivated');
-    asOwner(tpm, 'deactivated');
-    bePresent(tpm);
-    tpm.do('TPM_PhysicalDisable', commands.physicalDisable());
-    tpm.do(
-      'TPM_PhysicalSetDeactivated(FALSE) of a disabled TPM',
-      commands.physicalSetDeactivated(false),
-    );
-    asOwner(tpm, 'disabled and deactivated');
-    tpm.do('TPM_PhysicalEnable', commands.physicalEnable());
-    tpm.do('TPM_PhysicalSetDeactivated(FALSE)', commands.physicalSetDeactivated(false));
-    readFlags(tpm, 'to be activated');
-    asOwner(tpm, 'to be activated');
-    restart(tpm);
-    readFlags(tpm, 'active');
-    asOwner(tpm, 'active');
+    deactivate(tpm);
+  }),
+
+  scenario('deactivate-locked', 'owned', 'The same after the NV lock.', tpm => {
+    start(tpm);
+    lock(tpm);
+    deactivate(tpm);
   }),
 ];
 
@@ -173,4 +140,61 @@ function asOwner(tpm: Recorder, when: string): void {
   tpm.define(`${when}: TPM_NV_DefineSpace`, nvPublic(0x1102, 4, NV_PER.OWNERWRITE));
   tpm.osap(`${when}: TPM_OSAP`, 4, 0x4000_0000, new Uint8Array(20));
   tpm.auth(`${when}: TPM_GetCapabilityOwner`, commands.getCapabilityOwner(), OWNER);
+}
+
+/** TPM_PhysicalDisable, and what it forbids. */
+function disable(tpm: Recorder): void {
+  tpm.define('an index of the owner', nvPublic(0x1100, 4, NV_PER.OWNERREAD | NV_PER.OWNERWRITE));
+  tpm.define('an index that all may read', nvPublic(0x1101, 4, NV_PER.OWNERWRITE));
+  tpm.do('TPM_PhysicalDisable without presence', commands.physicalDisable());
+  bePresent(tpm);
+  tpm.do('TPM_PhysicalDisable', commands.physicalDisable());
+  tpm.do('TPM_PhysicalDisable again', commands.physicalDisable());
+  readFlags(tpm, 'disabled');
+  asOwner(tpm, 'disabled');
+  restart(tpm);
+  readFlags(tpm, 'disabled, after a power cut');
+  oneOfEach(tpm, 'disabled');
+  asOwner(tpm, 'disabled, after a power cut');
+  tpm.do('disabled: TPM_SaveState', commands.saveState());
+  bePresent(tpm);
+  tpm.do('TPM_PhysicalEnable', commands.physicalEnable());
+  tpm.do('TPM_PhysicalEnable again', commands.physicalEnable());
+  readFlags(tpm, 'enabled');
+  asOwner(tpm, 'enabled');
+  tpm.do('enabled: TPM_PcrRead of the PCR that was extended', commands.pcrRead(0));
+}
+
+/** TPM_PhysicalSetDeactivated, and what it forbids. */
+function deactivate(tpm: Recorder): void {
+  tpm.define('an index of the owner', nvPublic(0x1100, 4, NV_PER.OWNERREAD | NV_PER.OWNERWRITE));
+  tpm.define('an index that all may read', nvPublic(0x1101, 4, NV_PER.OWNERWRITE));
+  tpm.do('TPM_PhysicalSetDeactivated without presence', commands.physicalSetDeactivated(true));
+  bePresent(tpm);
+  tpm.do('TPM_PhysicalSetDeactivated(TRUE)', commands.physicalSetDeactivated(true));
+  tpm.do('TPM_PhysicalSetDeactivated(TRUE) again', commands.physicalSetDeactivated(true));
+  tpm.do('TPM_PhysicalSetDeactivated(2)', {
+    ...commands.physicalSetDeactivated(true),
+    params: Uint8Array.of(2),
+  });
+  readFlags(tpm, 'to be deactivated');
+  asOwner(tpm, 'to be deactivated');
+  restart(tpm);
+  readFlags(tpm, 'deactivated');
+  oneOfEach(tpm, 'deactivated');
+  asOwner(tpm, 'deactivated');
+  bePresent(tpm);
+  tpm.do('TPM_PhysicalDisable', commands.physicalDisable());
+  tpm.do(
+    'TPM_PhysicalSetDeactivated(FALSE) of a disabled TPM',
+    commands.physicalSetDeactivated(false),
+  );
+  asOwner(tpm, 'disabled and deactivated');
+  tpm.do('TPM_PhysicalEnable', commands.physicalEnable());
+  tpm.do('TPM_PhysicalSetDeactivated(FALSE)', commands.physicalSetDeactivated(false));
+  readFlags(tpm, 'to be activated');
+  asOwner(tpm, 'to be activated');
+  restart(tpm);
+  readFlags(tpm, 'active');
+  asOwner(tpm, 'active');
 }

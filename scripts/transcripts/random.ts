@@ -9,18 +9,15 @@ import type { RecordedExchange } from './transcript.js';
 type Row = readonly [field: string, offset: number, length: number];
 
 const HEADER_BYTES = 10;
-const MODULUS_BYTES = 256;
 const RESPONSE_AUTH_BYTES = 41;
 const RSP_AUTH1 = 0x00c5;
 
 /** Fields of the successful, plain part of a response; a length of 0 is "to the end". */
 // biome-ignore format: table
 const RANDOM: ReadonlyMap<number, readonly Row[]> = new Map<number, readonly Row[]>([
-  [ORDINALS.OIAP,                     [['authHandle', 10, 4], ['nonceEven', 14, 20]]],
-  [ORDINALS.OSAP,                     [['authHandle', 10, 4], ['nonceEven', 14, 20], ['nonceEvenOSAP', 34, 20]]],
-  [ORDINALS.GetRandom,                [['randomBytes', 14, 0]]],
-  [ORDINALS.CreateEndorsementKeyPair, [['modulus', 38, MODULUS_BYTES]]],
-  [ORDINALS.TakeOwnership,            [['modulus', 53, MODULUS_BYTES]]],
+  [ORDINALS.OIAP,      [['authHandle', 10, 4], ['nonceEven', 14, 20]]],
+  [ORDINALS.OSAP,      [['authHandle', 10, 4], ['nonceEven', 14, 20], ['nonceEvenOSAP', 34, 20]]],
+  [ORDINALS.GetRandom, [['randomBytes', 14, 0]]],
 ]);
 
 /** Remembers the keys and handles of one recording, so that it finds them in later responses. */
@@ -34,7 +31,7 @@ export class RandomFinder {
     const dependent: { field: string; offset: number; length: number; from: string[] }[] = [];
     if (bytes.length <= HEADER_BYTES) return { random, dependent };
 
-    for (const [field, offset, length] of RANDOM.get(ordinal) ?? []) {
+    for (const [field, offset, length] of RANDOM.get(ordinal) ?? newModulus(ordinal, bytes)) {
       const end = length === 0 ? bytes.length : offset + length;
       if (end <= offset) continue;
       random.push({ field, offset, length: end - offset });
@@ -46,9 +43,9 @@ export class RandomFinder {
       const offset = bytes.indexOf(modulus);
       if (offset < 0) continue;
       const drawnHere = random.some(range => range.offset === offset);
-      if (!drawnHere) dependent.push(derived('modulus', offset, MODULUS_BYTES, ['modulus']));
+      if (!drawnHere) dependent.push(derived('modulus', offset, modulus.length, ['modulus']));
       if (ordinal === ORDINALS.CreateEndorsementKeyPair || ordinal === ORDINALS.ReadPubek) {
-        dependent.push(derived('checksum', offset + MODULUS_BYTES, 20, ['modulus']));
+        dependent.push(derived('checksum', offset + modulus.length, 20, ['modulus']));
       }
     }
     if (ordinal === ORDINALS.GetCapability) {
@@ -65,6 +62,22 @@ export class RandomFinder {
     }
     return { random, dependent };
   }
+}
+
+/** Where the modulus of a key lies that the command has made: behind parameters of any length. */
+function newModulus(ordinal: number, bytes: Buffer): readonly Row[] {
+  const past = (at: number): number => at + 4 + bytes.readUInt32BE(at);
+  let at: number;
+  if (ordinal === ORDINALS.CreateEndorsementKeyPair) {
+    // TPM_PUBKEY: algorithm, schemes, sized parameters; then the sized modulus.
+    at = past(HEADER_BYTES + 8);
+  } else if (ordinal === ORDINALS.TakeOwnership) {
+    // TPM_KEY: version, usage, flags, authDataUsage, then as above, with sized PCR info between.
+    at = past(past(HEADER_BYTES + 11 + 8));
+  } else {
+    return [];
+  }
+  return [['modulus', at + 4, bytes.readUInt32BE(at)]];
 }
 
 const derived = (field: string, offset: number, length: number, from: string[]) => ({

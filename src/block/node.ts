@@ -5,7 +5,7 @@
  * @module
  */
 import { NvtpmError } from '../errors.js';
-import type { LockType, LockWait } from '../lock/lock.js';
+import type { LockRange, LockType, LockWait } from '../lock/lock.js';
 
 export interface BlockNode {
   /** QEMU's driver name: file, raw, qcow2, fault. */
@@ -31,6 +31,11 @@ export interface BlockNode {
   truncate(length: number): void;
   /** Forgets cached metadata: another process may have changed the file. Never throws. */
   invalidate(): void;
+  /**
+   * Puts metadata that the node still holds back into the file, in an order that survives a power
+   * cut, so that the next holder of the lock finds it. Costs nothing where nothing is held back.
+   */
+  settle?(): void;
 
   /** Only on nodes that can lock by themselves. Nesting is counted by bdrv_lock, not here. */
   readonly locks?: NodeLocks;
@@ -46,6 +51,8 @@ export interface NodeLocks {
   /** How often the lock is held right now, and how. */
   readonly depth: number;
   readonly type: LockType | undefined;
+  /** The bytes that are locked; may be set while nothing is held. */
+  range: LockRange;
   acquire(type: LockType, wait: LockWait): void;
   release(): void;
 }

@@ -12,6 +12,8 @@ export interface TisBackend {
   cancel(): void;
   /** The TPM_ESTABLISHED flag. */
   established(): boolean;
+  /** Clears that flag: STS.resetEstablishmentBit of a TPM 2.0, written in locality 3 or 4. */
+  resetEstablished?(locality: number): void;
   hashStart(): void;
   hashData(bytes: Uint8Array): void;
   hashEnd(): void;

@@ -84,16 +84,37 @@ export class Reader {
   }
 }
 
-/** Collects bytes from front to back. */
+/** Collects bytes from front to back, in one buffer that doubles when it is full. */
 export class Writer {
-  readonly #parts: Uint8Array[] = [];
+  #bytes = new Uint8Array(256);
+  #length = 0;
 
   put(part: Uint8Array): void {
-    this.#parts.push(part);
+    const from = this.#advance(part.length);
+    this.#bytes.set(part, from);
+  }
+
+  /** `value` as a big-endian number of `size` bytes. The caller has seen that it fits. */
+  uint(value: number, size: number): void {
+    const from = this.#advance(size);
+    for (let i = from + size - 1, rest = value; i >= from; i -= 1, rest = Math.floor(rest / 256)) {
+      this.#bytes[i] = rest % 256;
+    }
   }
 
   finish(): Uint8Array {
-    return concat(...this.#parts);
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  #advance(length: number): number {
+    const from = this.#length;
+    this.#length += length;
+    if (this.#length > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(this.#length, 2 * this.#bytes.length));
+      larger.set(this.#bytes.subarray(0, from));
+      this.#bytes = larger;
+    }
+    return from;
   }
 }
 
@@ -134,11 +155,7 @@ function uint(size: number): Codec<number> {
       if (!Number.isInteger(value) || value < 0 || value >= limit) {
         throw new WireError('ERR_WIRE_VALUE', `${value} is not an unsigned ${8 * size}-bit number`);
       }
-      const part = new Uint8Array(size);
-      for (let i = size - 1, rest = value; i >= 0; i -= 1, rest = Math.floor(rest / 256)) {
-        part[i] = rest % 256;
-      }
-      to.put(part);
+      to.uint(value, size);
     },
   };
 }

@@ -51,7 +51,6 @@ export interface Difference {
   readonly ours: string;
 }
 
-const MODULUS_BYTES = 256;
 const HEADER_BYTES = 10;
 
 /** The modulus that a response shows of a key that was just made. */
@@ -101,9 +100,12 @@ export class Replay {
 
   #exchange({ what, name, locality, request, response, random }: Exchange): void {
     const recorded = hex(response);
-    const shown = random.map(({ offset, length }) => recorded.slice(offset, offset + length));
+    // A modulus comes out of the key, and not out of the entropy.
+    const shown = random
+      .filter(({ field }) => field !== 'modulus')
+      .map(({ offset, length }) => recorded.slice(offset, offset + length));
     this.#modulus = modulusOf(name, recorded) ?? this.#modulus;
-    this.#draws = [...this.#hidden(name), ...shown.filter(part => part.length !== MODULUS_BYTES)];
+    this.#draws = [...this.#hidden(name), ...shown];
     const ours = toHex(this.tpm.process(hex(request), locality));
     if (ours !== response) this.differences.push({ what, recorded: response, ours });
   }

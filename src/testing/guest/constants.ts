@@ -45,7 +45,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
   ]),
 );
 
-/** The specification's name of an ordinal, or its number in hex where this client has no such command. */
+/** The specification's name of an ordinal; its number in hex where this client does not have it. */
 export const ordinalName = (ordinal: number): string =>
   NAMES.get(ordinal) ?? `ordinal 0x${ordinal.toString(16)}`;
 
@@ -158,5 +158,5 @@ export const NV_PER = {
   READ_STCLEAR:  0x8000_0000,
 } as const;
 
-/** Indices with a meaning of their own: the NV lock, the global write lock, and the old DIR register. */
+/** Indices with a meaning of their own: NV lock, global write lock, and the old DIR register. */
 export const NV_INDEX = { LOCK: 0xffff_ffff, ZERO: 0, DIR: 0x1000_0001 } as const;

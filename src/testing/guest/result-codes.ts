@@ -141,10 +141,10 @@ export class TpmResponseError extends NvtpmError {
   }
 }
 
-/** FORM: no well-formed response, or an EK of a wrong checksum. AUTH: the HMAC is not the right one. */
+/** FORM: not well-formed, or an EK of a wrong checksum. AUTH: the HMAC is not the right one. */
 export type ResponseFault = 'ERR_TPM_RESPONSE_FORM' | 'ERR_TPM_RESPONSE_AUTH';
 
-/** What came back is not what a TPM that knows the secrets would answer. Do not trust its content. */
+/** What came back is not the answer of a TPM that knows the secrets: do not trust its content. */
 export class TpmResponseFault extends NvtpmError {
   override readonly name = 'TpmResponseFault';
   readonly code: ResponseFault;

@@ -11,7 +11,7 @@ import { type Command, type Exchange, form, frame, parse, unframe } from './fram
 import { RESULT, TpmResponseFault } from './result-codes.js';
 import { nonce } from './structures.js';
 
-/** One open session. OIAP: each command brings its secret. OSAP: bound to one entity's shared secret. */
+/** One open session. OIAP: each command brings its secret. OSAP: bound to one entity's secret. */
 export interface Session {
   readonly handle: number;
   readonly nonceEven: Uint8Array;
@@ -65,7 +65,7 @@ export const osapShared = (
   nonceOddOsap: Uint8Array,
 ): Uint8Array => hmac(secret, nonceEvenOsap, nonceOddOsap);
 
-/** ADIP: hides the 20 bytes of `secret` under an OSAP session's shared secret and its last nonce. */
+/** ADIP: hides the 20 bytes of `secret` under an OSAP session's secret and its last nonce. */
 export function encryptAuth(session: Session, secret: Uint8Array): Uint8Array {
   if (session.shared === undefined) throw new TypeError('a new secret travels in an OSAP session');
   const pad = sha1(session.shared, session.nonceEven);

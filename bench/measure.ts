@@ -1,0 +1,50 @@
+/**
+ * Measuring side by side: the cases of one comparison take turns within one run, so that whatever
+ * else the machine does meets all of them, and figures are ratios of medians.
+ * @module
+ */
+
+export interface Case {
+  readonly name: string;
+  /** One round. The number tells rounds apart, from 0. */
+  run(round: number): void;
+}
+
+export interface Figure {
+  readonly name: string;
+  /** Microseconds, of one round. */
+  readonly median: number;
+  /** The quartiles, in microseconds: the machine's noise. */
+  readonly quartiles: readonly [number, number];
+}
+
+/** Runs the cases in turn, `rounds` times each, after a tenth of that to warm up. */
+export function takeTurns(cases: readonly Case[], rounds: number): Figure[] {
+  const times = cases.map(() => [] as number[]);
+  const warmUp = Math.ceil(rounds / 10);
+  for (let round = 0; round < warmUp + rounds; round += 1) {
+    cases.forEach((each, index) => {
+      const start = process.hrtime.bigint();
+      each.run(round);
+      const time = Number(process.hrtime.bigint() - start) / 1000;
+      if (round >= warmUp) times[index]!.push(time);
+    });
+  }
+  return cases.map(({ name }, index) => {
+    const sorted = times[index]!.sort((a, b) => a - b);
+    const at = (part: number): number => sorted[Math.floor((sorted.length - 1) * part)]!;
+    return { name, median: at(0.5), quartiles: [at(0.25), at(0.75)] };
+  });
+}
+
+/** A table of figures, each as a ratio of the first one too. */
+export function table(title: string, figures: readonly Figure[]): string {
+  const base = figures[0]!.median;
+  const rows = figures.map(({ name, median, quartiles: [low, high] }) => {
+    const spread = `${low.toFixed(1)} to ${high.toFixed(1)}`;
+    const ratio = (median / base).toFixed(2);
+    return `| ${name} | ${median.toFixed(1)} | ${spread} | ${ratio} |`;
+  });
+  const head = ['| what | median µs | quartiles µs | ratio |', '| --- | ---: | ---: | ---: |'];
+  return [`### ${title}`, '', ...head, ...rows, ''].join('\n');
+}

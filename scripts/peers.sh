@@ -1,0 +1,61 @@
+#!/bin/sh
+# Installs the programs that the peer suites compare nvtpm with: QEMU, swtpm, the TPM 1.2 and 2.0
+# tools, and what watches them. For Debian and its children; as root, or by sudo. Says what it has
+# installed, and ends with an error where anything is missing.
+set -eu
+
+# libtpms comes with swtpm, under a name that differs from release to release.
+PACKAGES="qemu-utils qemu-system-x86 seabios swtpm swtpm-tools
+  tpm-tools trousers tpm2-tools strace socat"
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo -n "$@"
+  else
+    echo "peers.sh: run it as root, or install sudo: cannot run $1" >&2
+    exit 1
+  fi
+}
+
+# The version of an installed package, or nothing.
+version_of() {
+  dpkg-query --show --showformat='${db:Status-Abbrev}${Version}' "$1" 2>/dev/null |
+    sed -n 's/^ii *//p'
+}
+
+if ! command -v apt-get >/dev/null; then
+  echo "peers.sh: there is no apt-get here; install these by hand:" $PACKAGES >&2
+  exit 1
+fi
+
+missing=""
+for package in $PACKAGES; do
+  [ -n "$(version_of "$package")" ] || missing="$missing $package"
+done
+
+if [ -n "$missing" ]; then
+  log=$(mktemp)
+  # shellcheck disable=SC2086 # One word each.
+  if ! {
+    as_root apt-get update -qq &&
+      as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+        --no-install-recommends -o DPkg::Lock::Timeout=120 $missing
+  } >"$log" 2>&1; then
+    cat "$log" >&2
+    rm -f "$log"
+    echo "peers.sh: cannot install:$missing" >&2
+    exit 1
+  fi
+  rm -f "$log"
+fi
+
+for package in $PACKAGES; do
+  version=$(version_of "$package")
+  if [ -z "$version" ]; then
+    echo "peers.sh: $package is still not installed" >&2
+    exit 1
+  fi
+  printf '%-18s %s\n' "$package" "$version"
+done

@@ -1,0 +1,106 @@
+/**
+ * The nesting lock of one open file: the first acquire takes it, the last release gives it back.
+ * @module
+ */
+import assert from 'node:assert/strict';
+import {
+  type LockDriver,
+  LockError,
+  type LockRange,
+  type LockType,
+  type LockWait,
+  WHOLE_FILE,
+} from '../lock/lock.js';
+import { lock } from '../lock/wait.js';
+import type { Trace } from '../trace.js';
+import type { NodeLocks } from './node.js';
+
+interface LockedFile {
+  readonly path: string;
+  /** The descriptor, or undefined once the file is closed. */
+  readonly fd: () => number | undefined;
+  readonly driver: () => LockDriver;
+  readonly trace: Trace;
+}
+
+export class FileLocks implements NodeLocks {
+  readonly #of: LockedFile;
+  #depth = 0;
+  #type: LockType | undefined;
+  #range: LockRange = WHOLE_FILE;
+
+  constructor(of: LockedFile) {
+    this.#of = of;
+  }
+
+  get flavour(): string {
+    return this.driver.flavour;
+  }
+
+  get driver(): LockDriver {
+    return this.#of.driver();
+  }
+
+  /** The descriptor that holds the lock, for locks on other bytes beside it. */
+  get fd(): number {
+    const fd = this.#of.fd();
+    if (fd !== undefined) return fd;
+    throw new LockError('ENOMEDIUM', this.#of.path, `${this.#of.path} is closed; open it first`);
+  }
+
+  get depth(): number {
+    return this.#depth;
+  }
+
+  get type(): LockType | undefined {
+    return this.#type;
+  }
+
+  /**
+   * The bytes that the lock covers: all, or from 300 on while the image guard holds QEMU's bytes
+   * below. Changes only while nothing is held.
+   */
+  get range(): LockRange {
+    return this.#range;
+  }
+
+  set range(range: LockRange) {
+    assert.equal(this.#depth, 0, 'the range of a lock that is held cannot change');
+    this.#range = range;
+  }
+
+  /** @throws LockError LOCKED, ABORTED, ENOMEDIUM, EINVAL, SYSTEM */
+  acquire(type: LockType, wait: LockWait): void {
+    const { path } = this.#of;
+    if (type !== 'shared' && type !== 'exclusive') {
+      throw new LockError('EINVAL', path, `${path}: '${String(type)}' is no type of lock`);
+    }
+    // A nested lock that the outer one covers costs nothing; a stronger one is an upgrade.
+    if (this.#depth === 0 || (this.#type === 'shared' && type === 'exclusive')) {
+      lock(this.driver, { fd: this.fd, path, type, range: this.#range }, wait);
+      this.#type = type;
+      if (this.#depth === 0) this.#of.trace({ event: 'lock', type, path, flavour: this.flavour });
+    }
+    this.#depth += 1;
+  }
+
+  /** @throws LockError NOT_LOCKED, SYSTEM */
+  release(): void {
+    const { path } = this.#of;
+    if (this.#depth === 0) {
+      throw new LockError('NOT_LOCKED', path, `${path} is not locked, so it cannot be unlocked`);
+    }
+    if (this.#depth === 1) {
+      this.driver.unlock(this.fd, this.#range);
+      this.#type = undefined;
+      this.#of.trace({ event: 'unlock', path });
+    }
+    this.#depth -= 1;
+  }
+
+  /** The file is being closed, which drops its locks. */
+  dropped(): void {
+    this.#depth = 0;
+    this.#type = undefined;
+  }
+}

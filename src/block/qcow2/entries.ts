@@ -1,0 +1,68 @@
+/**
+ * Entries of the L1 and L2 tables: QEMU docs/interop/qcow2, "Cluster mapping". Each word means one
+ * of a few closed cases.
+ * @module
+ */
+import { type Word, wordOf } from './words.js';
+
+/** Bit 63: the cluster's refcount is exactly one, so it may be written in place. */
+const COPIED = 0x8000_0000;
+/** Bit 62 of an L2 entry. */
+const COMPRESSED = 0x4000_0000;
+/** Bit 0 of an L2 entry (version 3): the cluster reads as zeros whatever it holds. */
+const ZEROS = 1;
+const OFFSET_HIGH = 0x00ff_ffff;
+const OFFSET_LOW = 0xffff_fe00;
+
+/** Bits 9 to 55. The rest is flags and reserved bits. */
+export const offsetOf = (word: Word): number =>
+  (word.high & OFFSET_HIGH) * 2 ** 32 + ((word.low & OFFSET_LOW) >>> 0);
+export const isCopied = (word: Word): boolean => (word.high & COPIED) !== 0;
+
+/** The table at `offset`, of which nobody else holds a reference. */
+export const l1Entry = (offset: number): Word => wordOf(offset, COPIED);
+
+/** Reserved bits that are set, in an L1 entry: 0 to 8 and 56 to 62. */
+export const l1Reserved = (word: Word): boolean =>
+  (word.high & 0x7f00_0000) !== 0 || (word.low & 0x1ff) !== 0;
+/** Reserved bits that are set, in a plain L2 entry: 1 to 8 and 56 to 61. */
+export const l2Reserved = (word: Word): boolean =>
+  (word.high & 0x3f00_0000) !== 0 || (word.low & 0x1fe) !== 0;
+
+/** What stands behind one guest cluster. */
+export type Mapping =
+  /** Nothing here: the backing file shows through, or zeros. */
+  | { readonly kind: 'unallocated' }
+  /** Zeros. With an offset, a cluster is set aside for it. */
+  | { readonly kind: 'zero'; readonly offset: number; readonly copied: boolean }
+  | { readonly kind: 'data'; readonly offset: number; readonly copied: boolean }
+  /** `offset` and `length` in bytes; the data may end earlier. */
+  | { readonly kind: 'compressed'; readonly offset: number; readonly length: number };
+
+const UNALLOCATED: Mapping = { kind: 'unallocated' };
+
+/** Reads an L2 entry. */
+export function mappingOf(word: Word, clusterBits: number): Mapping {
+  if ((word.high & COMPRESSED) !== 0) return compressed(word, clusterBits);
+  const offset = offsetOf(word);
+  const copied = isCopied(word);
+  if ((word.low & ZEROS) !== 0) return { kind: 'zero', offset, copied };
+  return offset === 0 ? UNALLOCATED : { kind: 'data', offset, copied };
+}
+
+/**
+ * Bits 0 to x-1 are a byte offset, x to 61 how many 512-byte sectors follow the one that the offset
+ * lies in, where x = 62 - (clusterBits - 8).
+ */
+function compressed(word: Word, clusterBits: number): Mapping {
+  const x = 62 - (clusterBits - 8);
+  // x is 49 to 61: the border always lies in the high half.
+  const border = 2 ** (x - 32);
+  const high = word.high % 2 ** 30;
+  const offset = (high % border) * 2 ** 32 + word.low;
+  const sectors = Math.floor(high / border) + 1;
+  return { kind: 'compressed', offset, length: sectors * 512 - (offset % 512) };
+}
+
+/** The cluster at `offset`, which is ours alone. */
+export const dataEntry = (offset: number): Word => wordOf(offset, COPIED);

@@ -1,0 +1,103 @@
+/**
+ * Header extensions, which follow the header: QEMU docs/interop/qcow2, "Header extensions". Those
+ * that we do not know are kept as they are.
+ * @module
+ */
+import { bytes, concat, encode, Reader, struct, u8, u32, WireError } from '../../wire/codec.js';
+import { ImageError } from '../node.js';
+
+// biome-ignore format: table
+export const EXTENSION = {
+  end:           0x0000_0000,
+  backingFormat: 0xe279_2aca,
+  featureNames:  0x6803_f857,
+  bitmaps:       0x2385_2875,
+  encryption:    0x0537_be77,
+  dataFile:      0x4441_5441,
+} as const;
+
+export interface Extension {
+  readonly type: number;
+  readonly data: Uint8Array;
+}
+
+/**
+ * The extensions in `area`: the bytes from the end of the header to the backing file's name, or to
+ * the end of the first cluster.
+ * @throws ImageError MALFORMED where one runs past the area
+ */
+export function readExtensions(path: string, area: Uint8Array): Extension[] {
+  const from = new Reader(area);
+  const found: Extension[] = [];
+  try {
+    while (from.left >= 8) {
+      const type = u32.read(from);
+      const length = u32.read(from);
+      if (type === EXTENSION.end) break;
+      found.push({ type, data: from.take(length) });
+      from.take(Math.min(padding(length), from.left));
+    }
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    throw new ImageError('ERR_IMAGE_MALFORMED', path, ['a header extension is too large']);
+  }
+  return found;
+}
+
+/** The extensions as bytes, with the end mark behind them. */
+export function writeExtensions(extensions: readonly Extension[]): Uint8Array {
+  const parts = extensions.map(({ type, data }) =>
+    concat(encode(u32, type), encode(u32, data.length), data, new Uint8Array(padding(data.length))),
+  );
+  return concat(...parts, new Uint8Array(8));
+}
+
+const padding = (length: number): number => (8 - (length % 8)) % 8;
+
+const featureName = struct({ kind: u8, bit: u8, name: bytes(46) });
+export type FeatureKind = 'incompatible' | 'compatible' | 'autoclear';
+const KINDS: readonly FeatureKind[] = ['incompatible', 'compatible', 'autoclear'];
+
+/** The name that the image itself gives to a feature bit. */
+export function featureNameOf(
+  extensions: readonly Extension[],
+  kind: FeatureKind,
+  bit: number,
+): string | undefined {
+  const table = extensions.find(each => each.type === EXTENSION.featureNames)?.data;
+  if (table === undefined) return undefined;
+  const from = new Reader(table);
+  while (from.left >= 48) {
+    const row = featureName.read(from);
+    if (row.bit === bit && KINDS[row.kind] === kind) return printable(row.name);
+  }
+  return undefined;
+}
+
+/** A name from an image goes to a terminal: no control characters. */
+function printable(name: Uint8Array): string {
+  const end = name.indexOf(0);
+  const text = new TextDecoder().decode(end < 0 ? name : name.subarray(0, end));
+  return text.replaceAll(/[^\x20-\x7e]/g, '?');
+}
+
+/** The feature name table that QEMU 7.2 writes. */
+export function featureNames(): Extension {
+  // biome-ignore format: table
+  const names: readonly (readonly [FeatureKind, number, string])[] = [
+    ['incompatible', 0, 'dirty bit'],
+    ['incompatible', 1, 'corrupt bit'],
+    ['incompatible', 2, 'external data file'],
+    ['incompatible', 3, 'compression type'],
+    ['incompatible', 4, 'extended L2 entries'],
+    ['compatible',   0, 'lazy refcounts'],
+    ['autoclear',    0, 'bitmaps'],
+    ['autoclear',    1, 'raw external data'],
+  ];
+  const rows = names.map(([kind, bit, text]) => {
+    const name = new Uint8Array(46);
+    name.set(new TextEncoder().encode(text));
+    return encode(featureName, { kind: KINDS.indexOf(kind), bit, name });
+  });
+  return { type: EXTENSION.featureNames, data: concat(...rows) };
+}

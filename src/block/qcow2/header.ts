@@ -1,0 +1,206 @@
+/**
+ * The qcow2 header, versions 2 and 3: the fields, the rules that they must keep, and which features
+ * we have. Offsets and meanings: QEMU docs/interop/qcow2, "Header".
+ * @module
+ */
+import { encode, flags64, layout, type Of, Reader, u8, u32, WireError } from '../../wire/codec.js';
+import { ImageError } from '../node.js';
+import { offset64 } from './words.js';
+
+const MAGIC = 0x5146_49fb;
+export const VERSION_2_BYTES = 72;
+/** What we and QEMU write for version 3: all fields that have a name so far, padded to 8. */
+export const VERSION_3_BYTES = 112;
+
+// biome-ignore format: table
+const version2 = layout(0, VERSION_2_BYTES, {
+  magic:                 [  0, u32],
+  version:               [  4, u32],
+  backingFileOffset:     [  8, offset64],
+  backingFileSize:       [ 16, u32],
+  clusterBits:           [ 20, u32],
+  size:                  [ 24, offset64],
+  cryptMethod:           [ 32, u32],
+  l1Size:                [ 36, u32],
+  l1TableOffset:         [ 40, offset64],
+  refcountTableOffset:   [ 48, offset64],
+  refcountTableClusters: [ 56, u32],
+  snapshotCount:         [ 60, u32],
+  snapshotsOffset:       [ 64, offset64],
+});
+
+// biome-ignore format: table
+const version3 = layout(VERSION_2_BYTES, 104, {
+  incompatible:          [ 72, flags64],
+  compatible:            [ 80, flags64],
+  autoclear:             [ 88, flags64],
+  refcountOrder:         [ 96, u32],
+  headerLength:          [100, u32],
+});
+
+/** What a version 2 image means by the fields that it has no room for. */
+const VERSION_2_MEANS: Of<typeof version3> = {
+  incompatible: 0n,
+  compatible: 0n,
+  autoclear: 0n,
+  refcountOrder: 4,
+  headerLength: VERSION_2_BYTES,
+};
+
+export type Header = Of<typeof version2> &
+  Of<typeof version3> & {
+    /** Byte 104, there where the header is longer than 104: 0 deflate, 1 zstd. */
+    compressionType: number;
+  };
+
+// biome-ignore format: table
+export const INCOMPATIBLE = {
+  dirty:           1n << 0n,
+  corrupt:         1n << 1n,
+  dataFile:        1n << 2n,
+  compressionType: 1n << 3n,
+  extendedL2:      1n << 4n,
+} as const;
+const KNOWN = 0x1fn;
+
+type Rules<T> = Readonly<Record<string, (h: T) => boolean>>;
+const KIB = 2 ** 10;
+const MIB = 2 ** 20;
+
+/** Rules without which nothing else in the file can be found. Keys are what a user reads. */
+// biome-ignore format: table
+const READABLE_UNLESS: Rules<Header> = {
+  'the version is 2 or 3':                       h => h.version === 2 || h.version === 3,
+  'clusters have 512 bytes to 2 MiB':            h => h.clusterBits >= 9 && h.clusterBits <= 21,
+  'a version 3 header has 104 bytes or more':    h => h.version < 3 || h.headerLength >= 104,
+  'the header keeps to its first cluster':       h => h.headerLength <= 2 ** h.clusterBits,
+};
+
+// biome-ignore format: table
+const MALFORMED_UNLESS: Rules<Header> = {
+  'refcounts have at most 64 bits':              h => h.refcountOrder <= 6,
+  'the encryption method is known':              h => h.cryptMethod <= 2,
+  'the disk is smaller than 2^63 bytes':         h => h.size <= 2 ** 63 - 2 ** 21,
+  'the L1 table starts on a cluster':            h => onCluster(h, h.l1TableOffset),
+  'the L1 table takes at most 32 MiB':           h => h.l1Size * 8 <= 32 * MIB,
+  'the L1 table covers the disk':                h => l1Covers(h) >= h.size,
+  'the refcount table starts on a cluster':      h => onCluster(h, h.refcountTableOffset),
+  'there is a refcount table':                   h => h.refcountTableClusters > 0,
+  'the refcount table takes at most 8 MiB':      h => h.refcountTableClusters * 2 ** h.clusterBits <= 8 * MIB,
+  'there are at most 65536 snapshots':           h => h.snapshotCount <= 64 * KIB,
+  'the snapshot table starts on a cluster':      h => onCluster(h, h.snapshotsOffset),
+  'the backing file name is in the first cluster':
+                                                 h => h.backingFileOffset === 0 || h.backingFileOffset + h.backingFileSize <= 2 ** h.clusterBits,
+  'the backing file name has at most 1023 bytes':
+                                                 h => h.backingFileOffset === 0 || h.backingFileSize <= 1023,
+  'the compression type is known':               h => h.compressionType <= 1,
+  'the compression type and its feature bit agree':
+                                                 h => (h.compressionType !== 0) === has(h, INCOMPATIBLE.compressionType),
+};
+
+/** Features that the format has and that we have not. */
+// biome-ignore format: table
+const UNSUPPORTED_UNLESS: Rules<Header> = {
+  'nothing is encrypted':                        h => h.cryptMethod === 0,
+  'there is no backing file':                    h => h.backingFileOffset === 0,
+  'there is no external data file':              h => !has(h, INCOMPATIBLE.dataFile),
+  'there are no extended L2 entries':            h => !has(h, INCOMPATIBLE.extendedL2),
+  'there are no clusters compressed with zstd':  h => !has(h, INCOMPATIBLE.compressionType),
+  'there are no internal snapshots':             h => h.snapshotCount === 0,
+  'the image was closed cleanly (dirty bit)':    h => !has(h, INCOMPATIBLE.dirty),
+};
+
+export const has = (h: Header, feature: bigint): boolean => (h.incompatible & feature) !== 0n;
+const onCluster = (h: Header, offset: number): boolean =>
+  offset % 2 ** h.clusterBits === 0 && offset <= 2 ** 56;
+
+/** How many bytes of disk the L1 table can describe. */
+const l1Covers = (h: Header): number => h.l1Size * 2 ** (2 * h.clusterBits - 3);
+
+/** Whether `bytes` begin as a qcow2 file does. */
+export function isQcow2(bytes: Uint8Array): boolean {
+  return bytes.length >= 4 && new Reader(bytes).uint(4) === MAGIC;
+}
+
+/**
+ * Reads the header that `bytes` start with and checks it by all rules of the format.
+ * @throws ImageError NOT_QCOW2, MALFORMED
+ */
+export function readHeader(path: string, bytes: Uint8Array): Header {
+  if (!isQcow2(bytes)) {
+    throw new ImageError('ERR_IMAGE_NOT_QCOW2', path, ['not a qcow2 image: its magic is missing']);
+  }
+  const header = parse(path, bytes);
+  enforce(path, header, READABLE_UNLESS);
+  if (header.headerLength > 104) header.compressionType = bytes[104] ?? 0;
+  enforce(path, header, MALFORMED_UNLESS);
+  return header;
+}
+
+function parse(path: string, bytes: Uint8Array): Header {
+  try {
+    const from = new Reader(bytes);
+    const head = version2.read(from);
+    const more = head.version >= 3 ? version3.read(from) : { ...VERSION_2_MEANS };
+    return { ...head, ...more, compressionType: 0 };
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    throw new ImageError('ERR_IMAGE_MALFORMED', path, [
+      `the qcow2 header is cut short (${error.message})`,
+    ]);
+  }
+}
+
+function enforce(path: string, header: Header, rules: Rules<Header>): void {
+  const broken = Object.keys(rules).filter(rule => !rules[rule]!(header));
+  if (broken.length > 0) {
+    throw new ImageError(
+      'ERR_IMAGE_MALFORMED',
+      path,
+      broken.map(rule => `not so: ${rule}`),
+      'restore the image from a backup, or let qemu-img check look at it',
+    );
+  }
+}
+
+/**
+ * Refuses what we cannot do, every feature by its name.
+ * @param nameOf the image's own name of an incompatible feature bit, if it tells one
+ * @throws ImageError UNSUPPORTED, CORRUPT
+ */
+export function demandSupport(
+  path: string,
+  header: Header,
+  readOnly: boolean,
+  nameOf: (bit: number) => string | undefined,
+): void {
+  const missing = Object.keys(UNSUPPORTED_UNLESS)
+    .filter(rule => !UNSUPPORTED_UNLESS[rule]!(header))
+    .map(rule => `not supported unless ${rule}`);
+  for (let bit = 0; bit < 64; bit += 1) {
+    if (!has(header, (1n << BigInt(bit)) & ~KNOWN)) continue;
+    missing.push(`unknown incompatible feature: ${nameOf(bit) ?? `bit ${bit}`}`);
+  }
+  if (missing.length > 0) throw new ImageError('ERR_IMAGE_UNSUPPORTED', path, missing);
+  if (has(header, INCOMPATIBLE.corrupt) && !readOnly) {
+    throw new ImageError(
+      'ERR_IMAGE_CORRUPT',
+      path,
+      ['the image is marked corrupt and cannot be opened for writing'],
+      'open it read-only to save what is there, then qemu-img check -r all',
+    );
+  }
+}
+
+/** The header as it lies in the file. Bytes beyond 112 of a longer header are not touched. */
+export function writeHeader(header: Header): Uint8Array {
+  const whole = new Uint8Array(header.version === 2 ? VERSION_2_BYTES : VERSION_3_BYTES);
+  whole.set(encode(version2, header));
+  if (header.version >= 3) {
+    whole.set(encode(version3, header), VERSION_2_BYTES);
+    whole.set(encode(u8, header.compressionType), 104);
+  }
+  return header.version === 2 ? whole : whole.subarray(0, Math.min(header.headerLength, 112));
+}
+
+export { MAGIC };

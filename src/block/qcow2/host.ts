@@ -1,0 +1,54 @@
+/**
+ * The file below an image, as qcow2 sees it: past its end there are zeros, and it grows when the
+ * metadata that speaks of the new part is written.
+ * @module
+ */
+import type { BlockNode } from '../node.js';
+
+export class HostFile {
+  readonly node: BlockNode;
+  /** How long the file has to be, before anything in it refers to what was reserved. */
+  #reserved = 0;
+
+  constructor(node: BlockNode) {
+    this.node = node;
+  }
+
+  /** Where the file ends, counting what is reserved. */
+  get length(): number {
+    return Math.max(this.node.length, this.#reserved);
+  }
+
+  /** `length` bytes, zeros where the file is shorter. */
+  read(offset: number, length: number): Uint8Array {
+    const there = Math.min(length, this.node.length - offset);
+    if (there === length) return this.node.read(offset, length);
+    const padded = new Uint8Array(length);
+    if (there > 0) padded.set(this.node.read(offset, there));
+    return padded;
+  }
+
+  write(offset: number, bytes: Uint8Array): void {
+    this.node.write(offset, bytes);
+  }
+
+  flush(): void {
+    this.node.flush();
+  }
+
+  /** Whether bytes from `offset` on were never written, so that they read as zeros. */
+  isBlank(offset: number): boolean {
+    return offset >= this.node.length;
+  }
+
+  /** Makes sure that the file will reach `end`, and reads as zeros up to there. */
+  reserve(end: number): void {
+    this.#reserved = Math.max(this.#reserved, end);
+  }
+
+  /** Grows the file to what was reserved. */
+  grow(): void {
+    if (this.#reserved > this.node.length) this.node.truncate(this.#reserved);
+    this.#reserved = 0;
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * The 64-bit words of qcow2. Offsets reach 2^56 and sizes 2^64, past what a number counts exactly;
+ * but table offsets are multiples of 512, which a number holds exactly up to 2^62, and anything
+ * else that large lies past the end of every file and is refused for that.
+ * @module
+ */
+import { type Codec, u32, WireError } from '../../wire/codec.js';
+
+const WORD = 2 ** 32;
+
+/** A 64-bit offset or size. Past 2^53 it is the nearest number, which every rule refuses. */
+export const offset64: Codec<number> = {
+  size: 8,
+  read: from => from.uint(4) * WORD + from.uint(4),
+  write(to, value) {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new WireError('ERR_WIRE_VALUE', `${value} is not an offset that can be written`);
+    }
+    u32.write(to, Math.floor(value / WORD));
+    u32.write(to, value % WORD);
+  },
+};
+
+/** A 64-bit entry of a table, in the two halves in which its flags and its offset lie. */
+export interface Word {
+  readonly high: number;
+  readonly low: number;
+}
+
+export const readWord = (view: DataView, at: number): Word => ({
+  high: view.getUint32(at),
+  low: view.getUint32(at + 4),
+});
+
+export function writeWord(view: DataView, at: number, word: Word): void {
+  view.setUint32(at, word.high);
+  view.setUint32(at + 4, word.low);
+}
+
+/** `offset` as a word, with flags in the top bits of its high half. */
+export const wordOf = (offset: number, flags = 0): Word => ({
+  high: (Math.floor(offset / WORD) | flags) >>> 0,
+  low: offset % WORD,
+});

@@ -1,0 +1,130 @@
+/**
+ * `nvtpm info`: what is in an image. It writes nothing and makes nothing.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { type ImageInfo, imageInfo } from '../../block/index.js';
+import { type Assessment, inspectStore, NvramError } from '../../nvram/index.js';
+import { type EngineInfo, StateError } from '../../tpm/engine.js';
+import { type CommonOptions, lookInside, withImage } from '../images.js';
+import { describe, type Result, size, toHex } from '../output.js';
+
+export function info(path: string, options: CommonOptions): Result {
+  return withImage(path, { readOnly: true, trace: options.trace }, image => {
+    const found = inspectStore(image, {
+      trace: options.trace,
+      wait: { timeoutMs: options.lockTimeout },
+    });
+    const inside = lookInside(image, found);
+    const tpm = inside instanceof StateError ? undefined : inside;
+    const fault = faultOf(path, found, inside);
+    return {
+      lines: [
+        ...imageLines(imageInfo(image)),
+        ...storeLines(found),
+        ...tpmLines(tpm),
+        ...(fault === undefined ? [] : [`fault: ${fault.message}`]),
+      ],
+      data: {
+        image: imageInfo(image),
+        nvram: storeData(found),
+        tpm: tpm === undefined ? null : tpmData(tpm),
+        lock: { guard: false, holders: [] },
+        ...(fault === undefined ? {} : { error: describe(fault) }),
+      },
+      outcome: fault?.outcome ?? 'OK',
+    };
+  });
+}
+
+/** What is wrong with a store, as the error that starting it would give; nothing for OK and EMPTY. */
+export function faultOf(
+  path: string,
+  found: Assessment,
+  inside: EngineInfo | StateError | undefined,
+): NvramError | undefined {
+  if (inside instanceof StateError) {
+    const code = inside.code === 'ERR_STATE_REVISION' ? 'REVISION' : 'CORRUPT';
+    return new NvramError(code, path, [inside.message]);
+  }
+  const { verdict, findings } = found;
+  return verdict === 'OK' || verdict === 'EMPTY'
+    ? undefined
+    : new NvramError(verdict, path, findings);
+}
+
+/** The EK as people compare it: SHA-256 of the modulus, its first 16 bytes. */
+export function fingerprint(modulus: Uint8Array): string {
+  const digest = createHash('sha256').update(modulus).digest('hex').slice(0, 32);
+  return digest.match(/../g)!.join(':');
+}
+
+function imageLines(image: ImageInfo): string[] {
+  const { format, version, clusterSize, virtualSize, snapshots } = image;
+  const kind = version === undefined ? format : `${format} v${version}`;
+  const clusters = clusterSize === undefined ? '' : `, clusters of ${size(clusterSize)}`;
+  const shots = snapshots.length > 0 ? `, ${snapshots.length} snapshots` : '';
+  return [`image: ${kind}, ${size(virtualSize)}${clusters}${shots}`];
+}
+
+function storeLines({ verdict, state, notes }: Assessment): string[] {
+  if (state === undefined) return [`nvram: ${verdict}`];
+  const { directory, mark } = state;
+  const closed = mark === undefined || mark.state === 'open' ? 'in use, or cut off' : mark.state;
+  return [
+    `nvram: ${verdict}, generation ${directory.generation}, epoch ${directory.epoch}, ${closed}`,
+    `  uuid ${toHex(directory.uuid)}`,
+    ...directory.entries.map(
+      ({ name, length, generation }) => `  ${name}: ${length} bytes, of generation ${generation}`,
+    ),
+    ...notes.map(note => `  note: ${note}`),
+  ];
+}
+
+function storeData({ verdict, state, revision, regions, notes, findings }: Assessment) {
+  const directory = state?.directory;
+  return {
+    outcome: verdict,
+    revision: revision ?? null,
+    uuid: directory === undefined ? null : toHex(directory.uuid),
+    generation: directory?.generation ?? null,
+    epoch: directory?.epoch ?? null,
+    clean: state?.mark === undefined ? null : state.mark.state !== 'open',
+    mark: state?.mark?.state ?? null,
+    sealed: false,
+    blobs: (directory?.entries ?? []).map(({ name, length, generation, digest }) => ({
+      name,
+      size: length,
+      generation,
+      sha256: toHex(digest),
+    })),
+    regions,
+    findings,
+    notes,
+  };
+}
+
+function tpmLines(tpm: EngineInfo | undefined): string[] {
+  if (tpm === undefined) return [];
+  const ek = tpm.ek === undefined ? 'none' : fingerprint(tpm.ek);
+  const flags = [
+    tpm.enabled ? 'enabled' : 'disabled',
+    tpm.activated ? 'activated' : 'deactivated',
+    tpm.owned ? 'owned' : 'not owned',
+  ];
+  const indices = tpm.nvIndices.map(index => `0x${index.toString(16).padStart(8, '0')}`);
+  return [
+    `tpm: ${tpm.version}, ${flags.join(', ')}`,
+    `  EK ${ek}`,
+    ...(indices.length > 0 ? [`  NV indices ${indices.join(' ')}`] : []),
+  ];
+}
+
+const tpmData = ({ version, owned, enabled, activated, ek, nvIndices }: EngineInfo) => ({
+  version,
+  ek: ek === undefined ? null : { modulus: toHex(ek), fingerprint: fingerprint(ek) },
+  owned,
+  enabled,
+  activated,
+  nvIndices,
+});

@@ -1,0 +1,101 @@
+/**
+ * What the guest of the demonstration does: TPM commands through the TIS registers and nothing else.
+ * Its secrets are as public as those of any demonstration.
+ * @module
+ */
+import type { Machine } from '../../machine.js';
+import {
+  commands,
+  HANDLE,
+  NV_PER,
+  nvPublic,
+  STARTUP,
+  secretOf,
+  Tpm12Client,
+  TpmResponseError,
+  WELL_KNOWN_SECRET,
+} from '../../testing/guest/index.js';
+import { TisDriver } from '../../tis/index.js';
+import { fingerprint } from '../commands/info.js';
+import { entropy } from '../images.js';
+
+const OWNER = secretOf('the owner of the demonstration');
+const STRANGER = secretOf('somebody else');
+const NV_INDEX = 0x0001_1101;
+const NV_BYTES = new TextEncoder().encode('.nvtpm keeps what a TPM must keep');
+const PCR = 10;
+
+export class Guest {
+  readonly #client: Tpm12Client;
+
+  constructor(machine: Machine) {
+    const driver = new TisDriver(machine.tis);
+    this.#client = new Tpm12Client(command => driver.transmit(command), entropy);
+  }
+
+  startup(): void {
+    this.#client.run(commands.startup(STARTUP.CLEAR));
+  }
+
+  /** Makes the EK and gives its fingerprint. */
+  createEk(): string {
+    return fingerprint(this.#client.createEndorsementKeyPair().modulus);
+  }
+
+  /** The EK's fingerprint, as anybody can read it while there is no owner. */
+  readEk(): string {
+    return fingerprint(this.#client.readPubek().modulus);
+  }
+
+  takeOwnership(): void {
+    this.#client.takeOwnership(OWNER, WELL_KNOWN_SECRET);
+  }
+
+  /** The EK's fingerprint, as only the owner can read it. */
+  ownerReadsEk(): string {
+    return fingerprint(this.#client.ownerReadInternalPub(HANDLE.EK, OWNER).modulus);
+  }
+
+  /** What the TPM says to somebody with a wrong secret: its result code and that code's name. */
+  strangerIsRefused(): { result: number; name: string } {
+    try {
+      this.#client.ownerReadInternalPub(HANDLE.EK, STRANGER);
+    } catch (error) {
+      if (!(error instanceof TpmResponseError)) throw error;
+      return { result: error.result, name: error.resultName };
+    }
+    return { result: 0, name: 'TPM_SUCCESS' };
+  }
+
+  nvDefine(): void {
+    const pub = nvPublic(NV_INDEX, NV_BYTES.length, NV_PER.OWNERREAD | NV_PER.OWNERWRITE);
+    this.#client.nvDefineSpace(pub, OWNER, WELL_KNOWN_SECRET);
+  }
+
+  /** Writes the NV index; `mark` makes one write differ from the next. */
+  nvWrite(mark: number): void {
+    const data = NV_BYTES.slice();
+    data[0] = mark;
+    this.#client.authorise(commands.nvWriteValue(NV_INDEX, 0, data), OWNER);
+  }
+
+  /** The text in the NV index, without the mark. */
+  nvRead(): string {
+    const command = commands.nvReadValue(NV_INDEX, 0, NV_BYTES.length);
+    return new TextDecoder().decode(this.#client.authorise(command, OWNER).subarray(1));
+  }
+
+  /** A measurement, so that there is something volatile to lose. */
+  extend(): string {
+    return Buffer.from(this.#client.run(commands.extend(PCR, secretOf('a measurement')))).toString(
+      'hex',
+    );
+  }
+
+  pcr(): string {
+    return Buffer.from(this.#client.run(commands.pcrRead(PCR))).toString('hex');
+  }
+}
+
+/** What nvRead() gives if nothing was lost. */
+export const NV_TEXT = new TextDecoder().decode(NV_BYTES.subarray(1));

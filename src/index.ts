@@ -1,0 +1,20 @@
+/**
+ * `nvtpm`: a machine with a TPM whose state lives in an image. The layers have sub-paths of their own:
+ * `nvtpm/tis`, `nvtpm/nvram`, `nvtpm/block`, `nvtpm/lock`, `nvtpm/testing`.
+ * @module
+ */
+export { EXIT_CODES, IoError, NvtpmError, type Outcome } from './errors.js';
+export { Machine, type MachineOptions, type MachineState } from './machine.js';
+export * from './migration/index.js';
+export {
+  type BlobName,
+  type Clock,
+  type Engine,
+  type EngineInfo,
+  type Entropy,
+  type NvramPort,
+  StateError,
+  StoreFailure,
+} from './tpm/engine.js';
+export { Tpm12 } from './tpm/tpm12/engine.js';
+export { noTrace, type Trace, type TraceEvent } from './trace.js';

@@ -1,0 +1,269 @@
+/**
+ * The machine around a TPM: joins an image, an engine and the TIS front end, and has the life cycle
+ * of a PC: power on, reset, power off, a power cut, and leaving for another host.
+ * @module
+ */
+import assert from 'node:assert/strict';
+import type { BlockNode } from './block/node.js';
+import { NvtpmError } from './errors.js';
+import type { LockWait } from './lock/lock.js';
+import { formatStore, inspectStore, NvramError, NvramStore } from './nvram/index.js';
+import { type InterruptLine, Tis, type TisState } from './tis/index.js';
+import {
+  type BlobName,
+  type Engine,
+  type EngineInfo,
+  type Entropy,
+  type NvramPort,
+  StateError,
+  StoreFailure,
+} from './tpm/engine.js';
+import { noTrace, type Trace } from './trace.js';
+
+export interface MachineOptions {
+  /** The image, open for writing. The machine does not close it. */
+  readonly image: BlockNode;
+  /** Makes the TPM engine anew at each power on. */
+  readonly engine: () => Engine;
+  readonly entropy: Entropy;
+  readonly irq?: InterruptLine;
+  readonly trace?: Trace;
+  /** How long to wait for the lock of the image. */
+  readonly wait?: LockWait;
+  /** Refuse an EMPTY image too, instead of making a new TPM in it. */
+  readonly expectExisting?: boolean;
+}
+
+/** What leaves with a machine besides its image. Holds secrets of sessions: not for logs. */
+export interface MachineState {
+  readonly tis: TisState;
+  /** The engine's volatile state, its own format. */
+  readonly volatile: Uint8Array;
+}
+
+type Power = 'off' | 'on' | 'handed over' | 'gone';
+
+export class Machine {
+  readonly #options: MachineOptions;
+  readonly #trace: Trace;
+  #power: Power = 'off';
+  #store: NvramStore | undefined;
+  #engine: Engine | undefined;
+  #tis: Tis | undefined;
+
+  constructor(options: MachineOptions) {
+    this.#options = options;
+    this.#trace = options.trace ?? noTrace;
+  }
+
+  get power(): Power {
+    return this.#power;
+  }
+
+  /** The TIS registers, while the power is on. */
+  get tis(): Tis {
+    assert(this.#power === 'on' && this.#tis !== undefined, 'the machine is off');
+    return this.#tis;
+  }
+
+  /** The NVRAM of the active instance, while the power is on. */
+  get store(): NvramStore {
+    assert(this.#store !== undefined, 'the machine is off');
+    return this.#store;
+  }
+
+  /** What the TPM is like, while the power is on. */
+  get info(): EngineInfo {
+    assert(this.#engine !== undefined, 'the machine is off');
+    return this.#engine.info();
+  }
+
+  /**
+   * Hands a command to the TPM past the registers, as a socket would deliver it: also one that no
+   * FIFO can carry, because its size field does not tell its length.
+   */
+  process(command: Uint8Array, locality = 0): Uint8Array {
+    assert(this.#power === 'on' && this.#engine !== undefined, 'the machine is off');
+    return this.#engine.process(command, locality);
+  }
+
+  /**
+   * A cold start: the state comes from the image, and a new TPM is made only where the image is
+   * proven to be empty. Nothing is written before everything that is there has been validated.
+   * @throws NvramError EMPTY (with expectExisting), CORRUPT, REVISION, TOO_SMALL; LockError; IoError
+   */
+  powerOn(): void {
+    assert(this.#power === 'off', `the machine is ${this.#power}`);
+    const { image, entropy, expectExisting = false } = this.#options;
+    const found = inspectStore(image, this.#options);
+    if (found.verdict === 'EMPTY') {
+      if (expectExisting) throw new NvramError('EMPTY', image.path, ['there is no TPM in it']);
+      if (found.state === undefined) formatStore(image, { ...this.#options, entropy });
+    }
+    const engine = this.#options.engine();
+    // An existing state is loaded before the epoch is written; a new one needs the epoch to store.
+    const store = NvramStore.activate(image, this.#options, store => {
+      if (!store.pristine) this.#judge(() => engine.init(this.#port(store)));
+    });
+    if (store.pristine) this.#judge(() => engine.init(this.#port(store)));
+    // What a migration left behind would resume a TPM that this power cycle has ended.
+    store.delete('volatilestate');
+    this.#start(store, engine);
+    this.#trace({ event: 'power', to: 'on' });
+  }
+
+  /**
+   * A reset of the platform: the TPM starts over from its stored state, the registers too. If the
+   * state cannot be had any more, the machine is off afterwards.
+   */
+  reset(): void {
+    assert(this.#power === 'on', `the machine is ${this.#power}`);
+    const { store } = this;
+    const engine = this.#options.engine();
+    this.#stop('off');
+    this.#judge(() => engine.init(this.#port(store)));
+    this.#start(store, engine);
+    this.#trace({ event: 'power', to: 'reset' });
+  }
+
+  /** Switches off in order. From here on, any damage to the store is known to be damage. */
+  powerOff(): void {
+    if (this.#power !== 'on') return;
+    this.#stop('off');
+    this.#store?.close();
+    this.#store = undefined;
+    this.#trace({ event: 'power', to: 'off' });
+  }
+
+  /** Pulls the plug: nothing more is written. What was acknowledged is there at the next start. */
+  cutPower(): void {
+    this.#stop('off');
+    this.#store = undefined;
+    this.#trace({ event: 'power', to: 'cut' });
+  }
+
+  /**
+   * Source of a migration: stops, marks the store as handed over, and gives what has to travel.
+   * takeBack() undoes it as long as nobody took over; finish() ends it.
+   */
+  handOver(): MachineState {
+    assert(this.#power === 'on' && !this.tis.busy, 'a command is running');
+    const state = { tis: this.tis.saveState(), volatile: this.#engine!.volatileState() };
+    this.store.handOver();
+    this.#power = 'handed over';
+    return state;
+  }
+
+  /**
+   * Runs on after handOver(): the target said no, or nothing.
+   * @throws NvramError FENCED if the target has become active; the machine is then gone
+   */
+  takeBack(): void {
+    assert(this.#power === 'handed over', `the machine is ${this.#power}`);
+    try {
+      this.store.resume();
+    } catch (error) {
+      this.#stop('gone');
+      throw error;
+    }
+    this.#power = 'on';
+  }
+
+  /** The target said yes: this machine refuses everything from now on. */
+  finish(): void {
+    assert(this.#power === 'handed over', `the machine is ${this.#power}`);
+    this.#stop('gone');
+  }
+
+  /**
+   * Target of a migration: takes over what a source has handed over. `mayTake` sees the store under
+   * the exclusive lock, before anything is written; what it throws leaves the image as it was.
+   */
+  takeOver(state: MachineState, mayTake: (store: NvramStore) => void): void {
+    assert(this.#power === 'off', `the machine is ${this.#power}`);
+    const engine = this.#options.engine();
+    let tis: Tis | undefined;
+    const store = NvramStore.activate(this.#options.image, this.#options, store => {
+      mayTake(store);
+      this.#judge(() => engine.restore(this.#port(store), state.volatile));
+      tis = this.#front(engine);
+      tis.restoreState(state.tis);
+    });
+    this.#start(store, engine, tis);
+    this.#trace({ event: 'power', to: 'on' });
+  }
+
+  #start(store: NvramStore, engine: Engine, tis: Tis = this.#front(engine)): void {
+    this.#store = store;
+    this.#engine = engine;
+    this.#tis = tis;
+    this.#power = 'on';
+  }
+
+  #stop(power: Power): void {
+    this.#engine?.close();
+    this.#engine = undefined;
+    this.#tis = undefined;
+    this.#power = power;
+  }
+
+  #front(engine: Engine): Tis {
+    const { irq } = this.#options;
+    return new Tis({
+      backend: {
+        execute: (command, locality, done) => done(engine.process(command, locality)),
+        cancel: () => {
+          engine.cancel();
+        },
+        established: () => engine.established(),
+        hashStart: () => engine.hashStart(),
+        hashData: bytes => engine.hashData(bytes),
+        hashEnd: () => engine.hashEnd(),
+      },
+      personality: '1.2',
+      trace: this.#trace,
+      ...(irq === undefined ? {} : { irq }),
+    });
+  }
+
+  /** The store as an engine sees it: host troubles are wrapped, and absent is absent for sure. */
+  #port(store: NvramStore): NvramPort {
+    const guarded = <T>(what: string, act: () => T): T => {
+      try {
+        return act();
+      } catch (error) {
+        // Anything else is a bug of ours, or a test's power cut, and not a failure of the host.
+        if (!(error instanceof NvtpmError)) throw error;
+        this.#trace({ event: 'failure', where: what, why: error.message });
+        throw new StoreFailure(error);
+      }
+    };
+    return {
+      load: name => guarded(`load ${name}`, () => this.#load(store, name)),
+      store: (name, bytes) => guarded(`store ${name}`, () => store.store(name, bytes)),
+      delete: name => guarded(`delete ${name}`, () => store.delete(name)),
+    };
+  }
+
+  #load(store: NvramStore, name: BlobName): Uint8Array | undefined {
+    const bytes = store.load(name);
+    if (bytes === undefined && name === 'permall' && !store.pristine) {
+      const why = 'a TPM was stored here before, and its permall is gone';
+      throw new NvramError('CORRUPT', this.#options.image.path, [why]);
+    }
+    return bytes;
+  }
+
+  /** Says of a state that the engine refuses what it means to the user. */
+  #judge(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      if (error instanceof StoreFailure && error.cause instanceof Error) throw error.cause;
+      // A volatile state comes from another host and not from the image, so it is not judged here.
+      if (!(error instanceof StateError) || error.blob === 'volatilestate') throw error;
+      const code = error.code === 'ERR_STATE_REVISION' ? 'REVISION' : 'CORRUPT';
+      throw new NvramError(code, this.#options.image.path, [error.message]);
+    }
+  }
+}

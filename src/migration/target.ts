@@ -1,0 +1,58 @@
+/**
+ * The side that a machine comes to. It looks twice: when it starts, so that a faulty image ends it
+ * before the source has noticed anything, and again under the exclusive lock when the machine
+ * arrives, since the state may have changed meanwhile. Only then does it write, and only then say yes.
+ * @module
+ */
+import type { Socket } from 'node:net';
+import type { BlockNode } from '../block/node.js';
+import type { Machine, MachineState } from '../machine.js';
+import { type Assessment, inspectStore, NvramError, type StoreOptions } from '../nvram/index.js';
+import { StateError } from '../tpm/engine.js';
+import { noTrace } from '../trace.js';
+import { receive, send } from './channel.js';
+import { MigrationError, mustBeAcceptable, readManifest } from './manifest.js';
+
+/**
+ * The first look: locks, validates, unlocks. An EMPTY image is no target: the state has to be there.
+ * @throws NvramError EMPTY, CORRUPT, REVISION, TOO_SMALL; LockError; IoError
+ */
+export function validateIncoming(image: BlockNode, options: StoreOptions = {}): Assessment {
+  const found = inspectStore(image, options);
+  if (found.verdict === 'OK') return found;
+  const why = found.verdict === 'EMPTY' ? ['there is no TPM in it to take over'] : found.findings;
+  throw new NvramError(found.verdict, image.path, why);
+}
+
+/**
+ * Waits for a source on `socket` and takes over what it sends, or refuses and says why. What it
+ * throws has been told to the source, and nothing was written.
+ * @throws MigrationError, NvramError, LockError, IoError, ChannelError
+ */
+export async function accept(
+  machine: Machine,
+  socket: Socket,
+  { timeoutMs = 60_000, trace = noTrace }: { timeoutMs?: number } & StoreOptions = {},
+): Promise<void> {
+  const message = await receive(socket, timeoutMs);
+  try {
+    const manifest = readManifest(message);
+    trace({ event: 'migrate', step: 'offered', detail: `generation ${manifest.generation}` });
+    const state = {
+      tis: manifest.tis,
+      volatile: new Uint8Array(Buffer.from(manifest.volatile, 'base64')),
+    } as MachineState;
+    machine.takeOver(state, store => mustBeAcceptable(manifest, store));
+  } catch (error) {
+    const refusal =
+      error instanceof StateError
+        ? new MigrationError('ERR_MIGRATION_MALFORMED', [error.message], error)
+        : error;
+    const why = refusal instanceof Error ? refusal.message : String(refusal);
+    trace({ event: 'migrate', step: 'refused', detail: why });
+    send(socket, { taken: false, why });
+    throw refusal;
+  }
+  trace({ event: 'migrate', step: 'taken over' });
+  send(socket, { taken: true });
+}

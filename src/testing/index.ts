@@ -1,0 +1,7 @@
+/**
+ * `nvtpm/testing`: what a user's own tests import. Faulty disks, power cuts, flipped bits.
+ * @module
+ */
+export { everyFlip, type Flip } from './flips.js';
+export { everyPowerCut, type PowerCutOptions, type Wreckage } from './power-cut.js';
+export { PowerCut, SECTOR_BYTES, SimulatedDisk } from './simulated-disk.js';

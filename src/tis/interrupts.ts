@@ -1,0 +1,104 @@
+/**
+ * INT_ENABLE and INT_STATUS of every locality, and the one line that they share. The line is high
+ * while the locality in use has an enabled event that it has not cleared.
+ * Source: the interrupt registers of TCG PC Client TIS 1.3.
+ * @module
+ */
+import type { InterruptLine } from './backend.js';
+import { LOCALITIES, TIS } from './registers.js';
+
+const { INT_ENABLE, INT_STATUS } = TIS;
+
+/** The events, as bits of INT_STATUS; each has its enabling bit in the same place. */
+export const CAUSE = {
+  dataAvail: INT_STATUS.mask.dataAvailIntOccured,
+  stsValid: INT_STATUS.mask.stsValidIntOccured,
+  localityChange: INT_STATUS.mask.localityChangeIntOccured,
+  commandReady: INT_STATUS.mask.commandReadyIntOccured,
+} as const;
+
+export interface InterruptState {
+  /** INT_ENABLE and INT_STATUS of each locality. */
+  readonly enable: readonly number[];
+  readonly status: readonly number[];
+}
+
+export class Interrupts {
+  readonly #line: InterruptLine;
+  readonly #enable = new Array<number>(LOCALITIES).fill(INT_ENABLE.reset);
+  readonly #status = new Array<number>(LOCALITIES).fill(0);
+  #active: number | undefined;
+  #level = false;
+
+  constructor(line: InterruptLine) {
+    this.#line = line;
+  }
+
+  reset(): void {
+    this.#enable.fill(INT_ENABLE.reset);
+    this.#status.fill(0);
+    this.follow(undefined);
+  }
+
+  enable(locality: number): number {
+    return this.#enable[locality]!;
+  }
+
+  status(locality: number): number {
+    return this.#status[locality]!;
+  }
+
+  /** A write of those bits of INT_ENABLE that `lanes` has. */
+  setEnable(locality: number, value: number, lanes: number): void {
+    const taken = INT_ENABLE.writable & lanes;
+    this.#enable[locality] = ((this.enable(locality) & ~taken) | (value & taken)) >>> 0;
+    this.#drive();
+  }
+
+  clearStatus(locality: number, value: number): void {
+    this.#status[locality] = this.status(locality) & ~(value & INT_STATUS.clearable);
+    this.#drive();
+  }
+
+  /** Something happened to `locality`: interrupts if that one wants to know. */
+  raise(locality: number, causes: number): void {
+    const enable = this.enable(locality);
+    if ((enable & INT_ENABLE.mask.globalIntEnable) === 0) return;
+    this.#status[locality] = this.status(locality) | (enable & causes);
+    this.#drive();
+  }
+
+  /** From now on the line is that of `active`. */
+  follow(active: number | undefined): void {
+    this.#active = active;
+    this.#drive();
+  }
+
+  #drive(): void {
+    const level = this.#active !== undefined && this.#wants(this.#active);
+    if (level === this.#level) return;
+    this.#level = level;
+    this.#line(level);
+  }
+
+  #wants(locality: number): boolean {
+    const enable = this.enable(locality);
+    return (
+      (enable & INT_ENABLE.mask.globalIntEnable) !== 0 && (enable & this.status(locality)) !== 0
+    );
+  }
+
+  save(): InterruptState {
+    return { enable: [...this.#enable], status: [...this.#status] };
+  }
+
+  /** The line follows once the caller has said who is active. */
+  restore(state: InterruptState): void {
+    const { enable, status, ...rest } = state;
+    rest satisfies Record<string, never>;
+    for (let locality = 0; locality < LOCALITIES; locality += 1) {
+      this.#enable[locality] = enable[locality]!;
+      this.#status[locality] = status[locality]!;
+    }
+  }
+}

@@ -1,0 +1,54 @@
+/** The transcripts are whole, and cover every ordinal of the client in a good use and a bad one. */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { sums } from '../../scripts/transcripts/sums.js';
+import type { Transcript } from '../../scripts/transcripts/transcript.js';
+import { ORDINALS } from '../../src/testing/guest/index.js';
+import { fixture, hex, ROOT } from '../_files.js';
+
+const FOLDER = join(ROOT, 'fixtures');
+const names = readdirSync(join(FOLDER, 'transcripts')).sort();
+const transcripts = names.map(name => ({ name, ...fixture<Transcript>(`transcripts/${name}`) }));
+const steps = transcripts.flatMap(({ name, steps }) => steps.map(step => ({ name, step })));
+
+test('every fixture is as it was recorded', t => {
+  t.is(sums(), readFileSync(join(FOLDER, 'SHA256SUMS'), 'utf8'));
+});
+
+test('every response is framed, and its random bytes lie inside it', t => {
+  for (const { name, step } of steps) {
+    if ('event' in step) continue;
+    const response = hex(step.response);
+    t.is(new DataView(response.buffer).getUint32(2), response.length, `${name}: ${step.what}`);
+    for (const { offset, length } of [...step.random, ...step.dependent]) {
+      t.true(offset >= 10 && length > 0 && offset + length <= response.length, step.what);
+    }
+  }
+});
+
+test('every state ends in the SHA-1 of the rest, as a permall of libtpms does', t => {
+  for (const { name, startsFrom, endsWith } of transcripts) {
+    for (const state of [startsFrom, endsWith]) {
+      if (state === null) continue;
+      const bytes = hex(state);
+      const sum = createHash('sha1').update(bytes.subarray(0, -20)).digest('hex');
+      t.is(state.slice(-40), sum, name);
+    }
+  }
+});
+
+test('every ordinal is recorded where it works and where it is refused', t => {
+  const results = new Map<number, Set<string>>();
+  for (const { step } of steps) {
+    if ('event' in step) continue;
+    const seen = results.get(step.ordinal) ?? new Set();
+    results.set(step.ordinal, seen.add(step.result));
+  }
+  for (const [name, ordinal] of Object.entries(ORDINALS)) {
+    const seen = results.get(ordinal) ?? new Set();
+    t.true(seen.has('TPM_SUCCESS'), `${name} never works`);
+    t.true(seen.size > 1, `${name} is never refused`);
+  }
+});

@@ -1,0 +1,13 @@
+/** A process that locks a file when told to: `shared`, `exclusive`, `unlock`. */
+import { openSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { chooseLockDriver, WHOLE_FILE } from '../../src/lock/index.js';
+
+const fd = openSync(process.argv[2]!, 'r+');
+const driver = chooseLockDriver();
+for await (const order of createInterface(process.stdin)) {
+  if (order === 'unlock') driver.unlock(fd, WHOLE_FILE);
+  const granted =
+    order === 'unlock' || driver.tryLock(fd, order as 'shared' | 'exclusive', WHOLE_FILE);
+  console.log(granted ? 'granted' : 'denied');
+}

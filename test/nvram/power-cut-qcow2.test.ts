@@ -1,0 +1,53 @@
+/**
+ * Goal and method as in power-cut.test.ts, with the store inside a qcow2 image: the power is cut at
+ * every write and flush of the *file*, qcow2's own metadata included, and each landing is opened anew.
+ */
+import test from 'ava';
+import { type BlockNode, formatQcow2, openQcow2 } from '../../src/block/index.js';
+import { formatStore, NvramStore } from '../../src/nvram/index.js';
+import { AREA_BYTES_MIN } from '../../src/nvram/layout.js';
+import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
+import { blob, contents, entropy, platter } from './_stores.js';
+
+const opened = (disk: SimulatedDisk): BlockNode => openQcow2(disk, { readOnly: false });
+
+function image(act: (node: BlockNode) => void = () => {}): SimulatedDisk {
+  const disk = new SimulatedDisk(0);
+  formatQcow2(disk, { size: 4 * AREA_BYTES_MIN });
+  act(opened(disk));
+  disk.flush();
+  return disk;
+}
+
+/** What is found after every cut of `act`, before and after it had returned. */
+function outcomes(before: SimulatedDisk, act: (node: BlockNode) => void, limit: number) {
+  const found = { cut: new Set<string>(), finished: new Set<string>() };
+  const cuts = everyPowerCut(platter(before), disk => act(opened(disk)), { limit });
+  for (const { finished, disk } of cuts) {
+    (finished ? found.finished : found.cut).add(contents(opened(disk)));
+  }
+  return { cut: [...found.cut].sort(), finished: [...found.finished].sort() };
+}
+
+const format = (node: BlockNode): void =>
+  formatStore(node, { entropy, areaLength: AREA_BYTES_MIN });
+
+test('formatting a store in an image leaves an empty one, whenever it is cut off', t => {
+  const { cut, finished } = outcomes(image(), format, 200);
+  t.deepEqual(cut, ['EMPTY', 'EMPTY: none']);
+  t.deepEqual(finished, ['EMPTY: none']);
+});
+
+test('a store in an image leaves the old blob or the new one; a finished one has stored', t => {
+  const before = image(node => {
+    format(node);
+    NvramStore.activate(node).store('permall', blob(700, 2));
+  });
+  const { cut, finished } = outcomes(
+    before,
+    node => NvramStore.activate(node).store('permall', blob(900, 3)),
+    2_100,
+  );
+  t.deepEqual(cut, ['OK: 700 × 2', 'OK: 900 × 3']);
+  t.deepEqual(finished, ['OK: 900 × 3']);
+});
