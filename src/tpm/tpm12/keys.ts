@@ -68,7 +68,7 @@ const info12 = embedded(pcrInfoLong);
 const modulus = sized(u32);
 
 /** What a key says of itself in public. `pcrs11` is of a TPM_KEY, `pcrs12` of a TPM_KEY12. */
-export type PublicPart = Of<typeof attributes> & {
+type PublicPart = Of<typeof attributes> & {
   head: Uint8Array;
   pcrs11: Of<typeof info11>;
   pcrs12: Of<typeof info12>;

@@ -80,7 +80,7 @@ const symmetricKey = structure(0x0015, {
   fill:  u8,
   key:   bytes(16),
 });
-export type SymmetricKey = Of<typeof symmetricKey>;
+type SymmetricKey = Of<typeof symmetricKey>;
 
 // biome-ignore format: table
 const counter = struct({

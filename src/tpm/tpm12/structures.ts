@@ -126,7 +126,7 @@ export const pcrSelection: Codec<Uint8Array> = {
 
 /** §8.6 TPM_LOCALITY_SELECTION: a set of localities 0 to 4, and not the empty one. */
 export const ALL_LOCALITIES = 0x1f;
-export const localitySelection = restricted(
+const localitySelection = restricted(
   u8,
   set => set !== 0 && set <= ALL_LOCALITIES,
   'INVALID_STRUCTURE',
@@ -159,14 +159,14 @@ export const pcrInfoShort = struct({
   digestAtRelease:   digest,
 });
 export type PcrInfoShort = Of<typeof pcrInfoShort>;
-export const noPcrInfoShort = (): PcrInfoShort => ({
+const noPcrInfoShort = (): PcrInfoShort => ({
   pcrSelection: new Uint8Array(3),
   localityAtRelease: ALL_LOCALITIES,
   digestAtRelease: noBytes20(),
 });
 
 /** TPM_PCR_INFO_SHORT as libtpms keeps it for NV: the digest lies there only where a PCR counts. */
-export const pcrInfoKept: Codec<PcrInfoShort> = {
+const pcrInfoKept: Codec<PcrInfoShort> = {
   size: undefined,
   read(from) {
     const selection = pcrSelection.read(from);
@@ -246,7 +246,7 @@ export const currentTicks = structure(0x0014, {
 });
 
 /** §19.2 TPM_NV_ATTRIBUTES. */
-export const nvAttributes = structure(0x0017, { attributes: u32 });
+const nvAttributes = structure(0x0017, { attributes: u32 });
 
 /** §19.2, the bits of TPM_NV_ATTRIBUTES. */
 // biome-ignore format: table
@@ -300,7 +300,7 @@ export const delegatePublic = structure(0x001b, {
   familyID:          u32,
   verificationCount: u32,
 });
-export type DelegatePublic = Of<typeof delegatePublic>;
+type DelegatePublic = Of<typeof delegatePublic>;
 export const noDelegatePublic = (): DelegatePublic => ({
   rowLabel: 0,
   pcrInfo: noPcrInfoShort(),
