@@ -11,7 +11,6 @@ import {
   concat,
   encode,
   Reader,
-  sized,
   struct,
   u16,
   u32,
@@ -40,6 +39,7 @@ import {
   nvDataPublic,
   STRUCT_VER_1_1,
   selectSize,
+  sizedBuffer,
   structure,
 } from '../structures.js';
 import { Resource } from './authorisation.js';
@@ -254,8 +254,8 @@ export const getCapability = command({
   name: 'TPM_GetCapability',
   auth: 'none',
   when: 'started',
-  input: struct({ capArea: u32, subCap: sized(u32) }),
-  output: struct({ resp: sized(u32) }),
+  input: struct({ capArea: u32, subCap: sizedBuffer }),
+  output: struct({ resp: sizedBuffer }),
   run(call, { capArea, subCap }) {
     const { state } = call;
     if (!tellsAlways(capArea, subCap)) {
