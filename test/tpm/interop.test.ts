@@ -133,6 +133,8 @@ const UNRECORDED: readonly (readonly [what: string, locality: number, request: s
   ['stir',                                     0, '00c1 00000012 00000047 00000004 01020304'],
   ['stir with nothing',                        0, '00c1 0000000e 00000047 00000000'],
   ['stir with too little',                     0, '00c1 00000012 00000047 00000005 01020304'],
+  ['stir with 128 KiB that are not there',     0, '00c1 0000000e 00000047 00020000'],
+  ['stir with more than that',                 0, '00c1 0000000e 00000047 00020001'],
   ['stir with too much',                       0, '00c1 00000012 00000047 00000003 01020304'],
   ['extend PCR 16',                            0, `00c1 00000022 00000014 00000010 ${'11'.repeat(20)}`],
   ['extend PCR 23',                            0, `00c1 00000022 00000014 00000017 ${'11'.repeat(20)}`],
