@@ -17,6 +17,7 @@ import { misplaced } from './extents.js';
 import {
   AREA_BYTES_MIN,
   type Directory,
+  type Entry,
   type Found,
   HALF_BYTES,
   isBlank,
@@ -59,6 +60,8 @@ export interface StoreState {
    */
   readonly heads: readonly [Uint8Array, Uint8Array];
   readonly mark: Mark | undefined;
+  /** The blobs of the generation before, in the other slot. */
+  readonly older: readonly Entry[];
 }
 
 export interface Assessment {
@@ -120,11 +123,15 @@ export function assess(disk: Readable): Assessment {
       directory,
       heads: [headOf(slots[0].page), headOf(slots[1].page)],
       mark: mark.is === 'sound' ? mark.value : undefined,
+      older: entriesOf(slots[index === 0 ? 1 : 0]),
     },
     revision: 1,
     regions,
   };
 }
+
+const entriesOf = ({ found }: Slot): readonly Entry[] =>
+  found.is === 'sound' ? found.value.entries : [];
 
 /** What of a slot is looked at again before every store. */
 export const headOf = (page: Uint8Array): Uint8Array => page.slice(0, SECTOR_BYTES);
@@ -258,8 +265,8 @@ function regionsOf(slots: readonly [Slot, Slot]): Region[] {
   const blobs = slots.flatMap(({ found, index }) =>
     found.is !== 'sound'
       ? []
-      : found.value.entries.map(({ name, offset, length }) => ({
-          what: `${name} (directory ${index})`,
+      : found.value.entries.map(({ name, offset, length, until }) => ({
+          what: `${name}${until === 0 ? '' : ` until ${until}`} (directory ${index})`,
           offset,
           length,
         })),
