@@ -13,7 +13,7 @@ import assert from 'node:assert/strict';
 import type { BlockNode } from '../block/node.js';
 import { noTrace, type Trace } from '../trace.js';
 import { equal } from '../wire/codec.js';
-import { headOf, type StoreState } from './assess.js';
+import { type Assessment, headOf, type StoreState } from './assess.js';
 import { judge, locked, type StoreOptions } from './cycle.js';
 import { NvramError } from './errors.js';
 import { gaps } from './extents.js';
@@ -64,12 +64,12 @@ export class NvramStore {
   #failure: unknown;
   #closed = false;
 
-  private constructor(node: BlockNode, options: ActivateOptions, state: StoreState) {
+  private constructor(node: BlockNode, options: ActivateOptions, state: StoreState, seal?: Seal) {
     this.#node = node;
     this.#options = options;
     this.#trace = options.trace ?? noTrace;
     this.#state = state;
-    this.#seal = unlock(node, state.directory, options.key);
+    this.#seal = seal;
   }
 
   /**
@@ -84,15 +84,32 @@ export class NvramStore {
     validate: (store: NvramStore) => void = () => {},
   ): NvramStore {
     return locked(node, options, () => {
-      const found = judge(node, options);
-      if (found.state === undefined) {
-        assert(found.verdict !== 'OK', 'a store that is in order has a state');
-        throw new NvramError(found.verdict, node.path, found.findings);
-      }
-      const store = new NvramStore(node, options, found.state);
+      const state = mustBeUsable(node, judge(node, options));
+      const seal = unlock(node, state.directory, options.key);
+      const store = new NvramStore(node, options, state, seal);
       validate(store);
       store.#takeOver();
       return store;
+    });
+  }
+
+  /**
+   * Does what is certain, and takes no key: a store that was cut off is dropped, or finished where
+   * all of it had landed, and the store is closed in order. Whoever was active is fenced off.
+   * @returns whether there was anything to do
+   * @throws NvramError for what cannot be repaired: CORRUPT, REVISION, TOO_SMALL, EMPTY
+   */
+  static repair(node: BlockNode, options: StoreOptions = {}): boolean {
+    return locked(node, options, () => {
+      const found = judge(node, options);
+      const state = mustBeUsable(node, found);
+      if (found.intact && state.mark !== undefined && state.mark.state !== 'open') return false;
+      // Without its seal a store copies sealed blobs as they are: name and generation stay.
+      const store = new NvramStore(node, options, state);
+      store.#takeOver();
+      store.#settle('clean');
+      store.abandon();
+      return true;
     });
   }
 
@@ -178,22 +195,20 @@ export class NvramStore {
    * @throws NvramError NOT_KEPT if that state is not there any more
    */
   restore(generation: number): void {
-    this.#writing(() => {
-      this.#mustBeOurs();
-      const { entries } = this.#state.directory;
-      const wanted = stateOf(entries, generation);
-      if (wanted === undefined) {
-        const kept = this.kept.join(', ') || 'none';
-        throw new NvramError('NOT_KEPT', this.#node.path, [
-          `generation ${generation} is not kept; kept are: ${kept}`,
-        ]);
-      }
-      const changes = new Map<string, Uint8Array | null>();
-      for (const { name } of this.#current) changes.set(name, null);
-      for (const entry of wanted) changes.set(entry.name, this.#open(entry));
-      const effective = [...changes].filter(([name, bytes]) => this.#differs(name, bytes));
-      if (effective.length > 0) this.#commit({ entries: this.#changed(new Map(effective)) });
-    });
+    const wanted = stateOf(this.#state.directory.entries, generation);
+    if (wanted === undefined) {
+      const kept = this.kept.join(', ') || 'none';
+      const why = `generation ${generation} is not kept; kept are: ${kept}`;
+      throw new NvramError('NOT_KEPT', this.#node.path, [why]);
+    }
+    const changes = new Map<string, Uint8Array | null>();
+    for (const { name } of this.#current) changes.set(name, null);
+    for (const entry of wanted)
+      changes.set(
+        entry.name,
+        this.#reading(() => this.#open(entry)),
+      );
+    this.commit(changes);
   }
 
   /**
@@ -297,7 +312,8 @@ export class NvramStore {
     const doubtful = (this.#state.mark?.generation ?? 0) < this.generation;
     const entries = doubtful ? this.#again() : this.#state.directory.entries;
     this.#commit({ entries, epoch: this.epoch + 1 });
-    if (this.#state.directory.unscrubbed) this.#scrub();
+    const canScrub = this.sealed || this.#state.directory.sealing.kind === 0;
+    if (this.#state.directory.unscrubbed && canScrub) this.#scrub();
   }
 
   /**
@@ -386,14 +402,17 @@ export class NvramStore {
 
   /** A blob that a commit writes, sealed if the store is. */
   #draft({ name, generation, until }: Omit<Draft, 'bytes'>, plain: Uint8Array): Draft {
-    const { blobLimit, uuid } = this.#state.directory;
-    assert(isBlobName(name), `${name} is not the name of a blob`);
-    if (plain.length > blobLimit) {
-      const why = `blob ${name} has ${plain.length} bytes, and the store takes ${blobLimit} at most`;
-      throw new NvramError('TOO_SMALL', this.#node.path, [why]);
-    }
+    const { uuid } = this;
     const bytes = this.#seal?.seal({ uuid, name, generation }, plain, this.#entropy) ?? plain;
     return { name, generation, until, bytes };
+  }
+
+  #mustFit(name: string, { length }: Uint8Array): void {
+    assert(isBlobName(name), `${name} is not the name of a blob`);
+    const { blobLimit } = this.#state.directory;
+    if (length <= blobLimit) return;
+    const why = `blob ${name} has ${length} bytes, and the store takes ${blobLimit} at most`;
+    throw new NvramError('TOO_SMALL', this.#node.path, [why]);
   }
 
   /** The entries after `changes`: what is replaced becomes history, as far as that is kept. */
@@ -403,9 +422,11 @@ export class NvramStore {
       isCurrent(entry) && changes.has(entry.name) ? { ...entry, until: generation } : entry,
     );
     // The first blob keeps the first place: it is the one that lies beside the directories.
-    const drafts = [...changes].flatMap(([name, bytes]) =>
-      bytes === null ? [] : [this.#draft({ name, generation: generation + 1, until: 0 }, bytes)],
-    );
+    const drafts = [...changes].flatMap(([name, bytes]) => {
+      if (bytes === null) return [];
+      this.#mustFit(name, bytes);
+      return [this.#draft({ name, generation: generation + 1, until: 0 }, bytes)];
+    });
     return [...drafts, ...pruned(kept, keep)];
   }
 
@@ -444,6 +465,12 @@ export class NvramStore {
 /** What a commit writes: the entries, and whatever else of the directory changes. */
 interface Plan extends Partial<Pick<Directory, 'epoch' | 'sealing' | 'unscrubbed'>> {
   readonly entries: readonly (Entry | Draft)[];
+}
+
+function mustBeUsable(node: BlockNode, found: Assessment): StoreState {
+  if (found.state !== undefined) return found.state;
+  assert(found.verdict !== 'OK', 'a store that is in order has a state');
+  throw new NvramError(found.verdict, node.path, found.findings);
 }
 
 /**
