@@ -301,17 +301,18 @@ export class NvramStore {
 
   /** Commits a new epoch. Runs inside the lock that validated the state. */
   #takeOver(): void {
-    // Not clean any more, and that is on the disk before the first slot is touched: else a commit
-    // that is cut off would look like damage to a store that was closed in order.
-    if (this.#state.mark !== undefined && this.#state.mark.state !== 'open') {
-      this.#mark('open');
+    // A generation that was never acknowledged may be in the page cache only, after a failed flush;
+    // or it was acknowledged, and its mark did not land. Writing the very same bytes once more
+    // harms neither, and makes sure of them before the slot of the generation before is used.
+    if ((this.#state.mark?.generation ?? 0) < this.generation) {
+      this.#writeAgain();
       this.#node.flush();
     }
-    // A generation that was never acknowledged may be in the page cache only, after a failed flush:
-    // its blobs are written again and not built upon.
-    const doubtful = (this.#state.mark?.generation ?? 0) < this.generation;
-    const entries = doubtful ? this.#again() : this.#state.directory.entries;
-    this.#commit({ entries, epoch: this.epoch + 1 });
+    // Not clean any more, and that is on the disk before the first slot is touched: else a commit
+    // that is cut off would look like damage to a store that was closed in order.
+    this.#mark('open');
+    this.#node.flush();
+    this.#commit({ entries: this.#state.directory.entries, epoch: this.epoch + 1 });
     const canScrub = this.sealed || this.#state.directory.sealing.kind === 0;
     if (this.#state.directory.unscrubbed && canScrub) this.#scrub();
   }
@@ -349,7 +350,16 @@ export class NvramStore {
     this.#commit({ entries: this.#state.directory.entries, unscrubbed: false });
   }
 
-  /** All blobs, to be written once more. */
+  /** Writes the newest generation where it is, as it is. */
+  #writeAgain(): void {
+    const { slot, directory } = this.#state;
+    for (const { offset, length } of directory.entries) {
+      this.#node.write(offset, this.#node.read(offset, length));
+    }
+    this.#node.write(SLOT_OFFSETS[slot], encodeDirectory(directory));
+  }
+
+  /** All blobs, to be written once more, elsewhere. */
   #again(): Draft[] {
     return this.#state.directory.entries.map(entry => this.#draft(entry, this.#open(entry)));
   }
