@@ -27,6 +27,8 @@ export interface Word {
   readonly low: number;
 }
 
+export const isZero = (word: Word): boolean => word.high === 0 && word.low === 0;
+
 export const readWord = (view: DataView, at: number): Word => ({
   high: view.getUint32(at),
   low: view.getUint32(at + 4),
