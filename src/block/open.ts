@@ -120,7 +120,7 @@ function referenceOf(file: BlockNode, forRepair: boolean): BackingReference | un
   const peek = new Qcow2Node(file, { readOnly: true, forRepair });
   const name = peek.backingName;
   if (name === undefined) return undefined;
-  if (name === '' || name.includes('\0')) {
+  if (name.includes('\0')) {
     throw new ImageError('ERR_IMAGE_MALFORMED', file.path, ['the backing file has no proper name']);
   }
   const told = peek.extensions.find(each => each.type === EXTENSION.backingFormat)?.data;

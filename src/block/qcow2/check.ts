@@ -35,6 +35,8 @@ export interface Scan {
   readonly result: CheckResult;
   /** Refcounts cannot be mended one by one: blocks are missing, shared or out of place. */
   readonly mustRebuild: boolean;
+  /** Corruptions that are nothing but a wrong copied flag. */
+  readonly flagErrors: number;
   /** Something refers to what the file does not have, so free space cannot be told from used. */
   readonly isUncertain: boolean;
 }
@@ -58,6 +60,7 @@ class Checker {
   #compressed = 0;
   #mustRebuild = false;
   #isUncertain = false;
+  #flagErrors = 0;
   #highest = 0;
 
   constructor(image: Image) {
@@ -78,11 +81,14 @@ class Checker {
     if (refcountStructures) {
       this.#countRefcounts();
       this.#compare();
+      const before = this.#corruptions;
       this.#checkCopied();
+      this.#flagErrors = this.#corruptions - before;
     }
     return {
       references: this.#references,
       mustRebuild: this.#mustRebuild,
+      flagErrors: this.#flagErrors,
       isUncertain: this.#isUncertain,
       result: {
         corruptions: this.#corruptions,

@@ -7,6 +7,7 @@ import { concat } from '../../wire/codec.js';
 import { type BlockNode, ImageError } from '../node.js';
 import { inflateCluster } from './compressed.js';
 import { dataEntry, type Mapping, zeroEntry } from './entries.js';
+import { isOverlay } from './header.js';
 import type { Image } from './image.js';
 import type { Mapper } from './mapping.js';
 import type { Refcounts, Run } from './refcounts.js';
@@ -101,7 +102,7 @@ export class GuestDisk {
   #zeroCluster(cluster: number): void {
     const mapping = this.#mapper.lookup(cluster);
     if (mapping.kind === 'zero') return;
-    if (mapping.kind === 'unallocated' && this.#backing === undefined) return;
+    if (mapping.kind === 'unallocated' && !isOverlay(this.#image.header)) return;
     const kept = mapping.kind === 'data' && mapping.copied ? mapping.offset : undefined;
     this.#mapper.set(cluster, zeroEntry(kept));
     if (kept === undefined) this.#letGo(mapping, 0);
@@ -129,7 +130,7 @@ export class GuestDisk {
   #readBacking(offset: number, length: number): Uint8Array | undefined {
     const backing = this.#backing;
     if (backing === undefined) {
-      if (this.#image.header.backingFileOffset === 0) return undefined;
+      if (!isOverlay(this.#image.header)) return undefined;
       throw new ImageError('ERR_IMAGE_UNSUPPORTED', this.#image.path, [
         'these bytes are in the backing file, which was not opened with the image',
       ]);
@@ -201,8 +202,7 @@ export class GuestDisk {
     const { host, geometry } = this.#image;
     const start = room.first * geometry.clusterSize;
     const wasZeros =
-      before.kind === 'zero' ||
-      (before.kind === 'unallocated' && this.#image.header.backingFileOffset === 0);
+      before.kind === 'zero' || (before.kind === 'unallocated' && !isOverlay(this.#image.header));
     try {
       if (wasZeros && host.isBlank(start)) {
         host.reserve(start + room.count * geometry.clusterSize);

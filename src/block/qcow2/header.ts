@@ -86,6 +86,7 @@ const MALFORMED_UNLESS: Rules<Header> = {
   'the L1 table covers the disk':                h => l1Covers(h) >= h.size,
   'the refcount table starts on a cluster':      h => onCluster(h, h.refcountTableOffset),
   'the refcount table takes at most 8 MiB':      h => h.refcountTableClusters * 2 ** h.clusterBits <= 8 * MIB,
+  'raw external data has an external data file': h => h.autoclear / 2n % 2n === 0n || has(h, INCOMPATIBLE.dataFile),
   'there are at most 65536 snapshots':           h => h.snapshotCount <= 64 * KIB,
   'the snapshot table starts on a cluster':      h => onCluster(h, h.snapshotsOffset),
   'the backing file name is in the first cluster':
@@ -106,6 +107,8 @@ const UNSUPPORTED_UNLESS: Rules<Header> = {
 };
 
 export const has = (h: Header, feature: bigint): boolean => (h.incompatible & feature) !== 0n;
+/** A name of no bytes is no name. */
+export const isOverlay = (h: Header): boolean => h.backingFileOffset > 0 && h.backingFileSize > 0;
 const onCluster = (h: Header, offset: number): boolean =>
   offset % 2 ** h.clusterBits === 0 && offset <= 2 ** 56;
 

@@ -14,6 +14,7 @@ import {
   type Header,
   has,
   INCOMPATIBLE,
+  isOverlay,
   type Purpose,
   readHeader,
   writeHeader,
@@ -237,7 +238,7 @@ export class Qcow2Node implements BlockNode, Image {
   /** The name of the backing file, as the image has it. */
   get backingName(): string | undefined {
     const { backingFileOffset, backingFileSize } = this.header;
-    if (backingFileOffset === 0) return undefined;
+    if (!isOverlay(this.header)) return undefined;
     return new TextDecoder().decode(this.host.read(backingFileOffset, backingFileSize));
   }
 

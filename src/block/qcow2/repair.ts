@@ -5,12 +5,12 @@
  * @module
  */
 import { type CheckResult, scan } from './check.js';
-import { isCopied, mappingOf, offsetOf } from './entries.js';
+import { isCopied, mappingOf, offsetOf, zeroEntry } from './entries.js';
 import { type Header, INCOMPATIBLE } from './header.js';
 import type { Image } from './image.js';
 import { WIDTHS } from './refcount-width.js';
 import type { References } from './references.js';
-import { isZero, readWord } from './words.js';
+import { readWord, writeWord } from './words.js';
 
 export type Repairs = 'leaks' | 'all';
 
@@ -31,14 +31,17 @@ export interface RepairableImage extends Image {
  */
 export function repair(image: RepairableImage, what: Repairs): RepairResult {
   const before = scan(image);
+  if (what === 'all') mendTables(image, dropWildZeroes(image));
   if (before.mustRebuild) {
     if (what === 'all' && !before.isUncertain) rebuild(image);
   } else {
-    setRefcounts(image, before.references, what);
+    setRefcounts(image, scan(image).references, what);
   }
   image.reload();
-  if (what === 'all') {
-    setCopiedFlags(image);
+  const between = scan(image);
+  const onlyFlags = between.result.corruptions === between.flagErrors;
+  if (between.flagErrors > 0 && (what === 'all' || onlyFlags)) {
+    mendTables(image, setCopiedFlags(image));
     image.reload();
   }
   const after = scan(image).result;
@@ -122,46 +125,61 @@ function rebuild(image: RepairableImage): void {
   image.rewriteHeader(changes);
 }
 
-/** Makes the copied flags of the active tables say what the refcounts say. */
-function setCopiedFlags(image: Image): void {
-  const { header, geometry, host, refcounts } = image;
-  const { clusterSize, clusterBits } = geometry;
-  const end = Math.ceil(host.node.length / clusterSize) * clusterSize;
-  /** Sets the flags of a table; `targetOf` gives the cluster whose flag an entry carries. */
-  const mend = (
-    offset: number,
-    length: number,
-    targetOf: (view: DataView, at: number) => number | undefined,
-  ): DataView => {
+/** Changes an entry of a table in place. True if it did. */
+type Mend = (view: DataView, at: number) => boolean;
+
+/** Goes over the active L1 table and all sound L2 tables below it. */
+function mendTables(image: Image, { l1, l2 }: { readonly l1?: Mend; readonly l2: Mend }): void {
+  const { header, geometry, host } = image;
+  const { clusterSize } = geometry;
+  const mend = (offset: number, length: number, each: Mend | undefined): DataView => {
     const bytes = host.read(offset, length);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let changed = false;
-    for (let at = 0; at + 8 <= length; at += 8) {
-      const target = targetOf(view, at);
-      const count = target === undefined ? undefined : refcounts.peek(target);
-      if (count === undefined || isCopied(readWord(view, at)) === (count === 1)) continue;
-      view.setUint8(at, view.getUint8(at) ^ 0x80);
-      changed = true;
+    for (let at = 0; each !== undefined && at + 8 <= length; at += 8) {
+      changed = each(view, at) || changed;
     }
     if (changed) host.write(offset, bytes);
     return view;
   };
-  const l1Bytes = Math.max(0, Math.min(header.l1Size * 8, host.node.length - header.l1TableOffset));
-  const l1 = mend(header.l1TableOffset, l1Bytes, (view, at) => {
-    const table = offsetOf(readWord(view, at));
-    return table === 0 ? undefined : Math.floor(table / clusterSize);
-  });
+  const length = Math.max(0, Math.min(header.l1Size * 8, host.node.length - header.l1TableOffset));
+  const table = mend(header.l1TableOffset, length, l1);
   const tables = new Set<number>();
-  for (let at = 0; at + 8 <= l1Bytes; at += 8) tables.add(offsetOf(readWord(l1, at)));
-  for (const table of tables) {
-    if (table === 0 || table % clusterSize !== 0 || table >= end) continue;
-    mend(table, clusterSize, (view, at) => {
-      const word = readWord(view, at);
-      if (isZero(word)) return undefined;
-      const mapping = mappingOf(word, clusterBits);
-      if (mapping.kind !== 'data' && mapping.kind !== 'zero') return undefined;
-      return mapping.offset === 0 ? undefined : Math.floor(mapping.offset / clusterSize);
-    });
+  for (let at = 0; at + 8 <= length; at += 8) tables.add(offsetOf(readWord(table, at)));
+  for (const offset of tables) {
+    const isSound = offset > 0 && offset % clusterSize === 0 && offset < host.node.length;
+    if (isSound) mend(offset, clusterSize, l2);
   }
   host.flush();
+}
+
+/** Makes the copied flags of the active tables say what the refcounts say. */
+function setCopiedFlags({ geometry, refcounts }: Image): { l1: Mend; l2: Mend } {
+  const flag = (view: DataView, at: number, target: number): boolean => {
+    const count = refcounts.peek(Math.floor(target / geometry.clusterSize));
+    if (target === 0 || count === undefined) return false;
+    if (isCopied(readWord(view, at)) === (count === 1)) return false;
+    view.setUint8(at, view.getUint8(at) ^ 0x80);
+    return true;
+  };
+  return {
+    l1: (view, at) => flag(view, at, offsetOf(readWord(view, at))),
+    l2(view, at) {
+      const mapping = mappingOf(readWord(view, at), geometry.clusterBits);
+      const isPlain = mapping.kind === 'data' || mapping.kind === 'zero';
+      return isPlain && flag(view, at, mapping.offset);
+    },
+  };
+}
+
+/** A cluster that reads as zeros needs no place: one that is out of place is let go of. */
+function dropWildZeroes({ geometry }: Image): { l2: Mend } {
+  return {
+    l2(view, at) {
+      const mapping = mappingOf(readWord(view, at), geometry.clusterBits);
+      if (mapping.kind !== 'zero' || mapping.offset % geometry.clusterSize === 0) return false;
+      writeWord(view, at, zeroEntry());
+      return true;
+    },
+  };
 }
