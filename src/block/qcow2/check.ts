@@ -8,7 +8,7 @@ import { isCopied, l1Reserved, l2Reserved, type Mapping, mappingOf, offsetOf } f
 import type { Image } from './image.js';
 import { WIDTHS } from './refcount-width.js';
 import { References } from './references.js';
-import { isZero, readWord, type Word } from './words.js';
+import { blockOffset, isZero, readWord, type Word } from './words.js';
 
 export interface CheckResult {
   /** Damage: using the image may lose data. */
@@ -320,7 +320,6 @@ class Checker {
 const CHUNK_BYTES = 64 * 2 ** 10;
 
 const hex = (offset: number): string => `0x${offset.toString(16)}`;
-const blockOffset = ({ high, low }: Word): number => high * 2 ** 32 + (low - (low % 512));
 const hasCluster = (
   mapping: Mapping,
 ): mapping is Mapping & { kind: 'data' | 'zero'; offset: number; copied: boolean } =>

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { ImageError } from '../node.js';
 import type { Image } from './image.js';
 import { WIDTHS } from './refcount-width.js';
-import { wordOf } from './words.js';
+import { blockOffset, wordOf } from './words.js';
 
 /** Clusters next to each other, counted from the start of the file. */
 export interface Run {
@@ -133,8 +133,7 @@ export class Refcounts {
   #blockEntry(entry: number): number {
     const { cache, header } = this.#image;
     if (entry >= this.#tableEntries) return 0;
-    const { high, low } = cache.word(header.refcountTableOffset + entry * 8);
-    return high * 2 ** 32 + (low - (low % 512));
+    return blockOffset(cache.word(header.refcountTableOffset + entry * 8));
   }
 
   /** The offset of the refcount block for `cluster`, or undefined where all its counts are 0. */
