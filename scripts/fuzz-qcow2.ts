@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { qemuCheck, run } from '../test/_qemu.js';
+import { run } from '../test/_qemu.js';
 import { damaged, ourVerdict, use, type Verdict, type Victim } from '../test/block/_fuzz.js';
 import { ownTemplates, qemuTemplates } from '../test/block/_power-cut.js';
 
@@ -28,7 +28,7 @@ let slowest = { seed: 0, ms: 0 };
 let bugs = 0;
 let refusing = 0;
 let highest = 0;
-const compared = { same: 0, different: 0 };
+const compared = { same: 0, different: 0, apart: 0 };
 
 const verdictOf = (image: Uint8Array): Verdict => {
   try {
@@ -61,8 +61,11 @@ for (let seed = first; seed < first + images; seed += 1) {
   if (hasQemu && seed % every === 0) {
     const path = join(folder, 'damaged.qcow2');
     writeFileSync(path, image);
-    const [theirs, ours] = [qemuCheck(path), verdictOf(image)];
-    if (theirs === ours) compared.same += 1;
+    const { status: theirs, text } = run('qemu-img', 'check', '-f', 'qcow2', path);
+    const ours = verdictOf(image);
+    // QEMU opens what the image names as its backing file before it checks; we need none of it.
+    if (/Could not open backing file/.test(text)) compared.apart += 1;
+    else if (theirs === ours) compared.same += 1;
     else {
       compared.different += 1;
       console.log(`seed ${seed}: qemu-img check says ${theirs}, we say ${ours}`);
@@ -75,6 +78,7 @@ console.log(
   `${images} images of ${victims.length} kinds: ${bugs} bugs, ${refusing} refused somewhere, ` +
     `slowest ${slowest.ms.toFixed(0)} ms (seed ${slowest.seed}), ` +
     `${growth.toFixed(0)} MiB above the start; ` +
-    `qemu-img check: ${compared.same} alike, ${compared.different} not`,
+    `qemu-img check: ${compared.same} alike, ${compared.different} not, ` +
+    `${compared.apart} whose backing file QEMU could not open`,
 );
 process.exitCode = bugs === 0 && slowest.ms < 1000 && growth < 64 ? 0 : 1;

@@ -186,7 +186,7 @@ const ROWS: readonly Row[] = [
   header('refcount table[1] outside',  REFTABLE + 8, '00ffffff00000000'),
   { name: 'refcount table[1] outside, one bit', base: 'one bit', damage: put(REFTABLE + 8, '0000001000000000') },
   // Entries of our own invention.
-  data('leak',                   REFBLOCK + 12, '0001'),
+  { name: 'leak', base: 'data', damage: all(put(REFBLOCK + 12, '0001'), put(0x6_0000, '00')) },
   data('data refcount 2',        REFBLOCK + 10, '0002'),
   data('data refcount 0',        REFBLOCK + 10, '0000'),
   data('L2[0] not copied',                   L2, '0000000000050000'),
