@@ -84,7 +84,8 @@ export class FileNode implements BlockNode {
   }
 
   read(offset: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
+    // Not filled with zeros first: all of it is read, or an error thrown.
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
     this.#trace({ event: 'read', path: this.path, offset, length });
     this.#attempt('read', fd => {
       demandOffset(offset, length);

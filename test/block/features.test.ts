@@ -1,4 +1,6 @@
 /** Features of the format, each with the real QEMU as its measure or its maker. */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
@@ -51,6 +53,40 @@ peerTest('snapshots are listed as qemu-img lists them, and kept', PEERS, t => {
   node.close();
   t.regex(qemuImg('snapshot', '-l', path), /before[\s\S]*noch eins ✓/);
   qemuImg('snapshot', '-d', 'before', path);
+  t.is(qemuCheck(path), 0);
+});
+
+peerTest('the state of a machine beside the disk is kept', [...PEERS, 'qemu-system-x86_64'], t => {
+  const path = join(scratch(t), 'vm.qcow2');
+  qemuImg('create', '-q', '-f', 'qcow2', path, '1M');
+  const saved = spawnSync(
+    'qemu-system-x86_64',
+    ['-S', '-nodefaults', '-display', 'none', '-monitor', 'stdio', '-m', '16'].concat([
+      '-drive',
+      `file=${path},if=virtio`,
+    ]),
+    { input: 'savevm s1\nquit\n' },
+  );
+  t.is(saved.status, 0);
+  const node = openImage(path);
+  // The state lies behind the disk: the L1 table is longer than the disk needs.
+  t.is(readFileSync(path).readUInt32BE(36), 2);
+  t.true(imageInfo(node).snapshots[0]!.vmStateSize > 0);
+  const digest = (): string => {
+    const file = readFileSync(path);
+    const at = file.indexOf('QEVM');
+    return createHash('sha256')
+      .update(file.subarray(at, at + 100_000))
+      .digest('hex');
+  };
+  const before = digest();
+  node.write(0, new Uint8Array(MIB).fill(1));
+  node.truncate(600 * MIB);
+  node.write(512 * MIB, new Uint8Array(1000).fill(2));
+  node.close();
+  t.is(digest(), before);
+  t.is(qemuCheck(path), 0);
+  qemuImg('snapshot', '-a', 's1', path);
   t.is(qemuCheck(path), 0);
 });
 

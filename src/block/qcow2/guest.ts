@@ -42,12 +42,15 @@ export class GuestDisk {
   }
 
   read(offset: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
+    let bytes: Uint8Array | undefined;
     for (const piece of this.#pieces(offset, length)) {
       const part = this.#readPiece(piece);
+      // Most reads are one piece of data: its bytes are the caller's as they are.
+      if (part?.length === length && piece.mapping.kind === 'data') return part;
+      bytes ??= new Uint8Array(length);
       if (part !== undefined) bytes.set(part, piece.from - offset);
     }
-    return bytes;
+    return bytes ?? new Uint8Array(length);
   }
 
   write(offset: number, bytes: Uint8Array): void {
