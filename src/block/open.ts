@@ -60,8 +60,11 @@ function open(
   const file = openFile(path, options);
   let backing: BlockNode | undefined;
   try {
-    if (format === 'raw' || (format === 'probe' && !isQcow2(start(file)))) return openRaw(file);
-    if (options.backing !== 'ignore') backing = openBacking(file, options, above);
+    const start = file.read(0, Math.min(16, file.length));
+    if (format === 'raw' || (format === 'probe' && !isQcow2(start))) return openRaw(file);
+    // Bytes 8 to 15 say where the backing file's name is: most images have none.
+    const isOverlay = start.subarray(8).some(byte => byte !== 0);
+    if (isOverlay && options.backing !== 'ignore') backing = openBacking(file, options, above);
     return openQcow2(file, { backing, forRepair: options.forRepair ?? false });
   } catch (error) {
     backing?.close();
@@ -69,8 +72,6 @@ function open(
     throw error;
   }
 }
-
-const start = (file: BlockNode): Uint8Array => file.read(0, Math.min(4, file.length));
 
 /** The node below an overlay, opened for reading. */
 function openBacking(

@@ -17,6 +17,8 @@ import { MemoryNode } from './_memory.js';
 import { type Random, random } from './_random.js';
 
 export const DISK_BYTES = 2 ** 20;
+/** With 512-byte clusters and 64-bit refcounts, one cluster of refcount table describes 2 MiB. */
+const FULL_BYTES = 1900 * 2 ** 10;
 
 /** An image to start from: its bytes, and what its disk holds. */
 export interface Template {
@@ -76,6 +78,14 @@ export function qemuTemplates(folder: string): Template[] {
     qemuImg(...create, `${options},backing_file=${raw},backing_fmt=raw`, path, '1M');
     add('overlay', { disk, backing: disk });
   }
+  // A file so full that copies of a snapshot's clusters need a bigger refcount table.
+  const full = new Uint8Array(FULL_BYTES).fill(0xf1);
+  writeFileSync(raw, full);
+  const path = join(folder, 'full.qcow2');
+  const options = 'cluster_size=512,refcount_bits=64';
+  qemuImg('convert', '-f', 'raw', '-O', 'qcow2', '-o', options, raw, path);
+  qemuImg('snapshot', '-c', 's1', path);
+  templates.push({ name: `full, snapshot, ${options}`, image: readFileSync(path), disk: full });
   return templates;
 }
 
@@ -103,7 +113,9 @@ export function liveAndDie(template: Template, seed: number, Disk = SimulatedDis
   const pending: Pending[] = [];
   let cut = false;
   try {
-    const node = openQcow2(disk, { backing });
+    // Now and then a cache so small that it has to write in the middle of things.
+    const cacheBytes = next(3) === 0 ? 1 : 2 ** 20;
+    const node = openQcow2(disk, { backing, cacheBytes });
     disk.cutPowerAfter(next(next(4) === 0 ? 400 : 60));
     for (let i = 0; i < 60; i += 1) act(node, next, durable, pending);
   } catch (error) {

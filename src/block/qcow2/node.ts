@@ -33,6 +33,8 @@ export interface OpenQcow2Options {
   readonly backing?: BlockNode | undefined;
   /** Takes an image that is marked corrupt or dirty, in order to mend it. */
   readonly forRepair?: boolean;
+  /** How many bytes of metadata to keep in memory. Default 4 MiB. */
+  readonly cacheBytes?: number;
 }
 
 /**
@@ -69,6 +71,7 @@ export class Qcow2Node implements BlockNode, Image {
   #closed = false;
   #refused: ImageError | undefined;
   readonly #purpose: Purpose;
+  readonly #cacheBytes: number | undefined;
   readonly #disk: GuestDisk;
 
   constructor(file: BlockNode, options: OpenQcow2Options) {
@@ -78,7 +81,8 @@ export class Qcow2Node implements BlockNode, Image {
     this.backing = options.backing;
     this.#purpose = options.forRepair ? 'repair' : this.readOnly ? 'read' : 'write';
     this.#loaded = this.#load();
-    this.cache = new MetadataCache(this.host, this.geometry.clusterSize);
+    this.#cacheBytes = options.cacheBytes;
+    this.cache = this.#newCache();
     this.overlap = new Overlap(this);
     this.refcounts = new Refcounts(this);
     const mapper = new Mapper(this, this.refcounts);
@@ -230,9 +234,9 @@ export class Qcow2Node implements BlockNode, Image {
 
   /** Reads everything again: the metadata was changed under this node on purpose. */
   reload(): void {
-    this.cache = new MetadataCache(this.host, this.geometry.clusterSize);
     this.overlap.forget();
     this.#loaded = this.#load();
+    this.cache = this.#newCache();
   }
 
   /** The name of the backing file, as the image has it. */
@@ -327,11 +331,15 @@ export class Qcow2Node implements BlockNode, Image {
     if (!isSame) {
       this.#loaded = this.#load();
       if (this.geometry.clusterSize !== before.geometry.clusterSize) {
-        this.cache = new MetadataCache(this.host, this.geometry.clusterSize);
+        this.cache = this.#newCache();
       }
     }
     if (!isSame || this.host.node.length !== this.#lengthLeft) this.overlap.forget();
     this.#stale = false;
+  }
+
+  #newCache(): MetadataCache {
+    return new MetadataCache(this.host, this.geometry.clusterSize, this.#cacheBytes);
   }
 
   #load(): Loaded {

@@ -96,10 +96,14 @@ export class Refcounts {
   }
 
   #set(cluster: number, value: number): void {
-    const { geometry, cache } = this.#image;
     const block = this.#blockOf(cluster);
     assert(block !== undefined, 'the cluster has a refcount block');
     this.#image.overlap.checkTable('a refcount', block, 'a refcount block');
+    this.#setIn(block, cluster, value);
+  }
+
+  #setIn(block: number, cluster: number, value: number): void {
+    const { geometry, cache } = this.#image;
     const { offset, index } = this.#place(block, cluster % geometry.refcountsPerBlock);
     WIDTHS[geometry.refcountOrder]!.set(cache.slice(offset).view, index, value);
     const bits = 2 ** geometry.refcountOrder;
@@ -181,8 +185,9 @@ export class Refcounts {
       overlap.check('an entry of the refcount table', at, 8, 'the refcount table');
       cache.newTable(block);
       overlap.addRefcountBlock(cluster);
+      // Counted before it counts: the cache may have to write between any two changes.
+      this.#setIn(block, cluster, 1);
       cache.setWord(at, wordOf(block), 1);
-      this.#set(cluster, 1);
       return cluster === first ? cluster + 1 : first;
     }
     return undefined;
