@@ -11,6 +11,7 @@ import {
   bdrv_unlock,
   checkImage,
   createQcow2,
+  formatQcow2,
   imageInfo,
   openFile,
   openImage,
@@ -354,4 +355,22 @@ for (const errno of ['ENOSPC', 'EIO']) {
       t.like(checkImage(again), { corruptions: 0, checkErrors: 0 });
     });
   }
+}
+
+for (const nth of [1, 2]) {
+  test(`after flush ${nth} failed nothing is built on what may be lost`, t => {
+    const file = new MemoryNode();
+    formatQcow2(file, { size: MIB });
+    const effect = { kind: 'error', errno: 'EIO' } as const;
+    const node = openQcow2(new FaultNode(file, [{ on: 'flush', nth, effect }]));
+    node.write(0, new Uint8Array(1000).fill(1));
+    // An allocating flush is two flushes of the file.
+    t.throws(() => node.flush(), { code: 'IO', message: /EIO/ });
+    file.log.length = 0;
+    t.throws(() => node.flush(), { message: /EIO/ });
+    t.throws(() => node.write(0, new Uint8Array(1)), { message: /EIO/ });
+    t.notThrows(() => node.close());
+    t.is(file.log.filter(each => each.what === 'write').length, 0);
+    t.like(checkImage(openQcow2(file)), { corruptions: 0, checkErrors: 0 });
+  });
 }

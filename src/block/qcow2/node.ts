@@ -142,15 +142,15 @@ export class Qcow2Node implements BlockNode, Image {
     this.#usable();
     if (this.readOnly) return;
     this.cache.commit();
-    this.file.flush();
+    this.host.flush();
     this.#lowerWaiting();
   }
 
   settle(): void {
-    if (this.readOnly || this.#closed || this.#refused !== undefined) return;
+    if (this.readOnly || this.#closed || this.#refused !== undefined || this.host.isBroken) return;
     this.cache.commit();
     if (!this.refcounts.waiting) return;
-    this.file.flush();
+    this.host.flush();
     this.#lowerWaiting();
   }
 
