@@ -3,6 +3,7 @@
  * interleaving of two instances.
  * @module
  */
+export { type Effect, type Fault, FaultNode, type Operation } from './fault.js';
 export { everyFlip, type Flip } from './flips.js';
 export {
   type Actor,

@@ -158,6 +158,13 @@ export class SimulatedDisk implements BlockNode {
     }
   }
 
+  /** One platter that a power cut now could leave: `choose(n)` picks 0 to n - 1 for each sector. */
+  wreckage(choose: (options: number) => number): Uint8Array {
+    const taken = new Map<number, number>();
+    for (const [sector, versions] of this.#cached) taken.set(sector, choose(versions.length + 1));
+    return this.#landed(sector => taken.get(sector)!, this.#platter.length);
+  }
+
   /** The platter once of each cached sector that many of its versions have landed, in turn. */
   #landed(count: (sector: number) => number, lengthMin: number): Uint8Array {
     const taken = [...this.#cached.keys()].filter(sector => count(sector) > 0);
