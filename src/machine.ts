@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import type { BlockNode } from './block/node.js';
 import { NvtpmError } from './errors.js';
 import type { LockWait } from './lock/lock.js';
-import { formatStore, inspectStore, NvramError, NvramStore } from './nvram/index.js';
+import { formatStore, inspectStore, type Key, NvramError, NvramStore } from './nvram/index.js';
 import { type InterruptLine, Tis, type TisState } from './tis/index.js';
 import {
   type BlobName,
@@ -30,6 +30,8 @@ export interface MachineOptions {
   readonly trace?: Trace;
   /** How long to wait for the lock of the image. */
   readonly wait?: LockWait;
+  /** Opens a sealed store; seals the store where an empty image is formatted. */
+  readonly key?: Key;
   /** Refuse an EMPTY image too, instead of making a new TPM in it. */
   readonly expectExisting?: boolean;
 }
@@ -138,6 +140,7 @@ export class Machine {
   /** Pulls the plug: nothing more is written. What was acknowledged is there at the next start. */
   cutPower(): void {
     this.#stop('off');
+    this.#store?.abandon();
     this.#store = undefined;
     this.#trace({ event: 'power', to: 'cut' });
   }

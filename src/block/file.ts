@@ -84,9 +84,11 @@ export class FileNode implements BlockNode {
   }
 
   read(offset: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
+    // Not filled with zeros first: all of it is read, or an error thrown.
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
     this.#trace({ event: 'read', path: this.path, offset, length });
     this.#attempt('read', fd => {
+      demandOffset(offset, length);
       for (let done = 0; done < length; ) {
         const got = readSync(fd, bytes, done, length - done, offset + done);
         if (got === 0) throw new Error(`it ends before ${offset + length} bytes`);
@@ -100,6 +102,7 @@ export class FileNode implements BlockNode {
     if (this.readOnly) throw new ImageError('ERR_IMAGE_READONLY', this.path, [OPENED_READ_ONLY]);
     this.#trace({ event: 'write', path: this.path, offset, length: bytes.length });
     this.#attempt('write', fd => {
+      demandOffset(offset, bytes.length);
       for (let done = 0; done < bytes.length; ) {
         done += writeSync(fd, bytes, done, bytes.length - done, offset + done);
       }
@@ -144,6 +147,12 @@ export class FileNode implements BlockNode {
       throw error instanceof IoError ? error : new IoError(operation, this.path, error);
     }
   }
+}
+
+/** Node takes an offset past 2^53 for "wherever the file stands", and damaged images have such. */
+function demandOffset(offset: number, length: number): void {
+  if (offset >= 0 && Number.isSafeInteger(offset + length)) return;
+  throw Object.assign(new Error(`${offset} is no offset in a file`), { code: 'EFBIG' });
 }
 
 const OPENED_READ_ONLY = 'the file was opened read-only';

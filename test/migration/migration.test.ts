@@ -121,7 +121,7 @@ test('a target that finds a corrupt blob at the end says no, and the source runs
   const all = await hosts(t);
   validateIncoming(all.images[1]);
   const offer = accept(all.target, all.wire[1]);
-  const [entry] = all.source.store.blobs;
+  const [entry] = inspectStore(all.images[0]).state!.directory.entries;
   const handOver = all.source.handOver.bind(all.source);
   all.source.handOver = () => {
     const state = handOver();

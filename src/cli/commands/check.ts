@@ -1,8 +1,9 @@
 /**
- * `nvtpm check`: what is wrong with an image. It writes nothing.
+ * `nvtpm check`: what is wrong with an image. It writes nothing, unless it is told to repair.
  * @module
  */
-import { inspectStore, NvramError } from '../../nvram/index.js';
+import type { BlockNode } from '../../block/index.js';
+import { inspectStore, NvramError, NvramStore, type StoreOptions } from '../../nvram/index.js';
 import { type CommonOptions, lookInside, withImage } from '../images.js';
 import { describe, type Result } from '../output.js';
 import { faultOf } from './info.js';
@@ -10,11 +11,24 @@ import { faultOf } from './info.js';
 export interface CheckOptions extends CommonOptions {
   /** An EMPTY image is a fault too. */
   readonly expectExisting: boolean;
+  /** Do what is certain: finish or drop a store that was cut off. */
+  readonly repair: boolean;
+}
+
+/** A fault that cannot be repaired is left for the check to report. */
+function repair(image: BlockNode, options: StoreOptions): boolean {
+  try {
+    return NvramStore.repair(image, options);
+  } catch (error) {
+    if (error instanceof NvramError) return false;
+    throw error;
+  }
 }
 
 export function check(path: string, options: CheckOptions): Result {
-  return withImage(path, { readOnly: true, trace: options.trace }, image => {
+  return withImage(path, { readOnly: !options.repair, trace: options.trace }, image => {
     const wait = { timeoutMs: options.lockTimeout };
+    const repaired = options.repair && repair(image, { trace: options.trace, wait });
     const found = inspectStore(image, { trace: options.trace, wait });
     const missing =
       found.verdict === 'EMPTY' && options.expectExisting
@@ -34,9 +48,10 @@ export function check(path: string, options: CheckOptions): Result {
     return {
       lines: [
         `${path}: no fault found (${found.verdict}, ${what})`,
+        ...(repaired ? ['repaired: a store that was cut off is settled'] : []),
         ...found.notes.map(note => `note: ${note}`),
       ],
-      data: { nvram },
+      data: { nvram, repaired },
     };
   });
 }

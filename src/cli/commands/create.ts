@@ -4,12 +4,14 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { createQcow2 } from '../../block/index.js';
-import { formatStore, inspectStore } from '../../nvram/index.js';
+import { formatStore, inspectStore, KEEP_MAX } from '../../nvram/index.js';
 import { type CommonOptions, entropy, withImage } from '../images.js';
-import { parseSize, type Result, size, toHex } from '../output.js';
+import { parseSize, type Result, size, toHex, UsageError } from '../output.js';
 
 export interface CreateOptions extends CommonOptions {
   readonly size?: string;
+  readonly maxBlob?: string;
+  readonly keep?: string;
 }
 
 /** What `create` makes unless told otherwise: sparse, so that it takes about 1.4 MiB. */
@@ -30,13 +32,27 @@ export function create(path: string, options: CreateOptions): Result {
 
 function format(path: string, made: boolean, options: CreateOptions): Result {
   return withImage(path, { readOnly: false, trace: options.trace }, image => {
-    const wait = { timeoutMs: options.lockTimeout };
-    formatStore(image, { entropy, trace: options.trace, wait });
+    const { trace, key, lockTimeout, maxBlob } = options;
+    formatStore(image, {
+      entropy,
+      trace,
+      wait: { timeoutMs: lockTimeout },
+      keep: keepOf(options.keep ?? '0'),
+      ...(maxBlob === undefined ? {} : { blobLimit: parseSize(maxBlob) }),
+      ...(key === undefined ? {} : { key }),
+    });
     const uuid = toHex(inspectStore(image).state!.directory.uuid);
     const what = made ? `made, ${size(image.length)}` : 'formatted';
+    const sealed = key === undefined ? '' : 'sealed, ';
     return {
-      lines: [`${path}: ${what}, with an empty NVRAM store (uuid ${uuid})`],
-      data: { image: path, made, virtualSize: image.length, uuid },
+      lines: [`${path}: ${what}, with an empty NVRAM store (${sealed}uuid ${uuid})`],
+      data: { image: path, made, virtualSize: image.length, uuid, sealed: key !== undefined },
     };
   });
+}
+
+function keepOf(text: string): number {
+  const keep = Number(text);
+  if (Number.isInteger(keep) && keep >= 0 && keep <= KEEP_MAX) return keep;
+  throw new UsageError(`${text} is not a number of states to keep; it is 0 to ${KEEP_MAX}`);
 }

@@ -4,7 +4,16 @@
  */
 import { createHash } from 'node:crypto';
 import { type ImageInfo, imageInfo } from '../../block/index.js';
-import { type Assessment, inspectStore, NvramError } from '../../nvram/index.js';
+import {
+  type Assessment,
+  type Directory,
+  inspectStore,
+  isCurrent,
+  keptGenerations,
+  NvramError,
+  SEALED_EXTRA_BYTES,
+  SEALING_KINDS,
+} from '../../nvram/index.js';
 import { type EngineInfo, StateError } from '../../tpm/engine.js';
 import { type CommonOptions, lookInside, withImage } from '../images.js';
 import { describe, type Result, size, toHex } from '../output.js';
@@ -70,13 +79,16 @@ function imageLines(image: ImageInfo): string[] {
 function storeLines({ verdict, state, notes }: Assessment): string[] {
   if (state === undefined) return [`nvram: ${verdict}`];
   const { directory, mark } = state;
+  const kept = keptGenerations(directory.entries);
   const closed = mark === undefined || mark.state === 'open' ? 'in use, or cut off' : mark.state;
   return [
     `nvram: ${verdict}, generation ${directory.generation}, epoch ${directory.epoch}, ${closed}`,
     `  uuid ${toHex(directory.uuid)}`,
-    ...directory.entries.map(
-      ({ name, length, generation }) => `  ${name}: ${length} bytes, of generation ${generation}`,
+    ...blobsOf(directory).map(
+      ({ name, size, generation }) => `  ${name}: ${size} bytes, of generation ${generation}`,
     ),
+    ...(directory.sealing.kind === 0 ? [] : [`  sealed with a ${sealedWith(directory)}`]),
+    ...(kept.length === 0 ? [] : [`  kept generations: ${kept.join(', ')}`]),
     ...notes.map(note => `  note: ${note}`),
   ];
 }
@@ -91,18 +103,27 @@ function storeData({ verdict, state, revision, regions, notes, findings }: Asses
     epoch: directory?.epoch ?? null,
     clean: state?.mark === undefined ? null : state.mark.state !== 'open',
     mark: state?.mark?.state ?? null,
-    sealed: false,
-    blobs: (directory?.entries ?? []).map(({ name, length, generation, digest }) => ({
-      name,
-      size: length,
-      generation,
-      sha256: toHex(digest),
-    })),
+    sealed: directory !== undefined && directory.sealing.kind !== 0,
+    sealedWith: directory === undefined ? null : sealedWith(directory),
+    keep: directory?.keep ?? null,
+    kept: keptGenerations(directory?.entries ?? []),
+    blobs: directory === undefined ? [] : blobsOf(directory),
     regions,
     findings,
     notes,
   };
 }
+
+const sealedWith = ({ sealing }: Directory): string => SEALING_KINDS[sealing.kind]!;
+
+/** The current blobs; the size is the user's, the digest that of the bytes as stored. */
+const blobsOf = ({ entries, sealing }: Directory) =>
+  entries.filter(isCurrent).map(({ name, length, generation, digest }) => ({
+    name,
+    size: sealing.kind === 0 ? length : length - SEALED_EXTRA_BYTES,
+    generation,
+    sha256: toHex(digest),
+  }));
 
 function tpmLines(tpm: EngineInfo | undefined): string[] {
   if (tpm === undefined) return [];
