@@ -217,7 +217,7 @@ peerTest('unknown compatible bits and extensions are kept, autoclear bits cleare
   t.is(qemuCheck(path), 0);
 });
 
-// facts: what qemu-img 7.2 says of each is `Image is corrupt` or an input/output error.
+// What qemu-img 7.2 says of each is an input/output error; nothing is marked.
 peerTest('a damaged compressed cluster is refused and marks nothing', PEERS, t => {
   for (const type of ['zlib', 'zstd']) {
     const folder = scratch(t);
