@@ -3,7 +3,14 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import { type BlockNode, openImage } from '../block/index.js';
+import {
+  type BlockNode,
+  type GuardMode,
+  type GuardRole,
+  openImage,
+  takeGuard,
+} from '../block/index.js';
+import { NvtpmError } from '../errors.js';
 import { Machine } from '../machine.js';
 import { type Assessment, isCurrent, type Key } from '../nvram/index.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
@@ -35,28 +42,46 @@ export interface CommonOptions {
   readonly trace: Trace;
   /** Milliseconds to wait for the lock of the image. */
   readonly lockTimeout: number;
+  /** Whether QEMU's bytes of the image file are locked. */
+  readonly imageLock: GuardMode;
   /** What a sealed store is opened with. */
   readonly key?: Key;
 }
 
-/** Opens an image for `act` and closes it, whatever happens. */
+/** Opens an image for `act`, guarded as `role` unless that is undefined, and closes it after. */
 export function withImage<T>(
   path: string,
-  { readOnly, trace }: { readOnly: boolean; trace: Trace },
+  role: GuardRole | undefined,
+  { trace, imageLock }: CommonOptions,
   act: (image: BlockNode) => T,
 ): T {
+  const readOnly = role !== undefined && role !== 'writer';
   const image = openImage(path, { readOnly, trace });
   try {
-    return act(image);
-  } finally {
+    const guard = role === undefined ? undefined : takeGuard(image, role, imageLock);
+    const result = act(image);
+    guard?.release();
     image.close();
+    return result;
+  } catch (error) {
+    closeQuietly(image);
+    throw error;
+  }
+}
+
+/** Closes what may fail once more for the same reason: the first error is the one to tell. */
+function closeQuietly(image: BlockNode): void {
+  try {
+    image.close();
+  } catch (error) {
+    if (!(error instanceof NvtpmError)) throw error;
   }
 }
 
 /** A machine over an open image, with the surroundings of this process. */
 export function machineOver(
   image: BlockNode,
-  { trace, lockTimeout, key }: CommonOptions,
+  { trace, lockTimeout, imageLock, key }: CommonOptions,
   expectExisting = false,
 ): Machine {
   return new Machine({
@@ -65,6 +90,7 @@ export function machineOver(
     entropy,
     trace,
     wait: { timeoutMs: lockTimeout },
+    imageLock,
     expectExisting,
     ...(key === undefined ? {} : { key }),
   });

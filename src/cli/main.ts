@@ -6,6 +6,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { GuardMode } from '../block/index.js';
 import { EXIT_CODES } from '../errors.js';
 import { check } from './commands/check.js';
 import { type CreateOptions, create } from './commands/create.js';
@@ -23,6 +24,7 @@ interface Common {
   readonly json?: boolean;
   readonly trace?: string;
   readonly lockTimeout: number;
+  readonly imageLock: GuardMode;
   readonly key?: string;
 }
 
@@ -34,12 +36,15 @@ async function conclude<T extends Common>(
   options: T,
   act: (options: Omit<T, keyof Common> & CommonOptions) => Result | Promise<Result>,
 ): Promise<void> {
-  const { json = false, trace: path, lockTimeout, key, ...own } = options;
+  const { json = false, trace: path, lockTimeout, imageLock, key, ...own } = options;
   try {
     const { trace, close } = openTrace(path);
     try {
       const opened = key === undefined ? {} : { key: readKey(key) };
-      process.exitCode = report(await act({ ...own, trace, lockTimeout, ...opened }), json);
+      process.exitCode = report(
+        await act({ ...own, trace, lockTimeout, imageLock, ...opened }),
+        json,
+      );
     } finally {
       close();
     }
@@ -58,6 +63,11 @@ function subcommand(name: string, summary: string): Command {
       new Option('--lock-timeout <ms>', 'how long to wait for the lock of the image')
         .default(10_000)
         .argParser(milliseconds),
+    )
+    .addOption(
+      new Option('--image-lock <mode>', 'whether QEMU’s bytes of the image file are locked')
+        .choices(['on', 'off', 'auto'])
+        .default('auto'),
     );
 }
 
@@ -109,7 +119,10 @@ program.addCommand(
 program.addCommand(
   subcommand('info', 'what is in an image')
     .argument('<file>', 'the image')
-    .action((file: string, options: Common) => conclude(options, all => info(file, all))),
+    .option('-U, --force-share', 'look at it although somebody writes to it', false)
+    .action((file: string, options: Common & { forceShare: boolean }) =>
+      conclude(options, all => info(file, all)),
+    ),
 );
 
 program.addCommand(
@@ -117,8 +130,12 @@ program.addCommand(
     .argument('<file>', 'the image')
     .option('--expect-existing', 'an image without a TPM is a fault too', false)
     .option('--repair', 'do what is certain: finish or drop a store that was cut off', false)
-    .action((file: string, options: Common & { expectExisting: boolean; repair: boolean }) =>
-      conclude(options, all => check(file, all)),
+    .option('-U, --force-share', 'look at it although somebody writes to it', false)
+    .action(
+      (
+        file: string,
+        options: Common & { expectExisting: boolean; repair: boolean; forceShare: boolean },
+      ) => conclude(options, all => check(file, all)),
     ),
 );
 

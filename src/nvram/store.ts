@@ -267,6 +267,17 @@ export class NvramStore {
     });
   }
 
+  /** Whether the image still holds what this instance wrote last, and no other has become active. */
+  isOurs(): boolean {
+    try {
+      this.#reading(() => this.#mustBeOurs());
+      return true;
+    } catch (error) {
+      if (error instanceof NvramError && error.code === 'FENCED') return false;
+      throw error;
+    }
+  }
+
   get #current(): readonly Entry[] {
     return this.#state.directory.entries.filter(isCurrent);
   }

@@ -13,6 +13,8 @@ export interface CheckOptions extends CommonOptions {
   readonly expectExisting: boolean;
   /** Do what is certain: finish or drop a store that was cut off. */
   readonly repair: boolean;
+  /** Look at an image that somebody else is writing to. */
+  readonly forceShare: boolean;
 }
 
 /** A fault that cannot be repaired is left for the check to report. */
@@ -26,7 +28,8 @@ function repair(image: BlockNode, options: StoreOptions): boolean {
 }
 
 export function check(path: string, options: CheckOptions): Result {
-  return withImage(path, { readOnly: !options.repair, trace: options.trace }, image => {
+  const role = options.repair ? 'writer' : options.forceShare ? 'sharing' : 'reader';
+  return withImage(path, role, options, image => {
     const wait = { timeoutMs: options.lockTimeout };
     const repaired = options.repair && repair(image, { trace: options.trace, wait });
     const found = inspectStore(image, { trace: options.trace, wait });

@@ -31,7 +31,7 @@ export function create(path: string, options: CreateOptions): Result {
 }
 
 function format(path: string, made: boolean, options: CreateOptions): Result {
-  return withImage(path, { readOnly: false, trace: options.trace }, image => {
+  return withImage(path, 'writer', options, image => {
     const { trace, key, lockTimeout, maxBlob } = options;
     formatStore(image, {
       entropy,

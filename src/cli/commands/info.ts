@@ -3,7 +3,7 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { type ImageInfo, imageInfo } from '../../block/index.js';
+import { type ImageHolder, type ImageInfo, imageHolders, imageInfo } from '../../block/index.js';
 import {
   type Assessment,
   type Directory,
@@ -18,8 +18,14 @@ import { type EngineInfo, StateError } from '../../tpm/engine.js';
 import { type CommonOptions, lookInside, withImage } from '../images.js';
 import { describe, type Result, size, toHex } from '../output.js';
 
-export function info(path: string, options: CommonOptions): Result {
-  return withImage(path, { readOnly: true, trace: options.trace }, image => {
+export interface InfoOptions extends CommonOptions {
+  /** Look at an image that somebody else is writing to. */
+  readonly forceShare: boolean;
+}
+
+export function info(path: string, options: InfoOptions): Result {
+  return withImage(path, options.forceShare ? 'sharing' : 'probe', options, image => {
+    const holders = imageHolders(image);
     const found = inspectStore(image, {
       trace: options.trace,
       wait: { timeoutMs: options.lockTimeout },
@@ -32,13 +38,14 @@ export function info(path: string, options: CommonOptions): Result {
         ...imageLines(imageInfo(image)),
         ...storeLines(found),
         ...tpmLines(tpm),
+        ...holders.map(holderLine),
         ...(fault === undefined ? [] : [`fault: ${fault.message}`]),
       ],
       data: {
         image: imageInfo(image),
         nvram: storeData(found),
         tpm: tpm === undefined ? null : tpmData(tpm),
-        lock: { guard: false, holders: [] },
+        lock: { guard: holders.some(({ role }) => role === 'writer'), holders },
         ...(fault === undefined ? {} : { error: describe(fault) }),
       },
       outcome: fault?.outcome ?? 'OK',
@@ -124,6 +131,9 @@ const blobsOf = ({ entries, sealing }: Directory) =>
     generation,
     sha256: toHex(digest),
   }));
+
+const holderLine = ({ pid, command, role, bytes }: ImageHolder): string =>
+  `in use: ${command ?? 'a process'} (pid ${pid ?? 'unknown'}) as ${role ?? `holder of bytes ${bytes.join(' ')}`}`;
 
 function tpmLines(tpm: EngineInfo | undefined): string[] {
   if (tpm === undefined) return [];

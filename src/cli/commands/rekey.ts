@@ -19,7 +19,7 @@ function withStore(
   options: CommonOptions,
   act: (store: NvramStore) => Result,
 ): Result {
-  return withImage(path, { readOnly: false, trace: options.trace }, image => {
+  return withImage(path, 'writer', options, image => {
     const { trace, key, lockTimeout } = options;
     const store = NvramStore.activate(image, {
       trace,
