@@ -5,7 +5,15 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  cpSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -40,13 +48,16 @@ export function wineTest(title: string, body: (t: ExecutionContext) => Promise<v
 }
 
 /**
- * A folder with our compiled code and koffi for Windows beside it: koffi looks for its native part
+ * A folder with our compiled code, what it depends on, and koffi for Windows beside it: koffi looks for its native part
  * in node_modules, and this project's own has only the part of the system that it was installed on.
  */
 export function windowsFolder(t: ExecutionContext): string {
   const folder = scratch(t);
   cpSync(join(ROOT, 'dist'), join(folder, 'dist'), { recursive: true });
-  cpSync(join(ROOT, 'node_modules/koffi'), join(folder, 'node_modules/koffi'), { recursive: true });
+  const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  for (const name of Object.keys(dependencies).map(each => `node_modules/${each}`)) {
+    cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+  }
   const native = 'node_modules/@koromix/koffi-win32-x64';
   cpSync(join(PREPARED, native), join(folder, native), { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
@@ -63,6 +74,7 @@ export class WindowsChild {
   readonly #process: ChildProcess;
   readonly #orders: string;
   readonly #answers: string;
+  readonly #said: string;
   #answered = 0;
 
   /** @param script a compiled helper below dist/test/, which serves orders by _orders.js */
@@ -70,10 +82,12 @@ export class WindowsChild {
     const name = join(folder, `child-${last++}`);
     this.#orders = `${name}.orders`;
     this.#answers = `${name}.answers`;
+    this.#said = `${name}.log`;
     for (const path of [this.#orders, this.#answers]) writeFileSync(path, '');
+    const log = openSync(this.#said, 'w');
     const words = [join(folder, 'dist/test', script), this.#orders, this.#answers, ...args];
     this.#process = spawn(WINE!, [NODE, ...words.map(windowsPath)], {
-      stdio: 'ignore',
+      stdio: ['ignore', log, log],
       env: {
         ...process.env,
         NODE_SKIP_PLATFORM_CHECK: '1',
@@ -82,6 +96,7 @@ export class WindowsChild {
         WINEPREFIX: join(PREPARED, 'prefix'),
       },
     });
+    closeSync(log);
     t.teardown(() => this.kill());
   }
 
@@ -95,7 +110,10 @@ export class WindowsChild {
       const answer = lines[this.#answered - 1];
       if (answer !== undefined) return answer;
       const code = this.#process.exitCode;
-      if (code !== null) throw new Error(`the Windows Node ended with code ${code}`);
+      if (code !== null) {
+        const said = readFileSync(this.#said, 'utf8');
+        throw new Error(`the Windows Node ended with code ${code}: ${said}`);
+      }
       await sleep(10);
     }
     throw new Error(`the Windows Node does not answer: ${order}`);
