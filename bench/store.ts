@@ -77,7 +77,12 @@ function nvWrite(machine: Machine): Case {
 }
 
 export function benchStore(folder: string, rounds: number): string[] {
-  const common = { trace: noTrace, lockTimeout: 1000, imageLock: 'auto' } as const;
+  const common = {
+    trace: noTrace,
+    lockTimeout: 1000,
+    imageLock: 'auto',
+    allowBacking: false,
+  } as const;
   const tpmPath = join(folder, 'tpm.qcow2');
   const blobPath = join(folder, 'blob.qcow2');
   for (const path of [tpmPath, blobPath]) createQcow2(path, { size: 64 * 1024 * 1024 });

@@ -44,6 +44,8 @@ export interface CommonOptions {
   readonly lockTimeout: number;
   /** Whether QEMU's bytes of the image file are locked. */
   readonly imageLock: GuardMode;
+  /** Whether files may be opened that the image names: its backing files. */
+  readonly allowBacking: boolean;
   /** What a sealed store is opened with. */
   readonly key?: Key;
 }
@@ -52,11 +54,11 @@ export interface CommonOptions {
 export function withImage<T>(
   path: string,
   role: GuardRole | undefined,
-  { trace, imageLock }: CommonOptions,
+  { trace, imageLock, allowBacking, forRepair = false }: CommonOptions & { forRepair?: boolean },
   act: (image: BlockNode) => T,
 ): T {
   const readOnly = role !== undefined && role !== 'writer';
-  const image = openImage(path, { readOnly, trace });
+  const image = openImage(path, { readOnly, trace, forRepair, backing: () => allowBacking });
   try {
     const guard = role === undefined ? undefined : takeGuard(image, role, imageLock);
     const result = act(image);

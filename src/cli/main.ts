@@ -25,6 +25,7 @@ interface Common {
   readonly trace?: string;
   readonly lockTimeout: number;
   readonly imageLock: GuardMode;
+  readonly allowBacking: boolean;
   readonly key?: string;
 }
 
@@ -36,13 +37,13 @@ async function conclude<T extends Common>(
   options: T,
   act: (options: Omit<T, keyof Common> & CommonOptions) => Result | Promise<Result>,
 ): Promise<void> {
-  const { json = false, trace: path, lockTimeout, imageLock, key, ...own } = options;
+  const { json = false, trace: path, lockTimeout, imageLock, allowBacking, key, ...own } = options;
   try {
     const { trace, close } = openTrace(path);
     try {
       const opened = key === undefined ? {} : { key: readKey(key) };
       process.exitCode = report(
-        await act({ ...own, trace, lockTimeout, imageLock, ...opened }),
+        await act({ ...own, trace, lockTimeout, imageLock, allowBacking, ...opened }),
         json,
       );
     } finally {
@@ -68,7 +69,8 @@ function subcommand(name: string, summary: string): Command {
       new Option('--image-lock <mode>', 'whether QEMU’s bytes of the image file are locked')
         .choices(['on', 'off', 'auto'])
         .default('auto'),
-    );
+    )
+    .option('--allow-backing', 'open the files that the image names as its backing files', false);
 }
 
 const KEY_HELP = 'file=PATH,format=hex|binary[,remove=true] or pwdfile=PATH[,remove=true]';
@@ -105,6 +107,7 @@ program.addCommand(
   subcommand('create', 'makes a qcow2 image with an NVRAM store, or formats an empty one')
     .argument('<file>', 'the image')
     .option('--size <size>', 'the virtual size of a new image: 1M, 64M, 1G, …')
+    .option('-o <options>', 'of a new image, spelt as for qemu-img: cluster_size, refcount_bits, …')
     .option(
       '--max-blob <size>',
       'the most bytes that one blob may have; 256k unless told otherwise',
@@ -129,7 +132,7 @@ program.addCommand(
   subcommand('check', 'what is wrong with an image; the exit code says which kind of fault')
     .argument('<file>', 'the image')
     .option('--expect-existing', 'an image without a TPM is a fault too', false)
-    .option('--repair', 'do what is certain: finish or drop a store that was cut off', false)
+    .option('--repair', 'do what is certain: leaks, refcounts, a store that was cut off', false)
     .option('-U, --force-share', 'look at it although somebody writes to it', false)
     .action(
       (
