@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { benchBlock } from './block.js';
+import { benchLocks } from './locks.js';
 import { benchStore } from './store.js';
 import { benchTis } from './tis.js';
 
@@ -19,6 +20,7 @@ try {
     ...benchStore(folder, ROUNDS),
     ...benchTis(folder, 10 * ROUNDS),
     ...benchBlock(folder),
+    ...benchLocks(folder, ROUNDS),
   ]) {
     console.log(text);
   }
