@@ -8,6 +8,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { benchBlock } from './block.js';
 import { benchLocks } from './locks.js';
+import { benchNvram } from './nvram.js';
 import { benchStore } from './store.js';
 import { benchTis } from './tis.js';
 
@@ -18,6 +19,7 @@ try {
   console.log(`Node ${process.version}, ${cpus().length} × ${model}, ${ROUNDS} rounds\n`);
   for (const text of [
     ...benchStore(folder, ROUNDS),
+    ...benchNvram(folder, ROUNDS),
     ...benchTis(folder, 10 * ROUNDS),
     ...benchBlock(folder),
     ...benchLocks(folder, ROUNDS),

@@ -3,7 +3,6 @@
  * pwrite and fdatasync, on the same file system, in the same run.
  * @module
  */
-import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createQcow2, openImage } from '../src/block/index.js';
 import { entropy, machineOver } from '../src/cli/images.js';
@@ -23,29 +22,13 @@ import {
 import { TisDriver } from '../src/tis/index.js';
 import { noTrace } from '../src/trace.js';
 import { type Case, table, takeTurns } from './measure.js';
+import { bare } from './nvram.js';
 
 const OWNER = secretOf('bench');
 const INDEX = 0x0001_1101;
 const NV_BYTES = 32;
 const PERMALL_BYTES = 2135;
 const DIRECTORY_BYTES = 4096;
-
-/** pwrite and fdatasync of `length` bytes over and over at the start of a file of its own. */
-function bare(folder: string, length: number, note = ''): Case & { close: () => void } {
-  const fd = openSync(join(folder, `bare-${length}${note}`), 'w', 0o600);
-  const bytes = Buffer.alloc(length);
-  writeSync(fd, Buffer.alloc(65536), 0, 65536, 0);
-  fdatasyncSync(fd);
-  return {
-    name: `bare pwrite + fdatasync, ${length} bytes${note}`,
-    run: round => {
-      bytes.writeUInt32BE(round);
-      writeSync(fd, bytes, 0, length, 0);
-      fdatasyncSync(fd);
-    },
-    close: () => closeSync(fd),
-  };
-}
 
 /** NV_WriteValue under the owner's session, through the TIS registers, into the image. */
 function nvWrite(machine: Machine): Case {

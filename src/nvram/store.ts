@@ -34,7 +34,7 @@ import {
   sha256,
   UNSEALED,
 } from './layout.js';
-import { type Draft, joined, place } from './place.js';
+import { type Draft, place, Scratch } from './place.js';
 import { type Key, SEALED_EXTRA_BYTES, Seal } from './seal.js';
 
 export interface ActivateOptions extends StoreOptions {
@@ -58,6 +58,7 @@ export class NvramStore {
   readonly #node: BlockNode;
   readonly #options: ActivateOptions;
   readonly #trace: Trace;
+  readonly #scratch = new Scratch();
   #state: StoreState;
   #seal: Seal | undefined;
   /** Why nothing may be stored any more: what a failed write or flush left behind is unknown. */
@@ -248,6 +249,7 @@ export class NvramStore {
   abandon(): void {
     this.#closed = true;
     this.#seal?.wipe();
+    this.#scratch.wipe();
   }
 
   /** Leaves the store to a migration target. resume() takes it back, if nobody came. */
@@ -459,9 +461,10 @@ export class NvramStore {
     const born = old.born === 0 && placed.entries.length > 0 ? generation : old.born;
     const { areaLength, entries } = placed;
     const directory: Directory = { ...old, generation, born, areaLength, ...fields, entries };
-    const page = encodeDirectory(directory);
+    const page = encodeDirectory(directory, this.#scratch.page);
 
-    for (const [offset, bytes] of joined([[SLOT_OFFSETS[into], page], ...placed.writes])) {
+    const writes = [[SLOT_OFFSETS[into], page] as const, ...placed.writes];
+    for (const [offset, bytes] of this.#scratch.joined(writes)) {
       this.#node.write(offset, bytes);
     }
     this.#node.flush();
