@@ -22,6 +22,8 @@ export interface Draft {
   readonly until: number;
   /** As they will be stored. */
   readonly bytes: Uint8Array;
+  /** Their SHA-256, where it is known already. */
+  readonly digest?: Uint8Array | undefined;
 }
 
 export interface Placed {
@@ -53,7 +55,7 @@ export function place(
 
   const entries = planned.map(each => {
     if (!('bytes' in each)) return each;
-    const { bytes, ...head } = each;
+    const { bytes, digest = sha256(bytes), ...head } = each;
     const room = roundUp(bytes.length);
     const find = (): number | undefined => {
       const { halves, pool } = stretches(areaLength);
@@ -73,7 +75,7 @@ export function place(
     }
     used.push({ offset, length: bytes.length });
     writes.push([offset, bytes]);
-    return { ...head, offset, length: bytes.length, digest: sha256(bytes) };
+    return { ...head, offset, length: bytes.length, digest };
   });
   if (entries.length > ENTRIES_MAX) {
     throw tooSmall(

@@ -186,8 +186,11 @@ export class NvramStore {
   commit(changes: Changes): void {
     this.#writing(() => {
       this.#mustBeOurs();
-      const effective = [...changes].filter(([name, bytes]) => this.#differs(name, bytes));
-      if (effective.length > 0) this.#commit({ entries: this.#changed(new Map(effective)) });
+      const digests = new Map<string, Uint8Array>();
+      const effective = new Map(
+        [...changes].filter(([name, bytes]) => this.#differs(name, bytes, digests)),
+      );
+      if (effective.size > 0) this.#commit({ entries: this.#changed(effective, digests) });
     });
   }
 
@@ -399,13 +402,15 @@ export class NvramStore {
     throw new NvramError('CORRUPT', path, ['a directory was damaged while the TPM was active']);
   }
 
-  #differs(name: string, bytes: Uint8Array | null): boolean {
+  /** Whether a change is one. Digests that are computed on the way are kept in `digests`. */
+  #differs(name: string, bytes: Uint8Array | null, digests: Map<string, Uint8Array>): boolean {
     const entry = this.#entry(name);
     if (entry === undefined || bytes === null) return (entry === undefined) !== (bytes === null);
-    if (this.#seal === undefined) {
-      return entry.length !== bytes.length || !equal(entry.digest, sha256(bytes));
-    }
-    return !equal(this.#open(entry), bytes);
+    if (this.#seal !== undefined) return !equal(this.#open(entry), bytes);
+    if (entry.length !== bytes.length) return true;
+    const digest = sha256(bytes);
+    digests.set(name, digest);
+    return !equal(entry.digest, digest);
   }
 
   /** The plain bytes of a blob. */
@@ -424,7 +429,10 @@ export class NvramStore {
   }
 
   /** A blob that a commit writes, sealed if the store is. */
-  #draft({ name, generation, until }: Omit<Draft, 'bytes'>, plain: Uint8Array): Draft {
+  #draft(
+    { name, generation, until }: Pick<Draft, 'name' | 'generation' | 'until'>,
+    plain: Uint8Array,
+  ): Draft {
     const { uuid } = this;
     const bytes = this.#seal?.seal({ uuid, name, generation }, plain, this.#entropy) ?? plain;
     return { name, generation, until, bytes };
@@ -439,7 +447,7 @@ export class NvramStore {
   }
 
   /** The entries after `changes`: what is replaced becomes history, as far as that is kept. */
-  #changed(changes: Changes): (Entry | Draft)[] {
+  #changed(changes: Changes, digests: ReadonlyMap<string, Uint8Array>): (Entry | Draft)[] {
     const { entries, keep, generation } = this.#state.directory;
     const kept = entries.map(entry =>
       isCurrent(entry) && changes.has(entry.name) ? { ...entry, until: generation } : entry,
@@ -448,7 +456,8 @@ export class NvramStore {
     const drafts = [...changes].flatMap(([name, bytes]) => {
       if (bytes === null) return [];
       this.#mustFit(name, bytes);
-      return [this.#draft({ name, generation: generation + 1, until: 0 }, bytes)];
+      const draft = this.#draft({ name, generation: generation + 1, until: 0 }, bytes);
+      return [{ ...draft, digest: digests.get(name) }];
     });
     return [...drafts, ...pruned(kept, keep)];
   }

@@ -142,7 +142,9 @@ test('any sequence of stores, deletions, restarts and pulled plugs keeps what a 
     fc.record({ act: fc.constantFrom('close' as const, 'cut' as const) }),
   );
   const keeps = fc.property(fc.array(step, { maxLength: 40 }), fc.nat(3), (steps, keep) => {
-    const disk = formatted({ keep });
+    // Room for four blobs of four states each, and for what is being written.
+    const disk = new SimulatedDisk(4 * AREA_BYTES_MIN);
+    formatStore(disk, { entropy, keep });
     const model = new Map<string, Uint8Array>();
     let store = NvramStore.activate(disk, { entropy });
     for (const each of steps) {
