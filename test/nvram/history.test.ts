@@ -28,6 +28,20 @@ test('the last states are kept, as many as asked for, and come back as new ones'
   t.is(contents(disk), 'OK: 10 × 9');
 });
 
+test('an empty blob is a blob, and is kept apart from what comes after it', t => {
+  const disk = formatted({ keep: 1 });
+  const store = NvramStore.activate(disk, { entropy });
+  store.store('permall', blob(0, 0));
+  store.close();
+  const next = NvramStore.activate(disk, { entropy });
+  t.is(next.load('permall')?.length, 0);
+  next.store('permall', blob(1, 7));
+  next.close();
+  t.is(contents(disk), 'OK: 1 × 7');
+  t.is(inspectStore(disk).verdict, 'OK');
+  t.deepEqual(NvramStore.activate(disk, { entropy }).load('permall'), blob(1, 7));
+});
+
 test('a kept state is of all blobs together, deleted ones too', t => {
   const disk = formatted({ keep: 4 });
   const store = NvramStore.activate(disk, { entropy });
