@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { type BlockNode, openImage } from '../block/index.js';
-import { Machine } from '../machine.js';
+import { Machine, type MachineOptions } from '../machine.js';
 import type { Assessment } from '../nvram/index.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
 import { Tpm12 } from '../tpm/tpm12/engine.js';
@@ -43,6 +43,7 @@ export function machineOver(
   image: BlockNode,
   { trace, lockTimeout }: CommonOptions,
   expectExisting = false,
+  more: Pick<MachineOptions, 'irq' | 'locality4'> = {},
 ): Machine {
   return new Machine({
     image,
@@ -51,6 +52,7 @@ export function machineOver(
     trace,
     wait: { timeoutMs: lockTimeout },
     expectExisting,
+    ...more,
   });
 }
 

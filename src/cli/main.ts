@@ -11,6 +11,7 @@ import { check } from './commands/check.js';
 import { create } from './commands/create.js';
 import { exec } from './commands/exec.js';
 import { info } from './commands/info.js';
+import { run } from './commands/run.js';
 import { runStep } from './demo/steps.js';
 import { demo } from './demo/story.js';
 import type { CommonOptions } from './images.js';
@@ -58,6 +59,8 @@ function milliseconds(text: string): number {
   if (Number.isInteger(value) && value >= 0) return value;
   throw new InvalidArgumentError('It is a number of milliseconds, 0 or more.');
 }
+
+const collect = (text: string, given: readonly string[]): readonly string[] => [...given, text];
 
 const program = new Command('nvtpm')
   .description('A TPM whose state outlives the machine: it lives in a QCoW2 image.')
@@ -119,6 +122,29 @@ program.addCommand(
         hex: string[],
         options: Common & { startup: boolean; locality: string; expectExisting: boolean },
       ) => conclude(options, common => exec(file, hex, { ...options, ...common })),
+    ),
+);
+
+program.addCommand(
+  subcommand('run', 'power on and serve other programs until told to end')
+    .argument('<file>', 'the image')
+    .option('--qtest <address>', 'where a test drives the registers: unix:PATH[,server=on], stdio')
+    .option('--qmp <address>', 'where a program manages the machine; several are fine', collect, [])
+    .option('--incoming <address>', 'wait at unix:PATH for a machine that migrates here')
+    .option('--expect-existing', 'refuse an image without a TPM instead of making one', false)
+    .action(
+      (
+        file: string,
+        options: Common & {
+          qtest?: string;
+          qmp: readonly string[];
+          incoming?: string;
+          expectExisting: boolean;
+        },
+      ) =>
+        conclude(options, common =>
+          run(file, { ...options, ...common, json: options.json ?? false }),
+        ),
     ),
 );
 
