@@ -59,3 +59,6 @@ for package in $PACKAGES; do
   fi
   printf '%-18s %s\n' "$package" "$version"
 done
+
+# What boots a guest's Linux in v86 goes into a cache of this user's: nothing of it is installed.
+"$(dirname "$0")/../examples/v86-linux/fetch.sh"
