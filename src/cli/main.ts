@@ -12,6 +12,7 @@ import { create } from './commands/create.js';
 import { exec } from './commands/exec.js';
 import { info } from './commands/info.js';
 import { run } from './commands/run.js';
+import { trace } from './commands/trace.js';
 import { runStep } from './demo/steps.js';
 import { demo } from './demo/story.js';
 import type { CommonOptions } from './images.js';
@@ -145,6 +146,15 @@ program.addCommand(
         conclude(options, common =>
           run(file, { ...options, ...common, json: options.json ?? false }),
         ),
+    ),
+);
+
+program.addCommand(
+  subcommand('trace', 'what --trace has written, as a time line for people')
+    .argument('<file>', 'the trace; - for standard input')
+    .option('--all', 'reads, writes and locks of the image too', false)
+    .action((file: string, options: Common & { all: boolean }) =>
+      conclude(options, () => trace(file, { all: options.all, json: options.json ?? false })),
     ),
 );
 

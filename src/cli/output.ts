@@ -5,7 +5,7 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import pc from 'picocolors';
-import { EXIT_CODES, IoError, NvtpmError, type Outcome } from '../errors.js';
+import { EXIT_CODES, errnoOf, IoError, NvtpmError, type Outcome } from '../errors.js';
 import type { Trace } from '../trace.js';
 
 /** What a subcommand found or did. */
@@ -26,9 +26,14 @@ export class UsageError extends NvtpmError {
 }
 
 /** Prints a line; a subcommand that goes on calls it for people only. */
-export const say = (text: string): void => {
-  writeSync(1, `${text}\n`);
-};
+export function say(text: string): void {
+  try {
+    writeSync(1, `${text}\n`);
+  } catch (error) {
+    // Whoever read has read enough.
+    if (errnoOf(error) !== 'EPIPE') throw error;
+  }
+}
 
 /** Prints a result and gives the exit code. */
 export function report({ lines, data, outcome = 'OK' }: Result, json: boolean): number {
