@@ -14,7 +14,7 @@ const folder = mkdtempSync(join(resolve(process.argv[2] ?? tmpdir()), 'nvtpm-ben
 try {
   const { model } = cpus()[0]!;
   console.log(`Node ${process.version}, ${cpus().length} × ${model}, ${ROUNDS} rounds\n`);
-  for (const text of [...benchStore(folder, ROUNDS), ...benchTis(folder, 10 * ROUNDS)]) {
+  for (const text of [...benchStore(folder, ROUNDS), ...(await benchTis(folder, 10 * ROUNDS))]) {
     console.log(text);
   }
 } finally {
