@@ -6,6 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { benchBlock } from './block.js';
 import { benchStore } from './store.js';
 import { benchTis } from './tis.js';
 
@@ -14,7 +15,11 @@ const folder = mkdtempSync(join(resolve(process.argv[2] ?? tmpdir()), 'nvtpm-ben
 try {
   const { model } = cpus()[0]!;
   console.log(`Node ${process.version}, ${cpus().length} × ${model}, ${ROUNDS} rounds\n`);
-  for (const text of [...benchStore(folder, ROUNDS), ...(await benchTis(folder, 10 * ROUNDS))]) {
+  for (const text of [
+    ...benchStore(folder, ROUNDS),
+    ...(await benchTis(folder, 10 * ROUNDS)),
+    ...benchBlock(folder),
+  ]) {
     console.log(text);
   }
 } finally {

@@ -30,11 +30,14 @@ export function takeTurns(cases: readonly Case[], rounds: number): Figure[] {
       if (round >= warmUp) times[index]!.push(time);
     });
   }
-  return cases.map(({ name }, index) => {
-    const sorted = times[index]!.sort((a, b) => a - b);
-    const at = (part: number): number => sorted[Math.floor((sorted.length - 1) * part)]!;
-    return { name, median: at(0.5), quartiles: [at(0.25), at(0.75)] };
-  });
+  return cases.map(({ name }, index) => figureOf(name, times[index]!));
+}
+
+/** What times in microseconds come to. */
+export function figureOf(name: string, times: readonly number[]): Figure {
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (part: number): number => sorted[Math.floor((sorted.length - 1) * part)]!;
+  return { name, median: at(0.5), quartiles: [at(0.25), at(0.75)] };
 }
 
 /** A table of figures, each as a ratio of the first one too. */

@@ -21,7 +21,12 @@ export async function benchTis(folder: string, rounds: number): Promise<string[]
   const path = join(folder, 'tis.qcow2');
   createQcow2(path, { size: 64 * 1024 * 1024 });
   using image = openImage(path, { readOnly: false });
-  const machine = machineOver(image, { trace: noTrace, lockTimeout: 1000 });
+  const machine = machineOver(image, {
+    trace: noTrace,
+    lockTimeout: 1000,
+    imageLock: 'auto',
+    allowBacking: false,
+  });
   machine.powerOn();
   const driver = new TisDriver(machine.tis);
   driver.transmit(STARTUP);

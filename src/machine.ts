@@ -4,10 +4,11 @@
  * @module
  */
 import assert from 'node:assert/strict';
+import { type Guard, type GuardMode, takeGuard } from './block/guard.js';
 import type { BlockNode } from './block/node.js';
 import { NvtpmError } from './errors.js';
-import type { LockWait } from './lock/lock.js';
-import { formatStore, inspectStore, NvramError, NvramStore } from './nvram/index.js';
+import { LockError, type LockWait } from './lock/lock.js';
+import { formatStore, inspectStore, type Key, NvramError, NvramStore } from './nvram/index.js';
 import { type InterruptLine, Tis, type TisState } from './tis/index.js';
 import {
   type BlobName,
@@ -32,6 +33,10 @@ export interface MachineOptions {
   readonly trace?: Trace;
   /** How long to wait for the lock of the image. */
   readonly wait?: LockWait;
+  /** Whether QEMU's bytes of the image file are locked while the power is on. Default auto. */
+  readonly imageLock?: GuardMode;
+  /** Opens a sealed store; seals the store where an empty image is formatted. */
+  readonly key?: Key;
   /** Refuse an EMPTY image too, instead of making a new TPM in it. */
   readonly expectExisting?: boolean;
 }
@@ -52,6 +57,8 @@ export class Machine {
   #store: NvramStore | undefined;
   #engine: Engine | undefined;
   #tis: Tis | undefined;
+  /** Keeps others off the image: as `writer` while the power is on, as `incoming` in between. */
+  #guard: Guard | undefined;
 
   constructor(options: MachineOptions) {
     this.#options = options;
@@ -96,6 +103,17 @@ export class Machine {
    */
   powerOn(): void {
     assert(this.#power === 'off', `the machine is ${this.#power}`);
+    this.#guardAs('writer');
+    try {
+      this.#coldStart();
+    } catch (error) {
+      this.#guardAs(undefined);
+      throw error;
+    }
+    this.#trace({ event: 'power', to: 'on' });
+  }
+
+  #coldStart(): void {
     const { image, entropy, expectExisting = false } = this.#options;
     const found = inspectStore(image, this.#options);
     if (found.verdict === 'EMPTY') {
@@ -111,7 +129,6 @@ export class Machine {
     // What a migration left behind would resume a TPM that this power cycle has ended.
     store.delete('volatilestate');
     this.#start(store, engine);
-    this.#trace({ event: 'power', to: 'on' });
   }
 
   /**
@@ -132,15 +149,21 @@ export class Machine {
   powerOff(): void {
     if (this.#power !== 'on') return;
     this.#stop('off');
-    this.#store?.close();
-    this.#store = undefined;
+    try {
+      this.#store?.close();
+    } finally {
+      this.#store = undefined;
+      this.#guardAs(undefined);
+    }
     this.#trace({ event: 'power', to: 'off' });
   }
 
   /** Pulls the plug: nothing more is written. What was acknowledged is there at the next start. */
   cutPower(): void {
     this.#stop('off');
+    this.#store?.abandon();
     this.#store = undefined;
+    this.#guardAs(undefined);
     this.#trace({ event: 'power', to: 'cut' });
   }
 
@@ -153,20 +176,28 @@ export class Machine {
     const state = { tis: this.tis.saveState(), volatile: this.#engine!.volatileState() };
     this.store.handOver();
     this.#power = 'handed over';
+    this.#guardAs('incoming');
     return state;
   }
 
   /**
    * Runs on after handOver(): the target said no, or nothing.
-   * @throws NvramError FENCED if the target has become active; the machine is then gone
+   * @throws NvramError FENCED if the target has become active; the machine is then gone. LockError
+   *   if somebody else has the image just now; it can be tried again.
    */
   takeBack(): void {
     assert(this.#power === 'handed over', `the machine is ${this.#power}`);
     try {
+      this.#guardAs('writer');
       this.store.resume();
     } catch (error) {
+      this.#guardAs('incoming');
+      // Whoever has the image may be the target, whose answer did not arrive: the epoch tells.
+      if (error instanceof LockError && this.store.isOurs()) throw error;
       this.#stop('gone');
-      throw error;
+      this.#guardAs(undefined);
+      if (!(error instanceof LockError)) throw error;
+      throw new NvramError('FENCED', this.#options.image.path, ['the target has taken it over']);
     }
     this.#power = 'on';
   }
@@ -175,6 +206,7 @@ export class Machine {
   finish(): void {
     assert(this.#power === 'handed over', `the machine is ${this.#power}`);
     this.#stop('gone');
+    this.#guardAs(undefined);
   }
 
   /**
@@ -185,14 +217,30 @@ export class Machine {
     assert(this.#power === 'off', `the machine is ${this.#power}`);
     const engine = this.#options.engine();
     let tis: Tis | undefined;
-    const store = NvramStore.activate(this.#options.image, this.#options, store => {
-      mayTake(store);
-      this.#judge(() => engine.restore(this.#port(store), state.volatile));
-      tis = this.#front(engine);
-      tis.restoreState(state.tis);
-    });
-    this.#start(store, engine, tis);
+    this.#guardAs('writer');
+    try {
+      const store = NvramStore.activate(this.#options.image, this.#options, store => {
+        mayTake(store);
+        this.#judge(() => engine.restore(this.#port(store), state.volatile));
+        tis = this.#front(engine);
+        tis.restoreState(state.tis);
+      });
+      this.#start(store, engine, tis);
+    } catch (error) {
+      this.#guardAs(undefined);
+      throw error;
+    }
     this.#trace({ event: 'power', to: 'on' });
+  }
+
+  /** Gives up the guard that is held, and takes another, or none. */
+  #guardAs(role: 'writer' | 'incoming' | undefined): void {
+    this.#guard?.release();
+    this.#guard = undefined;
+    if (role === undefined) return;
+    // Tried once, as QEMU does: whoever holds a guard holds it for long.
+    const { image, imageLock = 'auto' } = this.#options;
+    this.#guard = takeGuard(image, role, imageLock);
   }
 
   #start(store: NvramStore, engine: Engine, tis: Tis = this.#front(engine)): void {

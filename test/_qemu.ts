@@ -8,7 +8,10 @@ export interface Ran {
 }
 
 export function run(program: string, ...args: readonly string[]): Ran {
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(program, args, {
+    encoding: 'utf8',
+    maxBuffer: 64 * 2 ** 20,
+  });
   return { status, text: `${stdout}${stderr}` };
 }
 

@@ -48,6 +48,11 @@ export class FileLocks implements NodeLocks {
     throw new LockError('ENOMEDIUM', this.#of.path, `${this.#of.path} is closed; open it first`);
   }
 
+  /** Whether the file is open still. */
+  get open(): boolean {
+    return this.#of.fd() !== undefined;
+  }
+
   get depth(): number {
     return this.#depth;
   }
@@ -69,7 +74,7 @@ export class FileLocks implements NodeLocks {
     this.#range = range;
   }
 
-  /** @throws LockError LOCKED, ABORTED, ENOMEDIUM, EINVAL, SYSTEM */
+  /** @throws LockError LOCKED, ABORTED, ENOMEDIUM, ENOTSUP, EINVAL, SYSTEM */
   acquire(type: LockType, wait: LockWait): void {
     const { path } = this.#of;
     if (type !== 'shared' && type !== 'exclusive') {
@@ -84,18 +89,18 @@ export class FileLocks implements NodeLocks {
     this.#depth += 1;
   }
 
-  /** @throws LockError NOT_LOCKED, SYSTEM */
+  /** @throws LockError NOT_LOCKED, LOST, SYSTEM */
   release(): void {
     const { path } = this.#of;
     if (this.#depth === 0) {
       throw new LockError('NOT_LOCKED', path, `${path} is not locked, so it cannot be unlocked`);
     }
-    if (this.#depth === 1) {
-      this.driver.unlock(this.fd, this.#range);
-      this.#type = undefined;
-      this.#of.trace({ event: 'unlock', path });
-    }
     this.#depth -= 1;
+    if (this.#depth > 0) return;
+    // Whatever the system answers, we count on this lock no more.
+    this.#type = undefined;
+    this.driver.unlock(this.fd, this.#range);
+    this.#of.trace({ event: 'unlock', path });
   }
 
   /** The file is being closed, which drops its locks. */

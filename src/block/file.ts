@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { IoError } from '../errors.js';
-import { chooseLockDriver } from '../lock/index.js';
+import { chooseLockDriver, closeFile } from '../lock/index.js';
 import type { LockDriver } from '../lock/lock.js';
 import { noTrace, type Trace } from '../trace.js';
 import { FileLocks } from './file-locks.js';
@@ -84,9 +84,11 @@ export class FileNode implements BlockNode {
   }
 
   read(offset: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
+    // Not filled with zeros first: all of it is read, or an error thrown.
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
     this.#trace({ event: 'read', path: this.path, offset, length });
     this.#attempt('read', fd => {
+      demandOffset(offset, length);
       for (let done = 0; done < length; ) {
         const got = readSync(fd, bytes, done, length - done, offset + done);
         if (got === 0) throw new Error(`it ends before ${offset + length} bytes`);
@@ -100,6 +102,7 @@ export class FileNode implements BlockNode {
     if (this.readOnly) throw new ImageError('ERR_IMAGE_READONLY', this.path, [OPENED_READ_ONLY]);
     this.#trace({ event: 'write', path: this.path, offset, length: bytes.length });
     this.#attempt('write', fd => {
+      demandOffset(offset, bytes.length);
       for (let done = 0; done < bytes.length; ) {
         done += writeSync(fd, bytes, done, bytes.length - done, offset + done);
       }
@@ -129,7 +132,7 @@ export class FileNode implements BlockNode {
     const fd = this.#fd;
     this.#fd = undefined;
     this.locks.dropped();
-    closeSync(fd);
+    closeFile(fd);
   }
 
   [Symbol.dispose](): void {
@@ -146,6 +149,12 @@ export class FileNode implements BlockNode {
   }
 }
 
+/** Node takes an offset past 2^53 for "wherever the file stands", and damaged images have such. */
+function demandOffset(offset: number, length: number): void {
+  if (offset >= 0 && Number.isSafeInteger(offset + length)) return;
+  throw Object.assign(new Error(`${offset} is no offset in a file`), { code: 'EFBIG' });
+}
+
 const OPENED_READ_ONLY = 'the file was opened read-only';
 
 function openRegular(path: string, readOnly: boolean, create: boolean): number {
@@ -158,7 +167,7 @@ function openRegular(path: string, readOnly: boolean, create: boolean): number {
     if (!fstatSync(fd).isFile()) throw new Error('it is not a regular file; name an image file');
     return fd;
   } catch (error) {
-    if (fd !== undefined) closeSync(fd);
+    if (fd !== undefined) closeFile(fd);
     throw new IoError(create ? 'create' : 'open', path, error);
   }
 }

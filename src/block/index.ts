@@ -2,13 +2,23 @@
  * Block nodes: disk images as QEMU stacks them, and the lock of the image at the bottom.
  * @module
  */
-import { type OpenFileOptions, openFile } from './file.js';
 import { type BlockNode, ImageError } from './node.js';
-import { openQcow2, Qcow2Node } from './qcow2/node.js';
+import { type CheckResult, check } from './qcow2/check.js';
+import { Qcow2Node } from './qcow2/node.js';
+import { type RepairResult, type Repairs, repair } from './qcow2/repair.js';
 
 export { type FileNode, type OpenFileOptions, openFile } from './file.js';
+export * from './guard.js';
 export { bdrv_lock, bdrv_unlock } from './lock.js';
 export * from './node.js';
+export {
+  type BackingGate,
+  type BackingReference,
+  type ImageFormat,
+  type OpenImageOptions,
+  openImage,
+} from './open.js';
+export type { CheckResult } from './qcow2/check.js';
 export {
   type CreateQcow2Options,
   createQcow2,
@@ -16,22 +26,8 @@ export {
   formatQcow2,
 } from './qcow2/create.js';
 export { type OpenQcow2Options, openQcow2, type Qcow2Node } from './qcow2/node.js';
-
-export type OpenImageOptions = Omit<OpenFileOptions, 'create'>;
-
-/**
- * Opens a qcow2 image file.
- * @throws IoError, ImageError NOT_QCOW2, MALFORMED, UNSUPPORTED, CORRUPT
- */
-export function openImage(path: string, options: OpenImageOptions = {}): BlockNode {
-  const file = openFile(path, options);
-  try {
-    return openQcow2(file);
-  } catch (error) {
-    file.close();
-    throw error;
-  }
-}
+export type { RepairResult, Repairs } from './qcow2/repair.js';
+export { openRaw } from './raw.js';
 
 /** What an image is, for a user's eyes. */
 export interface ImageInfo {
@@ -41,20 +37,79 @@ export interface ImageInfo {
   readonly virtualSize: number;
   /** The backing file as the image names it. */
   readonly backing: string | undefined;
-  readonly snapshots: readonly { readonly id: string; readonly name: string }[];
+  readonly snapshots: readonly {
+    readonly id: string;
+    readonly name: string;
+    /** When it was made, in seconds since 1970. */
+    readonly seconds: number;
+    readonly vmStateSize: number;
+  }[];
 }
 
 export function imageInfo(node: BlockNode): ImageInfo {
-  for (let at: BlockNode | undefined = node; at !== undefined; at = at.file) {
-    if (!(at instanceof Qcow2Node)) continue;
+  const image = qcow2In(node);
+  if (image === undefined) {
+    const { driver: format, length: virtualSize } = node;
     return {
-      format: at.driver,
-      version: at.header.version,
-      clusterSize: at.geometry.clusterSize,
-      virtualSize: at.length,
+      format,
+      version: undefined,
+      clusterSize: undefined,
+      virtualSize,
       backing: undefined,
       snapshots: [],
     };
   }
-  throw new ImageError('ERR_IMAGE_NOT_QCOW2', node.path, ['no qcow2 image is open here']);
+  const virtualSize = image.length;
+  return {
+    format: image.driver,
+    version: image.header.version,
+    clusterSize: image.geometry.clusterSize,
+    virtualSize,
+    backing: image.backingName,
+    snapshots: image.snapshots.snapshots.map(({ id, name, seconds, vmStateSize }) => ({
+      id,
+      name,
+      seconds,
+      vmStateSize,
+    })),
+  };
+}
+
+/**
+ * What is wrong with the image: the counts are those of `qemu-img check`.
+ * @throws ImageError NOT_QCOW2 for a node without any such metadata
+ */
+export function checkImage(node: BlockNode): CheckResult {
+  const image = demandQcow2(node);
+  image.settle();
+  image.reload();
+  return check(image);
+}
+
+/**
+ * Mends leaks, or everything about refcounts that can be told with certainty. To be called under
+ * the lock, on an image that was opened `forRepair`.
+ * @throws ImageError NOT_QCOW2, READONLY; IoError
+ */
+export function repairImage(node: BlockNode, what: Repairs): RepairResult {
+  const image = demandQcow2(node);
+  if (image.readOnly) {
+    throw new ImageError('ERR_IMAGE_READONLY', node.path, ['it was opened read-only']);
+  }
+  image.settle();
+  image.reload();
+  return repair(image, what);
+}
+
+function qcow2In(node: BlockNode): Qcow2Node | undefined {
+  for (let at: BlockNode | undefined = node; at !== undefined; at = at.file) {
+    if (at instanceof Qcow2Node) return at;
+  }
+  return undefined;
+}
+
+function demandQcow2(node: BlockNode): Qcow2Node {
+  const image = qcow2In(node);
+  if (image !== undefined) return image;
+  throw new ImageError('ERR_IMAGE_NOT_QCOW2', node.path, ['only a qcow2 image can be checked']);
 }

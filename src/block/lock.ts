@@ -10,7 +10,7 @@ import type { BlockNode, NodeLocks } from './node.js';
 /**
  * Locks the image that `node` stands on against other processes. The outermost lock makes every
  * node forget its cached metadata, since another process may have changed the file meanwhile.
- * @throws LockError LOCKED (naming the holder), ABORTED, ENOMEDIUM, ENOTSUP
+ * @throws LockError LOCKED (naming the holder), ABORTED, ENOMEDIUM, ENOTSUP, EINVAL
  */
 export function bdrv_lock(node: BlockNode, wait: LockWait = {}): void {
   const locks = locksBelow(node);
@@ -30,7 +30,7 @@ export function bdrv_lock(node: BlockNode, wait: LockWait = {}): void {
 /**
  * Gives the lock back; the last of nested ones for real, after whatever the nodes still held back
  * is in the file, where the next holder will look for it.
- * @throws LockError NOT_LOCKED, ENOTSUP
+ * @throws LockError NOT_LOCKED, LOST, ENOTSUP
  */
 export function bdrv_unlock(node: BlockNode): void {
   const locks = locksBelow(node);
@@ -46,7 +46,8 @@ function* chain(node: BlockNode): Generator<BlockNode> {
   for (let at: BlockNode | undefined = node; at !== undefined; at = at.file) yield at;
 }
 
-function locksBelow(node: BlockNode): NodeLocks {
+/** The lock of the node at the bottom that has one. @throws LockError ENOTSUP */
+export function locksBelow(node: BlockNode): NodeLocks {
   let locks: NodeLocks | undefined;
   for (const each of chain(node)) locks = each.locks ?? locks;
   if (locks !== undefined) return locks;

@@ -3,15 +3,37 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import { type BlockNode, openImage } from '../block/index.js';
+import {
+  type BlockNode,
+  type GuardMode,
+  type GuardRole,
+  openImage,
+  takeGuard,
+} from '../block/index.js';
+import { NvtpmError } from '../errors.js';
 import { Machine, type MachineOptions } from '../machine.js';
-import type { Assessment } from '../nvram/index.js';
+import { type Assessment, isCurrent, type Key } from '../nvram/index.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
 import { Tpm12 } from '../tpm/tpm12/engine.js';
 import type { Trace } from '../trace.js';
 
-/** Random bytes of the system. */
-export const entropy = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
+const POOL_BYTES = 4096;
+let pool = new Uint8Array();
+
+/**
+ * Random bytes of the system. Nonces are short and many, so they are drawn from a pool; what was
+ * handed out is wiped there.
+ */
+export function entropy(length: number): Uint8Array {
+  if (length > pool.length) {
+    if (length > POOL_BYTES) return new Uint8Array(randomBytes(length));
+    pool = new Uint8Array(randomBytes(POOL_BYTES));
+  }
+  const drawn = pool.slice(0, length);
+  pool.fill(0, 0, length);
+  pool = pool.subarray(length);
+  return drawn;
+}
 
 /** A clock in microseconds that never goes back. */
 export const clock = (): number => Math.floor(performance.now() * 1000);
@@ -20,28 +42,48 @@ export interface CommonOptions {
   readonly trace: Trace;
   /** Milliseconds to wait for the lock of the image. */
   readonly lockTimeout: number;
+  /** Whether QEMU's bytes of the image file are locked. */
+  readonly imageLock: GuardMode;
+  /** Whether files may be opened that the image names: its backing files. */
+  readonly allowBacking: boolean;
+  /** What a sealed store is opened with. */
+  readonly key?: Key;
 }
 
-export const makeEngine = (): Tpm12 => new Tpm12({ entropy, clock });
-
-/** Opens an image for `act` and closes it, whatever happens. */
+/** Opens an image for `act`, guarded as `role` unless that is undefined, and closes it after. */
 export function withImage<T>(
   path: string,
-  { readOnly, trace }: { readOnly: boolean; trace: Trace },
+  role: GuardRole | undefined,
+  { trace, imageLock, allowBacking, forRepair = false }: CommonOptions & { forRepair?: boolean },
   act: (image: BlockNode) => T,
 ): T {
-  const image = openImage(path, { readOnly, trace });
+  const readOnly = role !== undefined && role !== 'writer';
+  const image = openImage(path, { readOnly, trace, forRepair, backing: () => allowBacking });
   try {
-    return act(image);
-  } finally {
+    const guard = role === undefined ? undefined : takeGuard(image, role, imageLock);
+    const result = act(image);
+    guard?.release();
     image.close();
+    return result;
+  } catch (error) {
+    closeQuietly(image);
+    throw error;
+  }
+}
+
+/** Closes what may fail once more for the same reason: the first error is the one to tell. */
+function closeQuietly(image: BlockNode): void {
+  try {
+    image.close();
+  } catch (error) {
+    if (!(error instanceof NvtpmError)) throw error;
   }
 }
 
 /** A machine over an open image, with the surroundings of this process. */
 export function machineOver(
   image: BlockNode,
-  { trace, lockTimeout }: CommonOptions,
+  { trace, lockTimeout, imageLock, key }: CommonOptions,
   expectExisting = false,
   more: Pick<MachineOptions, 'irq' | 'locality4'> = {},
 ): Machine {
@@ -51,20 +93,28 @@ export function machineOver(
     entropy,
     trace,
     wait: { timeoutMs: lockTimeout },
+    imageLock,
     expectExisting,
+    ...(key === undefined ? {} : { key }),
     ...more,
   });
 }
 
-/** What the TPM of a store is like, or why its state cannot be read. Nothing is written. */
+/**
+ * What the TPM of a store is like, or why its state cannot be read; undefined where there is none,
+ * or where it is sealed. Nothing is written.
+ */
 export function lookInside(
   image: BlockNode,
   found: Assessment,
 ): EngineInfo | StateError | undefined {
-  const entry = found.state?.directory.entries.find(({ name }) => name === 'permall');
-  if (found.verdict !== 'OK' || entry === undefined) return undefined;
+  const directory = found.state?.directory;
+  const entry = directory?.entries.find(each => each.name === 'permall' && isCurrent(each));
+  if (found.verdict !== 'OK' || entry === undefined || directory?.sealing.kind !== 0) {
+    return undefined;
+  }
   const permall = image.read(entry.offset, entry.length);
-  const engine = makeEngine();
+  const engine = new Tpm12({ entropy, clock });
   try {
     engine.init({
       load: name => (name === 'permall' ? permall : undefined),

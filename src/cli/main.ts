@@ -6,16 +6,19 @@
  */
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { GuardMode } from '../block/index.js';
 import { EXIT_CODES } from '../errors.js';
 import { check } from './commands/check.js';
-import { create } from './commands/create.js';
+import { type CreateOptions, create } from './commands/create.js';
 import { exec } from './commands/exec.js';
 import { info } from './commands/info.js';
+import { rekey, restore } from './commands/rekey.js';
 import { run } from './commands/run.js';
 import { trace } from './commands/trace.js';
 import { runStep } from './demo/steps.js';
 import { demo } from './demo/story.js';
 import type { CommonOptions } from './images.js';
+import { readKey } from './keys.js';
 import { openTrace, type Result, report, reportError } from './output.js';
 import { VERSION } from './version.js';
 
@@ -23,17 +26,28 @@ interface Common {
   readonly json?: boolean;
   readonly trace?: string;
   readonly lockTimeout: number;
+  readonly imageLock: GuardMode;
+  readonly allowBacking: boolean;
+  readonly key?: string;
 }
 
-/** Runs one subcommand and sets the exit code: the only place where a result or an error is printed. */
-async function conclude(
-  { json = false, trace: path, lockTimeout }: Common,
-  act: (common: CommonOptions) => Result | Promise<Result>,
+/**
+ * Runs one subcommand with its own options and the common ones, and sets the exit code: the only
+ * place where a result or an error is printed.
+ */
+async function conclude<T extends Common>(
+  options: T,
+  act: (options: Omit<T, keyof Common> & CommonOptions) => Result | Promise<Result>,
 ): Promise<void> {
+  const { json = false, trace: path, lockTimeout, imageLock, allowBacking, key, ...own } = options;
   try {
     const { trace, close } = openTrace(path);
     try {
-      process.exitCode = report(await act({ trace, lockTimeout }), json);
+      const opened = key === undefined ? {} : { key: readKey(key) };
+      process.exitCode = report(
+        await act({ ...own, trace, lockTimeout, imageLock, allowBacking, ...opened }),
+        json,
+      );
     } finally {
       close();
     }
@@ -52,8 +66,17 @@ function subcommand(name: string, summary: string): Command {
       new Option('--lock-timeout <ms>', 'how long to wait for the lock of the image')
         .default(10_000)
         .argParser(milliseconds),
-    );
+    )
+    .addOption(
+      new Option('--image-lock <mode>', 'whether QEMU’s bytes of the image file are locked')
+        .choices(['on', 'off', 'auto'])
+        .default('auto'),
+    )
+    .option('--allow-backing', 'open the files that the image names as its backing files', false);
 }
+
+const KEY_HELP = 'file=PATH,format=hex|binary[,remove=true] or pwdfile=PATH[,remove=true]';
+const keyOption = (what: string): [string, string] => ['--key <key>', `${what}: ${KEY_HELP}`];
 
 function milliseconds(text: string): number {
   const value = Number(text);
@@ -88,25 +111,38 @@ program.addCommand(
   subcommand('create', 'makes a qcow2 image with an NVRAM store, or formats an empty one')
     .argument('<file>', 'the image')
     .option('--size <size>', 'the virtual size of a new image: 1M, 64M, 1G, …')
-    .action((file: string, options: Common & { size?: string }) =>
-      conclude(options, common => create(file, { ...options, ...common })),
+    .option('-o <options>', 'of a new image, spelt as for qemu-img: cluster_size, refcount_bits, …')
+    .option(
+      '--max-blob <size>',
+      'the most bytes that one blob may have; 256k unless told otherwise',
+    )
+    .option('--keep <n>', 'how many older states are kept, for nvtpm restore')
+    .option(...keyOption('seals the store'))
+    .action((file: string, options: Common & Omit<CreateOptions, keyof CommonOptions>) =>
+      conclude(options, all => create(file, all)),
     ),
 );
 
 program.addCommand(
   subcommand('info', 'what is in an image')
     .argument('<file>', 'the image')
-    .action((file: string, options: Common) => conclude(options, common => info(file, common))),
+    .option('-U, --force-share', 'look at it although somebody writes to it', false)
+    .action((file: string, options: Common & { forceShare: boolean }) =>
+      conclude(options, all => info(file, all)),
+    ),
 );
 
 program.addCommand(
   subcommand('check', 'what is wrong with an image; the exit code says which kind of fault')
     .argument('<file>', 'the image')
     .option('--expect-existing', 'an image without a TPM is a fault too', false)
-    .action((file: string, options: Common & { expectExisting: boolean }) =>
-      conclude(options, common =>
-        check(file, { ...common, expectExisting: options.expectExisting }),
-      ),
+    .option('--repair', 'do what is certain: leaks, refcounts, a store that was cut off', false)
+    .option('-U, --force-share', 'look at it although somebody writes to it', false)
+    .action(
+      (
+        file: string,
+        options: Common & { expectExisting: boolean; repair: boolean; forceShare: boolean },
+      ) => conclude(options, all => check(file, all)),
     ),
 );
 
@@ -115,6 +151,7 @@ program.addCommand(
     .argument('<file>', 'the image')
     .argument('<hex...>', 'commands, their bytes in hex; each is one argument')
     .option('--no-startup', 'do not send TPM_Startup(ST_CLEAR) first')
+    .option(...keyOption('opens a sealed store'))
     .option('--locality <n>', 'the locality to use, 0 to 4', '0')
     .option('--expect-existing', 'refuse an image without a TPM instead of making one', false)
     .action(
@@ -122,7 +159,28 @@ program.addCommand(
         file: string,
         hex: string[],
         options: Common & { startup: boolean; locality: string; expectExisting: boolean },
-      ) => conclude(options, common => exec(file, hex, { ...options, ...common })),
+      ) => conclude(options, all => exec(file, hex, all)),
+    ),
+);
+
+program.addCommand(
+  subcommand('rekey', 'adds, changes or removes the key that seals the state')
+    .argument('<file>', 'the image')
+    .option(...keyOption('the key that it has now'))
+    .option('--new-key <key>', `the key that it shall have: ${KEY_HELP}`)
+    .option('--remove-key', 'unseals the state', false)
+    .action((file: string, options: Common & { newKey?: string; removeKey: boolean }) =>
+      conclude(options, all => rekey(file, all)),
+    ),
+);
+
+program.addCommand(
+  subcommand('restore', 'brings an older state back, as a new one (create --keep)')
+    .argument('<file>', 'the image')
+    .requiredOption('--generation <g>', 'which one; nvtpm info lists them')
+    .option(...keyOption('opens a sealed store'))
+    .action((file: string, options: Common & { generation: string }) =>
+      conclude(options, all => restore(file, all)),
     ),
 );
 
@@ -132,6 +190,7 @@ program.addCommand(
     .option('--qtest <address>', 'where a test drives the registers: unix:PATH[,server=on], stdio')
     .option('--qmp <address>', 'where a program manages the machine; several are fine', collect, [])
     .option('--incoming <address>', 'wait at unix:PATH for a machine that migrates here')
+    .option(...keyOption('opens a sealed store'))
     .option('--expect-existing', 'refuse an image without a TPM instead of making one', false)
     .action(
       (
@@ -142,10 +201,7 @@ program.addCommand(
           incoming?: string;
           expectExisting: boolean;
         },
-      ) =>
-        conclude(options, common =>
-          run(file, { ...options, ...common, json: options.json ?? false }),
-        ),
+      ) => conclude(options, given => run(file, { ...given, json: options.json ?? false })),
     ),
 );
 
@@ -154,7 +210,7 @@ program.addCommand(
     .argument('<file>', 'the trace; - for standard input')
     .option('--all', 'reads, writes and locks of the image too', false)
     .action((file: string, options: Common & { all: boolean }) =>
-      conclude(options, () => trace(file, { all: options.all, json: options.json ?? false })),
+      conclude(options, ({ all }) => trace(file, { all, json: options.json ?? false })),
     ),
 );
 

@@ -1,7 +1,7 @@
 /**
- * fcntl(2) record locks by koffi: `struct flock` and the command numbers, declared once. koffi is
- * loaded when the first lock is asked for, never at import, so that the package can be imported
- * where koffi has no build or where the system has no fcntl.
+ * fcntl(2) record locks by koffi: `struct flock` and the command numbers of each system, declared
+ * once. koffi is loaded when the first lock is asked for, never at import, so that the package can
+ * be imported where koffi has no build or where the system has no fcntl.
  * @module
  */
 import assert from 'node:assert/strict';
@@ -9,28 +9,64 @@ import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import type { LockRange, LockType } from './lock.js';
 
-// biome-ignore format: table
-export const COMMAND = {
-  GETLK:      5,
-  SETLK:      6,
-  OFD_GETLK: 36,
-  OFD_SETLK: 37,
-} as const;
+/** What <fcntl.h> of one system says. */
+export interface Abi {
+  readonly commands: {
+    readonly GETLK: number;
+    readonly SETLK: number;
+    /** Locks of the open file description, where the system has them. */
+    readonly OFD_GETLK?: number;
+    readonly OFD_SETLK?: number;
+  };
+  readonly types: Readonly<Record<LockType | 'none', number>>;
+  /** `struct flock`: what stands here is compared with koffi's own sums at load. */
+  readonly flock: readonly (readonly [field: string, type: string, offset: number])[];
+  readonly bytes: number;
+}
 
-const WRITE_LOCK = 1;
-const TYPE = { shared: 0, exclusive: WRITE_LOCK, none: 2 } as const;
+const BSD_TYPES = { shared: 1, none: 2, exclusive: 3 } as const;
 
-/** `struct flock` of 64-bit Linux. What stands here is compared with koffi's own sums at load. */
+/** The 64-bit systems that we know. Only Linux is run in our tests; the others from their headers. */
 // biome-ignore format: table
-const FLOCK = [
-  // field      type     offset
-  ['l_type',   'int16',  0],
-  ['l_whence', 'int16',  2],
-  ['l_start',  'int64',  8],
-  ['l_len',    'int64', 16],
-  ['l_pid',    'int32', 24],
-] as const;
-const FLOCK_BYTES = 32;
+export const ABIS: Readonly<Partial<Record<NodeJS.Platform, Abi>>> = {
+  linux: {
+    commands: { GETLK: 5, SETLK: 6, OFD_GETLK: 36, OFD_SETLK: 37 },
+    types: { shared: 0, exclusive: 1, none: 2 },
+    flock: [
+      ['l_type',   'int16',  0],
+      ['l_whence', 'int16',  2],
+      ['l_start',  'int64',  8],
+      ['l_len',    'int64', 16],
+      ['l_pid',    'int32', 24],
+    ],
+    bytes: 32,
+  },
+  darwin: {
+    commands: { GETLK: 7, SETLK: 8 },
+    types: BSD_TYPES,
+    flock: [
+      ['l_start',  'int64',  0],
+      ['l_len',    'int64',  8],
+      ['l_pid',    'int32', 16],
+      ['l_type',   'int16', 20],
+      ['l_whence', 'int16', 22],
+    ],
+    bytes: 24,
+  },
+  freebsd: {
+    commands: { GETLK: 11, SETLK: 12 },
+    types: BSD_TYPES,
+    flock: [
+      ['l_start',  'int64',  0],
+      ['l_len',    'int64',  8],
+      ['l_pid',    'int32', 16],
+      ['l_type',   'int16', 20],
+      ['l_whence', 'int16', 22],
+      ['l_sysid',  'int32', 24],
+    ],
+    bytes: 32,
+  },
+};
 
 /** A lock as `struct flock` says it. */
 export interface Flock {
@@ -40,12 +76,20 @@ export interface Flock {
   readonly pid: number;
 }
 
-export interface Fcntl {
-  /** Runs the command on an encoded `struct flock`: 0, or the errno. EINTR is retried. */
-  call(fd: number, command: number, flock: Uint8Array): number;
+/** `struct flock` in bytes. */
+export interface FlockCodec {
   encode(type: LockType | 'none', range: LockRange): Uint8Array;
   decode(flock: Uint8Array): Flock;
 }
+
+export interface Fcntl extends FlockCodec {
+  readonly commands: Abi['commands'];
+  /** Runs the command on an encoded `struct flock`: 0, or the errno. EINTR is retried. */
+  call(fd: number, command: number, flock: Uint8Array): number;
+}
+
+type Koffi = typeof import('koffi');
+const loadKoffi = (): Koffi => createRequire(import.meta.url)('koffi') as Koffi;
 
 let loaded: Fcntl | undefined;
 
@@ -59,45 +103,67 @@ export function loadFcntl(): Fcntl {
 }
 
 function load(): Fcntl {
-  if (process.platform !== 'linux') {
+  const abi = ABIS[process.platform];
+  if (abi === undefined) {
     throw new Error(`the layout of struct flock on ${process.platform} is not known here`);
   }
-  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-  const shape = koffi.struct(Object.fromEntries(FLOCK.map(([name, type]) => [name, type])));
-  assert.equal(koffi.sizeof(shape), FLOCK_BYTES, 'struct flock has another size here');
-  for (const [name, , offset] of FLOCK) {
+  const koffi = loadKoffi();
+  const libc = koffi.load(null);
+  const call = retrying(rawFcntl(libc), () => koffi.errno());
+  return { ...flockCodec(abi), commands: abi.commands, call };
+}
+
+type RawFcntl = (fd: number, command: number, flock: Uint8Array) => number;
+
+function rawFcntl(libc: ReturnType<Koffi['load']>): RawFcntl {
+  if (process.platform === 'darwin') {
+    // Apple's arm64 passes the arguments of a variadic function on the stack.
+    const variadic = libc.func('int fcntl(int fd, int cmd, ...)');
+    return (fd, command, flock) => variadic(fd, command, 'void *', flock);
+  }
+  // Elsewhere both are called alike, and koffi prepares a call of three arguments once.
+  return libc.func('int fcntl(int fd, int cmd, void *flock)');
+}
+
+/** A signal that interrupts the call is no answer: asks again, as the 2011 patch did. */
+export function retrying(raw: RawFcntl, errnoNow: () => number): Fcntl['call'] {
+  const { EINTR } = constants.errno;
+  return (fd, command, flock) => {
+    for (;;) {
+      if (raw(fd, command, flock) === 0) return 0;
+      const errno = errnoNow();
+      if (errno !== EINTR) return errno;
+    }
+  };
+}
+
+/** The `struct flock` of one system. */
+export function flockCodec({ types, flock, bytes }: Abi): FlockCodec {
+  const koffi = loadKoffi();
+  const shape = koffi.struct(Object.fromEntries(flock.map(([name, type]) => [name, type])));
+  assert.equal(koffi.sizeof(shape), bytes, 'struct flock has another size here');
+  for (const [name, , offset] of flock) {
     assert.equal(koffi.offsetof(shape, name), offset, `${name} lies elsewhere in struct flock`);
   }
-  // Declared with three arguments, not as variadic: on Linux both are called alike, and koffi
-  // prepares the call once.
-  const fcntl = koffi.load(null).func('int fcntl(int fd, int cmd, void *flock)');
-  const { EINTR } = constants.errno;
+  const blank = Object.fromEntries(flock.map(([name]) => [name, 0]));
   return {
-    call(fd, command, flock) {
-      for (;;) {
-        if (fcntl(fd, command, flock) === 0) return 0;
-        const errno = koffi.errno();
-        if (errno !== EINTR) return errno;
-      }
-    },
     encode(type, { start, length }) {
-      const bytes = new Uint8Array(FLOCK_BYTES);
-      const fields = { l_type: TYPE[type], l_whence: 0, l_start: start, l_len: length, l_pid: 0 };
-      koffi.encode(bytes, shape, fields);
-      return bytes;
+      const encoded = new Uint8Array(bytes);
+      koffi.encode(encoded, shape, {
+        ...blank,
+        l_type: types[type],
+        l_start: start,
+        l_len: length,
+      });
+      return encoded;
     },
-    decode(bytes) {
-      const fields = koffi.decode(bytes, shape) as Record<string, number>;
-      return {
-        type:
-          fields['l_type'] === TYPE.none
-            ? 'none'
-            : fields['l_type'] === WRITE_LOCK
-              ? 'exclusive'
-              : 'shared',
-        range: { start: Number(fields['l_start']), length: Number(fields['l_len']) },
-        pid: fields['l_pid']!,
-      };
+    decode(encoded) {
+      const fields = koffi.decode(encoded, shape) as Record<string, number>;
+      const names = Object.keys(types) as (LockType | 'none')[];
+      const type = names.find(name => types[name] === fields['l_type']);
+      assert(type !== undefined, `the system answered with lock type ${fields['l_type']}`);
+      const range = { start: Number(fields['l_start']), length: Number(fields['l_len']) };
+      return { type, range, pid: fields['l_pid']! };
     },
   };
 }

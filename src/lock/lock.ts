@@ -29,8 +29,14 @@ export interface LockHolder {
 /** Denied is `false`; only real trouble throws. */
 export interface LockDriver {
   readonly flavour: LockFlavour;
-  /** Takes, upgrades or downgrades a lock without waiting. False where another holder forbids it. */
+  /**
+   * Takes, upgrades or downgrades a lock without waiting. False where another holder forbids it, and
+   * what was held before is then held still.
+   * @throws LockError ENOTSUP where the file system has no locks, or where an upgrade would let go of
+   * the shared lock in between (win32); EINVAL, SYSTEM
+   */
   tryLock(fd: number, type: LockType, range: LockRange): boolean;
+  /** @throws LockError LOST, where the flavour notices it (posix); SYSTEM */
   unlock(fd: number, range: LockRange): void;
   /** The first holder that would forbid such a lock, or undefined where it could be had. */
   holder(fd: number, type: LockType, range: LockRange): LockHolder | undefined;
@@ -38,7 +44,7 @@ export interface LockDriver {
 
 /** How long to wait for a lock, and the way out. */
 export interface LockWait {
-  /** Milliseconds; 0 tries once. Default 10,000. */
+  /** Milliseconds, a finite number; 0 tries once. Default 10,000. */
   readonly timeoutMs?: number;
   /** Asked between tries; true ends the waiting with code ABORTED. */
   readonly aborted?: () => boolean;
@@ -49,9 +55,10 @@ export type LockErrorCode =
   | 'LOCKED'      // Somebody else holds it, and the time to wait is over.
   | 'ABORTED'     // The caller asked to stop waiting.
   | 'NOT_LOCKED'  // Unlocking what is not locked.
+  | 'LOST'        // The lock was lost while it was held: this process closed the file elsewhere.
   | 'ENOMEDIUM'   // No medium: the node is closed.
   | 'ENOTSUP'     // No node below can lock, or this platform has no such locks.
-  | 'EINVAL'      // Not a lock type.
+  | 'EINVAL'      // Not a lock type, not a range or not a time to wait.
   | 'SYSTEM'; // The system call failed for another reason; see `cause`.
 
 export class LockError extends NvtpmError {

@@ -3,54 +3,35 @@
  * descriptors of the same process too, and only the last close of *this* description drops them.
  * @module
  */
-import { constants } from 'node:os';
-import { COMMAND, errnoName, type Fcntl, loadFcntl } from './fcntl.js';
+import { loadFcntl } from './fcntl.js';
 import { findHolder } from './holder.js';
-import { type LockDriver, LockError, type LockRange, type LockType } from './lock.js';
+import type { LockDriver, LockHolder, LockRange, LockType } from './lock.js';
+import { RecordLocks } from './record-locks.js';
 
 export class OfdDriver implements LockDriver {
   readonly flavour = 'ofd';
-  readonly #fcntl: Fcntl = loadFcntl();
-  /** Encoded structures by type and range: a program uses a handful, each many times. */
-  readonly #encoded = new Map<string, Uint8Array>();
+  readonly #locks: RecordLocks;
+
+  /** @throws Error where the system has no such locks */
+  constructor() {
+    const fcntl = loadFcntl();
+    const { OFD_GETLK: get, OFD_SETLK: set } = fcntl.commands;
+    if (get === undefined || set === undefined) {
+      throw new Error(`${process.platform} has no locks of the open file description`);
+    }
+    this.#locks = new RecordLocks(fcntl, { get, set });
+  }
 
   tryLock(fd: number, type: LockType, range: LockRange): boolean {
-    const errno = this.#fcntl.call(fd, COMMAND.OFD_SETLK, this.#flock(type, range));
-    if (errno === 0) return true;
-    if (errno === constants.errno.EAGAIN || errno === constants.errno.EACCES) return false;
-    throw refused(`take the ${type} lock`, fd, errno);
+    return this.#locks.set(fd, type, range);
   }
 
   unlock(fd: number, range: LockRange): void {
-    const errno = this.#fcntl.call(fd, COMMAND.OFD_SETLK, this.#flock('none', range));
-    if (errno !== 0) throw refused('give the lock back', fd, errno);
+    this.#locks.set(fd, 'none', range);
   }
 
-  holder(fd: number, type: LockType, range: LockRange) {
-    // A copy: the kernel answers in the same structure.
-    const flock = this.#flock(type, range).slice();
-    const errno = this.#fcntl.call(fd, COMMAND.OFD_GETLK, flock);
-    if (errno !== 0) throw refused('ask who holds the lock', fd, errno);
-    const found = this.#fcntl.decode(flock);
-    return found.type === 'none'
-      ? undefined
-      : findHolder(fd, { type: found.type, range: found.range, pid: found.pid });
+  holder(fd: number, type: LockType, range: LockRange): LockHolder | undefined {
+    const found = this.#locks.get(fd, type, range);
+    return found && findHolder(fd, found);
   }
-
-  #flock(type: LockType | 'none', range: LockRange): Uint8Array {
-    const key = `${type} ${range.start} ${range.length}`;
-    let flock = this.#encoded.get(key);
-    if (flock === undefined) {
-      flock = this.#fcntl.encode(type, range);
-      if (this.#encoded.size < 64) this.#encoded.set(key, flock);
-    }
-    return flock;
-  }
-}
-
-function refused(what: string, fd: number, errno: number): LockError {
-  const name = errnoName(errno);
-  return new LockError('SYSTEM', `descriptor ${fd}`, `the system refused to ${what}: ${name}`, {
-    cause: Object.assign(new Error(name), { code: name, errno }),
-  });
 }

@@ -1,18 +1,21 @@
 /**
- * Waiting for a lock, with a limit and a way out. F_OFD_SETLKW would wait without either, so the
- * lock is tried again and again, with growing pauses.
+ * Waiting for a lock, with a limit and a way out. F_SETLKW would wait without either, so the lock is
+ * tried again and again.
  * @module
  */
 import {
   type LockDriver,
   LockError,
+  type LockHolder,
   type LockRange,
   type LockType,
   type LockWait,
 } from './lock.js';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
-const FIRST_PAUSE_MS = 0.25;
+/** A pause is a share of the time waited so far: no wait takes much longer than it must. */
+const PAUSE_SHARE = 1 / 8;
+const SHORTEST_PAUSE_MS = 0.05;
 const LONGEST_PAUSE_MS = 20;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -27,37 +30,66 @@ export interface LockRequest {
 }
 
 /**
- * Takes the lock, or throws once the time is over.
- * @throws LockError LOCKED with the holder, ABORTED, SYSTEM
+ * Takes, upgrades or downgrades the lock, or throws once the time is over.
+ * @throws LockError LOCKED with the holder, ABORTED, EINVAL, ENOTSUP, SYSTEM
  */
 export function lock(driver: LockDriver, wanted: LockRequest, wait: LockWait = {}): void {
   const { fd, path, type, range } = wanted;
-  const timeout = wait.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-  const end = performance.now() + timeout;
-  for (let next = FIRST_PAUSE_MS; ; next = Math.min(next * 2, LONGEST_PAUSE_MS)) {
-    if (driver.tryLock(fd, type, range)) return;
+  mustBeSound(wanted);
+  const taken = retry(path, `the ${type} lock`, wait, () => driver.tryLock(fd, type, range));
+  if (!taken) throw locked(wanted, driver.holder(fd, type, range), wait.timeoutMs);
+}
+
+/**
+ * Tries until it succeeds or the time is over: whether it did.
+ * @param what is waited for, for messages
+ * @throws LockError ABORTED, EINVAL
+ */
+export function retry(path: string, what: string, wait: LockWait, attempt: () => boolean): boolean {
+  const timeoutMs = wait.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  if (!Number.isFinite(timeoutMs) || timeoutMs < 0) {
+    throw new LockError('EINVAL', path, `${path}: '${timeoutMs}' is no time to wait, in ms`);
+  }
+  const start = performance.now();
+  for (;;) {
+    if (attempt()) return true;
     if (wait.aborted?.()) {
-      throw new LockError('ABORTED', path, `${path}: waiting for the ${type} lock was stopped`);
+      throw new LockError('ABORTED', path, `${path}: waiting for ${what} was stopped`);
     }
-    const left = end - performance.now();
-    if (left <= 0) throw locked(driver, wanted, timeout);
-    pause(Math.min(next, left));
+    const waited = performance.now() - start;
+    if (waited >= timeoutMs) return false;
+    const share = Math.max(SHORTEST_PAUSE_MS, waited * PAUSE_SHARE);
+    pause(Math.min(share, LONGEST_PAUSE_MS, timeoutMs - waited));
   }
 }
 
+function mustBeSound({ path, type, range: { start, length } }: LockRequest): void {
+  if (type !== 'shared' && type !== 'exclusive') {
+    throw new LockError('EINVAL', path, `${path}: '${String(type)}' is no type of lock`);
+  }
+  const end = start + length;
+  if ([start, length, end].every(n => Number.isSafeInteger(n) && n >= 0)) return;
+  throw new LockError('EINVAL', path, `${path}: ${length} bytes at ${start} are no range to lock`);
+}
+
+/** Who it is, as far as the system told. */
+export function nameOf({ pid, command }: Partial<LockHolder>): string {
+  if (pid === undefined) return 'another process';
+  const name = command === undefined ? '' : ` (${command})`;
+  return pid === process.pid ? `this process itself${name}` : `process ${pid}${name}`;
+}
+
 /** The refusal: who stands in the way, and what to do about it. */
-export function locked(driver: LockDriver, wanted: LockRequest, waitedMs: number): LockError {
-  const { fd, path, type, range } = wanted;
-  const holder = driver.holder(fd, type, range);
-  const who =
-    holder?.pid === undefined
-      ? 'another process'
-      : `process ${holder.pid}${holder.command === undefined ? '' : ` (${holder.command})`}`;
+function locked(
+  { path, type }: LockRequest,
+  holder: LockHolder | undefined,
+  waitedMs = DEFAULT_TIMEOUT_MS,
+): LockError {
   const waited = waitedMs > 0 ? ` after waiting ${waitedMs} ms for the ${type} lock` : '';
   return new LockError(
     'LOCKED',
     path,
-    `${path} is locked by ${who}${waited}; try again when it is done, or end that process`,
+    `${path} is locked by ${nameOf(holder ?? {})}${waited}; try again when it is done, or end that process`,
     { holder },
   );
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Socket } from 'node:net';
+import { type GuardMode, takeGuard } from '../block/guard.js';
 import type { BlockNode } from '../block/node.js';
 import type { Machine, MachineState } from '../machine.js';
 import { type Assessment, inspectStore, NvramError, type StoreOptions } from '../nvram/index.js';
@@ -17,7 +18,12 @@ import { MigrationError, mustBeAcceptable, readManifest } from './manifest.js';
  * The first look: locks, validates, unlocks. An EMPTY image is no target: the state has to be there.
  * @throws NvramError EMPTY, CORRUPT, REVISION, TOO_SMALL; LockError; IoError
  */
-export function validateIncoming(image: BlockNode, options: StoreOptions = {}): Assessment {
+export function validateIncoming(
+  image: BlockNode,
+  options: StoreOptions & { readonly imageLock?: GuardMode } = {},
+): Assessment {
+  // The source has the image, and keeps it: only the cycle lock is taken, beside the source's guard.
+  using _guard = takeGuard(image, 'incoming', options.imageLock ?? 'auto');
   const found = inspectStore(image, options);
   if (found.verdict === 'OK') return found;
   const why = found.verdict === 'EMPTY' ? ['there is no TPM in it to take over'] : found.findings;

@@ -17,6 +17,7 @@ import { misplaced } from './extents.js';
 import {
   AREA_BYTES_MIN,
   type Directory,
+  type Entry,
   type Found,
   HALF_BYTES,
   isBlank,
@@ -53,9 +54,14 @@ export interface Region {
 export interface StoreState {
   readonly slot: SlotIndex;
   readonly directory: Directory;
-  /** Both slots as they are on the disk, so that a later look can tell whether anybody wrote. */
-  readonly pages: readonly [Uint8Array, Uint8Array];
+  /**
+   * The first sector of both slots as they are on the disk. Their digests are in it, so a later look
+   * at it tells whether anybody has written since.
+   */
+  readonly heads: readonly [Uint8Array, Uint8Array];
   readonly mark: Mark | undefined;
+  /** The blobs of the generation before, in the other slot. */
+  readonly older: readonly Entry[];
 }
 
 export interface Assessment {
@@ -115,13 +121,20 @@ export function assess(disk: Readable): Assessment {
     state: {
       slot: index,
       directory,
-      pages: [slots[0].page, slots[1].page],
+      heads: [headOf(slots[0].page), headOf(slots[1].page)],
       mark: mark.is === 'sound' ? mark.value : undefined,
+      older: entriesOf(slots[index === 0 ? 1 : 0]),
     },
     revision: 1,
     regions,
   };
 }
+
+const entriesOf = ({ found }: Slot): readonly Entry[] =>
+  found.is === 'sound' ? found.value.entries : [];
+
+/** What of a slot is looked at again before every store. */
+export const headOf = (page: Uint8Array): Uint8Array => page.slice(0, SECTOR_BYTES);
 
 const verdict = (code: Verdict, findings: readonly string[]): Assessment => ({
   verdict: code,
@@ -252,8 +265,8 @@ function regionsOf(slots: readonly [Slot, Slot]): Region[] {
   const blobs = slots.flatMap(({ found, index }) =>
     found.is !== 'sound'
       ? []
-      : found.value.entries.map(({ name, offset, length }) => ({
-          what: `${name} (directory ${index})`,
+      : found.value.entries.map(({ name, offset, length, until }) => ({
+          what: `${name}${until === 0 ? '' : ` until ${until}`} (directory ${index})`,
           offset,
           length,
         })),

@@ -3,7 +3,7 @@
  * to be done, and only a proven EMPTY may become a new TPM.
  * @module
  */
-import { NvtpmError } from '../errors.js';
+import { NvtpmError, type Outcome } from '../errors.js';
 
 // biome-ignore format: table
 const ADVICE = {
@@ -13,6 +13,8 @@ const ADVICE = {
   WRONG_KEY:    'the state is sealed with another key; give the right one',
   REVISION:     'it was written by a newer nvtpm; use that version',
   TOO_SMALL:    'make the disk larger (qemu-img resize) or the state smaller',
+  FORMATTED:    'the file was left as it is; use it as it is, or name another one',
+  NOT_KEPT:     'name one of those (nvtpm info lists them)',
   FENCED:       'another instance has taken this TPM over; stop this one and use the other',
 } as const;
 export type NvramErrorCode = keyof typeof ADVICE;
@@ -32,7 +34,7 @@ export class NvramError extends NvtpmError {
     this.findings = findings;
   }
 
-  get outcome(): NvramErrorCode {
-    return this.code;
+  get outcome(): Outcome {
+    return this.code === 'FORMATTED' || this.code === 'NOT_KEPT' ? 'FAILED' : this.code;
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isCurrent } from './history.js';
 import type { SlotIndex } from './layout.js';
 import { type Directory, HALF_BYTES, PAGE_BYTES, POOL_OFFSET, SLOT_OFFSETS } from './layout.js';
 
@@ -45,9 +46,31 @@ export function misplaced(directory: Directory): string[] {
       findings.push(`${where}, overlaps blob ${next.name}`);
     }
   });
-  const names = new Set(directory.entries.map(entry => entry.name));
-  if (names.size < directory.entries.length) findings.push('two blobs have the same name');
+  const current = directory.entries.filter(isCurrent);
+  if (new Set(current.map(entry => entry.name)).size < current.length) {
+    findings.push('two current blobs have the same name');
+  }
   return findings;
+}
+
+/** The free stretches of an area, in order, whole pages each. */
+export function gaps(used: readonly Extent[], areaLength: number): Extent[] {
+  const { halves, pool } = stretches(areaLength);
+  return [...halves, pool].flatMap(stretch => gapsIn(stretch, used));
+}
+
+function gapsIn(stretch: Extent, used: readonly Extent[]): Extent[] {
+  const taken = used
+    .map(extent => ({ offset: extent.offset, length: roundUp(extent.length) }))
+    .filter(extent => endOf(extent) > stretch.offset && extent.offset < endOf(stretch))
+    .sort((a, b) => a.offset - b.offset);
+  const free: Extent[] = [];
+  let at = stretch.offset;
+  for (const extent of [...taken, { offset: endOf(stretch), length: 0 }]) {
+    if (extent.offset > at) free.push({ offset: at, length: extent.offset - at });
+    at = Math.max(at, endOf(extent));
+  }
+  return free;
 }
 
 /**
@@ -59,17 +82,5 @@ export function allocate(
   used: readonly Extent[],
   wanted: readonly Extent[],
 ): number | undefined {
-  const taken = used
-    .map(extent => ({ offset: extent.offset, length: roundUp(extent.length) }))
-    .sort((a, b) => a.offset - b.offset);
-  for (const stretch of wanted) {
-    let at = stretch.offset;
-    for (const extent of taken) {
-      if (endOf(extent) <= at || extent.offset >= endOf(stretch)) continue;
-      if (at + length <= extent.offset) return at;
-      at = Math.max(at, endOf(extent));
-    }
-    if (at + length <= endOf(stretch)) return at;
-  }
-  return undefined;
+  return wanted.flatMap(stretch => gapsIn(stretch, used)).find(gap => gap.length >= length)?.offset;
 }

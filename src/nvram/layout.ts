@@ -11,6 +11,7 @@
  */
 import { hash } from 'node:crypto';
 import {
+  bool,
   bytes,
   type Codec,
   checked,
@@ -19,6 +20,7 @@ import {
   equal,
   layout,
   type Of,
+  u8,
   u16,
   u32,
   u64,
@@ -38,8 +40,10 @@ export const MARK_OFFSET = 2 * HALF_BYTES;
 export const POOL_OFFSET = MARK_OFFSET + PAGE_BYTES;
 /** The smallest store: the halves, the mark, and a pool for the largest TPM 1.2 state (twice). */
 export const AREA_BYTES_MIN = 256 * 1024;
-/** What `create` sets aside unless told otherwise. */
+/** What `create` sets aside unless told otherwise. An area grows where its disk has room. */
 export const AREA_BYTES_DEFAULT = 1024 * 1024;
+/** The largest blob unless told otherwise: room for the state of a TPM 2.0. */
+export const BLOB_BYTES_DEFAULT = 256 * 1024;
 /** The format that this code writes, and the newest that it reads. */
 export const REVISION = 1;
 
@@ -72,10 +76,37 @@ function named(text: string): string {
 /** Whether a store can hold a blob of that name: 1 to 16 of a-z, 0-9, dot, dash. */
 export const isBlobName = (name: string): boolean => /^[a-z0-9][a-z0-9.-]{0,15}$/.test(name);
 
-const HEAD_BYTES = 128;
-const ENTRY_BYTES = 72;
-/** How many blobs a directory has room for. */
+const HEAD_BYTES = 256;
+const ENTRY_BYTES = 80;
+/** How many blobs a directory has room for, those of kept generations included. */
 export const ENTRIES_MAX = Math.floor((PAGE_BYTES - HEAD_BYTES) / ENTRY_BYTES);
+
+/** How a store is sealed. */
+export const SEALING_KINDS = ['none', 'key', 'password'] as const;
+export type SealingKind = (typeof SEALING_KINDS)[number];
+
+// biome-ignore format: table
+const sealing = layout(0, 76, {
+  kind:        [  0, checked(u8, n => n < SEALING_KINDS.length)],  // An index into SEALING_KINDS.
+  costLog2:    [  1, u8],                   // scrypt: N is 2 to this, then r and p (RFC 7914).
+  blockSize:   [  2, u8],
+  parallel:    [  3, u8],
+  salt:        [  4, bytes(16)],
+  checkNonce:  [ 20, bytes(24)],            // The uuid, sealed: whoever opens it has the key.
+  check:       [ 44, bytes(32)],
+});
+export type Sealing = Readonly<Of<typeof sealing>>;
+
+/** Nothing is sealed. */
+export const UNSEALED: Sealing = {
+  kind: 0,
+  costLog2: 0,
+  blockSize: 0,
+  parallel: 0,
+  salt: new Uint8Array(16),
+  checkNonce: new Uint8Array(24),
+  check: new Uint8Array(32),
+};
 
 // biome-ignore format: table
 const directoryHead = layout(0, HEAD_BYTES, {
@@ -88,16 +119,22 @@ const directoryHead = layout(0, HEAD_BYTES, {
   epoch:       [ 72, u64],                  // One more with every instance that becomes active.
   born:        [ 80, u64],                  // The generation of the first blob ever; 0: none yet.
   areaLength:  [ 88, u64],                  // Bytes of the disk that belong to the store.
-  reserved:    [ 96, bytes(32)],
+  blobLimit:   [ 96, u32],                  // The most bytes that one blob may have.
+  keep:        [100, u16],                  // How many older states are kept.
+  unscrubbed:  [102, bool],                 // Free space may hold what an older key, or none, sealed.
+  reserved1:   [103, u8],
+  sealing:     [104, sealing],
+  reserved2:   [180, bytes(76)],
 });
 
 // biome-ignore format: table
 const directoryEntry = layout(0, ENTRY_BYTES, {
   name:        [  0, blobName],
   offset:      [ 16, u64],
-  length:      [ 24, u64],
-  generation:  [ 32, u64],                  // The commit that wrote it.
-  digest:      [ 40, bytes(DIGEST_BYTES)],  // SHA-256 of its bytes.
+  length:      [ 24, u64],                  // As stored: what sealing adds is included.
+  generation:  [ 32, u64],                  // The commit that brought these bytes.
+  until:       [ 40, u64],                  // The last generation that had them; 0: they are current.
+  digest:      [ 48, bytes(DIGEST_BYTES)],  // SHA-256 of the bytes as stored.
 });
 
 export type Entry = Readonly<Of<typeof directoryEntry>>;
@@ -107,6 +144,11 @@ export interface Directory {
   readonly epoch: number;
   readonly born: number;
   readonly areaLength: number;
+  readonly blobLimit: number;
+  readonly keep: number;
+  readonly unscrubbed: boolean;
+  readonly sealing: Sealing;
+  /** Current blobs and those of kept states. */
   readonly entries: readonly Entry[];
 }
 
@@ -153,7 +195,8 @@ export function encodeDirectory(directory: Directory): Uint8Array {
       revision: REVISION,
       entryCount: entries.length,
       digest: new Uint8Array(DIGEST_BYTES),
-      reserved: new Uint8Array(32),
+      reserved1: 0,
+      reserved2: new Uint8Array(76),
     }),
   );
   entries.forEach((entry, index) => {
@@ -171,8 +214,8 @@ export function readDirectory(slot: Uint8Array): Found<Directory> {
       const at = entryOffset(index);
       return decode(directoryEntry, slot.subarray(at, at + ENTRY_BYTES));
     });
-    const { uuid, generation, epoch, born, areaLength } = head;
-    return { uuid, generation, epoch, born, areaLength, entries };
+    const { magic, revision, entryCount, digest, reserved1, reserved2, ...fields } = head;
+    return { ...fields, entries };
   });
 }
 

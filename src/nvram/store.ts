@@ -10,19 +10,16 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import { bdrv_lock, bdrv_unlock } from '../block/lock.js';
 import type { BlockNode } from '../block/node.js';
-import type { LockWait } from '../lock/lock.js';
 import { noTrace, type Trace } from '../trace.js';
-import { concat, equal } from '../wire/codec.js';
-import { type Assessment, assess, type StoreState } from './assess.js';
+import { equal } from '../wire/codec.js';
+import { type Assessment, headOf, type StoreState } from './assess.js';
+import { judge, locked, type StoreOptions } from './cycle.js';
 import { NvramError } from './errors.js';
-import { allocate, type Extent, roundUp, stretches } from './extents.js';
+import { gaps } from './extents.js';
+import { isCurrent, keptGenerations, pruned, stateOf } from './history.js';
 import {
-  AREA_BYTES_DEFAULT,
-  AREA_BYTES_MIN,
   type Directory,
-  ENTRIES_MAX,
   type Entry,
   encodeDirectory,
   encodeMark,
@@ -31,141 +28,88 @@ import {
   type MarkState,
   PAGE_BYTES,
   readDirectory,
+  SECTOR_BYTES,
   SLOT_OFFSETS,
   type SlotIndex,
   sha256,
+  UNSEALED,
 } from './layout.js';
+import { type Draft, joined, place } from './place.js';
+import { type Key, SEALED_EXTRA_BYTES, Seal } from './seal.js';
 
-export interface StoreOptions {
-  readonly trace?: Trace;
-  /** How long to wait for the lock. */
-  readonly wait?: LockWait;
+export interface ActivateOptions extends StoreOptions {
+  /** Random bytes, for the nonces of a sealed store. */
+  readonly entropy?: (length: number) => Uint8Array;
+  /** What a sealed store is opened with. */
+  readonly key?: Key;
 }
-
-export interface FormatOptions extends StoreOptions {
-  /** Random bytes, for the uuid. */
-  readonly entropy: (length: number) => Uint8Array;
-  /** Bytes to set aside; a multiple of 4096, at least 256 KiB. Default 1 MiB, or the whole disk if smaller. */
-  readonly areaLength?: number;
-}
-
-/** Runs `cycle` inside bdrv_lock and bdrv_unlock. */
-function locked<T>(node: BlockNode, { wait }: StoreOptions, cycle: () => T): T {
-  bdrv_lock(node, wait);
-  try {
-    return cycle();
-  } finally {
-    bdrv_unlock(node);
-  }
-}
-
-/** Looks at a store under the lock and writes nothing. Damage is a verdict, not an exception. */
-export function inspectStore(node: BlockNode, options: StoreOptions = {}): Assessment {
-  return locked(node, options, () => judge(node, options));
-}
-
-function judge(node: BlockNode, { trace = noTrace }: StoreOptions): Assessment {
-  const found = assess(node);
-  const { generation, epoch } = found.state?.directory ?? {};
-  trace({
-    event: 'validate',
-    outcome: found.verdict,
-    ...(generation === undefined || epoch === undefined ? {} : { generation, epoch }),
-    ...(found.findings.length > 0 ? { why: found.findings.join('; ') } : {}),
-  });
-  return found;
-}
-
-/** @throws NvramError unless the store can be used (OK, or EMPTY and formatted). */
-function mustBeUsable(node: BlockNode, found: Assessment): StoreState {
-  if (found.state !== undefined) return found.state;
-  assert(found.verdict !== 'OK', 'a store that is in order has a state');
-  throw new NvramError(found.verdict, node.path, found.findings);
-}
-
-/**
- * Sets up a store on a disk that is proven to be empty. The whole area is written once, so that the
- * image allocates it now and no later commit touches the image's own metadata.
- * @throws NvramError whatever the disk is, if it is not empty
- */
-export function formatStore(node: BlockNode, options: FormatOptions): void {
-  locked(node, options, () => {
-    const found = judge(node, options);
-    if (found.verdict !== 'EMPTY' || found.state !== undefined) {
-      const code = found.verdict === 'OK' || found.verdict === 'EMPTY' ? 'CORRUPT' : found.verdict;
-      throw new NvramError(code, node.path, [...found.findings, 'it is formatted already']);
-    }
-    const areaLength = options.areaLength ?? defaultArea(node);
-    if (areaLength < AREA_BYTES_MIN || areaLength > node.length || areaLength % PAGE_BYTES !== 0) {
-      const why = `a store of ${areaLength} bytes does not fit the disk of ${node.length}`;
-      throw new NvramError('TOO_SMALL', node.path, [why]);
-    }
-    const uuid = options.entropy(16);
-    const step = new Uint8Array(SLOT_OFFSETS[1]);
-    for (let at = 0; at < areaLength; at += step.length) {
-      node.write(at, step.subarray(0, Math.min(step.length, areaLength - at)));
-    }
-    node.flush();
-    // A directory without blobs keeps to one sector, so it lands whole or not at all.
-    const directory = { uuid, generation: 1, epoch: 0, born: 0, areaLength, entries: [] };
-    node.write(SLOT_OFFSETS[0], encodeDirectory(directory));
-    node.flush();
-    node.write(MARK_OFFSET, encodeMark({ state: 'clean', uuid, generation: 1, epoch: 0 }));
-    node.flush();
-  });
-}
-
-const defaultArea = (node: BlockNode): number =>
-  Math.min(AREA_BYTES_DEFAULT, Math.floor(node.length / PAGE_BYTES) * PAGE_BYTES);
 
 /** What one commit does to the blobs: bytes to store, or null to delete. */
 export type Changes = ReadonlyMap<string, Uint8Array | null>;
 
-/** One of them, with the digest of what is to be stored; without one it is a deletion. */
-interface Change {
+/** A blob that is there: how long it is for its user, and since which generation. */
+export interface Blob {
   readonly name: string;
-  readonly bytes: Uint8Array;
-  readonly digest: Uint8Array | null;
+  readonly length: number;
+  readonly generation: number;
 }
-
-const change = (name: string, bytes: Uint8Array | null): Change => ({
-  name,
-  bytes: bytes ?? new Uint8Array(),
-  digest: bytes === null ? null : sha256(bytes),
-});
 
 export class NvramStore {
   readonly #node: BlockNode;
-  readonly #options: StoreOptions;
+  readonly #options: ActivateOptions;
   readonly #trace: Trace;
   #state: StoreState;
+  #seal: Seal | undefined;
   /** Why nothing may be stored any more: what a failed write or flush left behind is unknown. */
   #failure: unknown;
   #closed = false;
 
-  private constructor(node: BlockNode, options: StoreOptions, state: StoreState) {
+  private constructor(node: BlockNode, options: ActivateOptions, state: StoreState, seal?: Seal) {
     this.#node = node;
     this.#options = options;
     this.#trace = options.trace ?? noTrace;
     this.#state = state;
+    this.#seal = seal;
   }
 
   /**
    * Makes the caller the one active instance: validates the store and commits a new epoch.
    * `validate` runs under the same lock before anything is written; what it throws leaves the disk
    * as it was.
-   * @throws NvramError EMPTY (not formatted), CORRUPT, REVISION, TOO_SMALL
+   * @throws NvramError EMPTY (not formatted), CORRUPT, REVISION, TOO_SMALL, KEY_REQUIRED, WRONG_KEY
    */
   static activate(
     node: BlockNode,
-    options: StoreOptions = {},
+    options: ActivateOptions = {},
     validate: (store: NvramStore) => void = () => {},
   ): NvramStore {
     return locked(node, options, () => {
-      const store = new NvramStore(node, options, mustBeUsable(node, judge(node, options)));
+      const state = mustBeUsable(node, judge(node, options));
+      const seal = unlock(node, state.directory, options.key);
+      const store = new NvramStore(node, options, state, seal);
       validate(store);
       store.#takeOver();
       return store;
+    });
+  }
+
+  /**
+   * Does what is certain, and takes no key: a store that was cut off is dropped, or finished where
+   * all of it had landed, and the store is closed in order. Whoever was active is fenced off.
+   * @returns whether there was anything to do
+   * @throws NvramError for what cannot be repaired: CORRUPT, REVISION, TOO_SMALL, EMPTY
+   */
+  static repair(node: BlockNode, options: StoreOptions = {}): boolean {
+    return locked(node, options, () => {
+      const found = judge(node, options);
+      const state = mustBeUsable(node, found);
+      if (found.intact && state.mark !== undefined && state.mark.state !== 'open') return false;
+      // Without its seal a store copies sealed blobs as they are: name and generation stay.
+      const store = new NvramStore(node, options, state);
+      store.#takeOver();
+      store.#settle('clean');
+      store.abandon();
+      return true;
     });
   }
 
@@ -191,8 +135,22 @@ export class NvramStore {
     return this.#state.mark?.state;
   }
 
-  get blobs(): readonly Entry[] {
-    return this.#state.directory.entries;
+  get sealed(): boolean {
+    return this.#seal !== undefined;
+  }
+
+  get blobs(): readonly Blob[] {
+    const extra = this.sealed ? SEALED_EXTRA_BYTES : 0;
+    return this.#current.map(({ name, length, generation }) => ({
+      name,
+      length: length - extra,
+      generation,
+    }));
+  }
+
+  /** Older states that restore() can bring back, newest first. */
+  get kept(): readonly number[] {
+    return keptGenerations(this.#state.directory.entries);
   }
 
   /** Whether a store failed; the instance must be powered off and on again. */
@@ -204,8 +162,8 @@ export class NvramStore {
   load(name: string): Uint8Array | undefined {
     return this.#reading(() => {
       this.#mustBeOurs();
-      const entry = this.blobs.find(blob => blob.name === name);
-      return entry === undefined ? undefined : this.#read(entry);
+      const entry = this.#entry(name);
+      return entry === undefined ? undefined : this.#open(entry);
     });
   }
 
@@ -227,18 +185,69 @@ export class NvramStore {
   commit(changes: Changes): void {
     this.#writing(() => {
       this.#mustBeOurs();
-      const effective = [...changes]
-        .map(([name, bytes]) => change(name, bytes))
-        .filter(each => this.#differs(each));
-      if (effective.length > 0) this.#commit(effective, this.epoch);
+      const effective = [...changes].filter(([name, bytes]) => this.#differs(name, bytes));
+      if (effective.length > 0) this.#commit({ entries: this.#changed(new Map(effective)) });
     });
   }
 
-  /** Closes in order: from here on, any damage is known to be damage. */
+  /**
+   * Brings a kept state back, as a new commit: what is current now is kept in its turn.
+   * @throws NvramError NOT_KEPT if that state is not there any more
+   */
+  restore(generation: number): void {
+    const wanted = stateOf(this.#state.directory.entries, generation);
+    if (wanted === undefined) {
+      const kept = this.kept.join(', ') || 'none';
+      const why = `generation ${generation} is not kept; kept are: ${kept}`;
+      throw new NvramError('NOT_KEPT', this.#node.path, [why]);
+    }
+    const changes = new Map<string, Uint8Array | null>();
+    for (const { name } of this.#current) changes.set(name, null);
+    for (const entry of wanted)
+      changes.set(
+        entry.name,
+        this.#reading(() => this.#open(entry)),
+      );
+    this.commit(changes);
+  }
+
+  /**
+   * Seals everything, kept states too, with another key, or with none, as one atomic commit. Then
+   * the space that held it before is overwritten; cut off before that is done, the next power on
+   * does it.
+   */
+  rekey(key: Key | undefined): void {
+    this.#writing(() => {
+      this.#mustBeOurs();
+      const { directory } = this.#state;
+      const fresh = key === undefined ? undefined : Seal.fresh(key, directory.uuid, this.#entropy);
+      const plain = directory.entries.map(entry => ({ entry, bytes: this.#open(entry) }));
+      this.#seal?.wipe();
+      this.#seal = fresh?.seal;
+      const entries = plain.map(({ entry, bytes }) => this.#draft(entry, bytes));
+      this.#commit({ entries, sealing: fresh?.sealing ?? UNSEALED, unscrubbed: true });
+      if (this.sealed) for (const { bytes } of plain) bytes.fill(0);
+      this.#scrub();
+    });
+  }
+
+  /**
+   * Closes in order: from here on, any damage is known to be damage. Keys are wiped from memory.
+   * @throws NvramError CORRUPT if the state was damaged meanwhile; the store is closed all the same
+   */
   close(): void {
     if (this.#closed) return;
-    if (!this.failed) this.#writing(() => this.#settle('clean'));
+    try {
+      if (!this.failed) this.#writing(() => this.#settle('clean'));
+    } finally {
+      this.abandon();
+    }
+  }
+
+  /** Closes without a word, as a power cut does, but for the keys, which are wiped. */
+  abandon(): void {
     this.#closed = true;
+    this.#seal?.wipe();
   }
 
   /** Leaves the store to a migration target. resume() takes it back, if nobody came. */
@@ -256,6 +265,30 @@ export class NvramStore {
       this.#mark('open');
       this.#node.flush();
     });
+  }
+
+  /** Whether the image still holds what this instance wrote last, and no other has become active. */
+  isOurs(): boolean {
+    try {
+      this.#reading(() => this.#mustBeOurs());
+      return true;
+    } catch (error) {
+      if (error instanceof NvramError && error.code === 'FENCED') return false;
+      throw error;
+    }
+  }
+
+  get #current(): readonly Entry[] {
+    return this.#state.directory.entries.filter(isCurrent);
+  }
+
+  readonly #entropy = (length: number): Uint8Array => {
+    assert(this.#options.entropy !== undefined, 'a sealed store needs entropy');
+    return this.#options.entropy(length);
+  };
+
+  #entry(name: string): Entry | undefined {
+    return this.#current.find(entry => entry.name === name);
   }
 
   /** A read under the lock. */
@@ -279,21 +312,20 @@ export class NvramStore {
 
   /** Commits a new epoch. Runs inside the lock that validated the state. */
   #takeOver(): void {
-    // Not clean any more, and that is on the disk before the first slot is touched: else a commit
-    // that is cut off would look like damage to a store that was closed in order.
-    if (this.#state.mark !== undefined && this.#state.mark.state !== 'open') {
-      this.#mark('open');
+    // A generation that was never acknowledged may be in the page cache only, after a failed flush;
+    // or it was acknowledged, and its mark did not land. Writing the very same bytes once more
+    // harms neither, and makes sure of them before the slot of the generation before is used.
+    if ((this.#state.mark?.generation ?? 0) < this.generation) {
+      this.#writeAgain();
       this.#node.flush();
     }
-    // A generation that was never acknowledged may be in the page cache only, after a failed flush:
-    // its blobs are written again and not built upon.
-    const doubtful = (this.#state.mark?.generation ?? 0) < this.generation;
-    this.#commit(doubtful ? this.#again() : [], this.epoch + 1);
-  }
-
-  /** All blobs, to be written once more. */
-  #again(): Change[] {
-    return this.blobs.map(entry => change(entry.name, this.#read(entry)));
+    // Not clean any more, and that is on the disk before the first slot is touched: else a commit
+    // that is cut off would look like damage to a store that was closed in order.
+    this.#mark('open');
+    this.#node.flush();
+    this.#commit({ entries: this.#state.directory.entries, epoch: this.epoch + 1 });
+    const canScrub = this.sealed || this.#state.directory.sealing.kind === 0;
+    if (this.#state.directory.unscrubbed && canScrub) this.#scrub();
   }
 
   /**
@@ -306,25 +338,58 @@ export class NvramStore {
     if (found.state === undefined) {
       throw new NvramError('CORRUPT', this.#node.path, found.findings);
     }
-    if (!found.intact) this.#commit(this.#again(), this.epoch);
+    if (!found.intact) this.#commit({ entries: this.#again() });
     this.#mark(state);
     this.#node.flush();
   }
 
   /**
-   * Both slots are still what we wrote or validated, byte for byte. Whoever became active meanwhile
-   * wrote a directory with an epoch of its own, whether locks work here or not.
+   * Overwrites all space that no blob uses, once nothing there is needed any more: both slots must
+   * hold what was sealed with the present key.
+   */
+  #scrub(): void {
+    this.#commit({ entries: this.#again() });
+    const old = this.#state.older;
+    const used = [...this.#state.directory.entries, ...old];
+    const zeros = new Uint8Array(SLOT_OFFSETS[1]);
+    for (const { offset, length } of gaps(used, this.#state.directory.areaLength)) {
+      for (let done = 0; done < length; done += zeros.length) {
+        this.#node.write(offset + done, zeros.subarray(0, Math.min(zeros.length, length - done)));
+      }
+    }
+    this.#node.flush();
+    this.#commit({ entries: this.#state.directory.entries, unscrubbed: false });
+  }
+
+  /** Writes the newest generation where it is, as it is. */
+  #writeAgain(): void {
+    const { slot, directory } = this.#state;
+    for (const { offset, length } of directory.entries) {
+      this.#node.write(offset, this.#node.read(offset, length));
+    }
+    this.#node.write(SLOT_OFFSETS[slot], encodeDirectory(directory));
+  }
+
+  /** All blobs, to be written once more, elsewhere. */
+  #again(): Draft[] {
+    return this.#state.directory.entries.map(entry => this.#draft(entry, this.#open(entry)));
+  }
+
+  /**
+   * Both slots are still what we wrote or validated. Whoever became active meanwhile wrote a
+   * directory with an epoch of its own, whether locks work here or not.
    */
   #mustBeOurs(): void {
-    const pages = SLOT_OFFSETS.map(offset => this.#node.read(offset, PAGE_BYTES));
-    const changed = pages.flatMap((page, index) =>
-      equal(page, this.#state.pages[index]!) ? [] : [readDirectory(page)],
-    );
+    const changed = SLOT_OFFSETS.filter((offset, index) => {
+      const head = this.#node.read(offset, SECTOR_BYTES);
+      return !equal(head, this.#state.heads[index]!);
+    });
     if (changed.length === 0) return;
-    const foreign = changed.find(found => found.is === 'sound');
     const path = this.#node.path;
-    if (foreign?.is === 'sound') {
-      const { epoch, generation } = foreign.value;
+    for (const offset of changed) {
+      const found = readDirectory(this.#node.read(offset, PAGE_BYTES));
+      if (found.is !== 'sound') continue;
+      const { epoch, generation } = found.value;
       throw new NvramError('FENCED', path, [
         `the store is at epoch ${epoch}, generation ${generation}; ours is epoch ${this.epoch}, generation ${this.generation}`,
       ]);
@@ -332,72 +397,82 @@ export class NvramStore {
     throw new NvramError('CORRUPT', path, ['a directory was damaged while the TPM was active']);
   }
 
-  #differs({ name, bytes, digest }: Change): boolean {
-    const entry = this.blobs.find(blob => blob.name === name);
-    if (entry === undefined || digest === null) return (entry === undefined) !== (digest === null);
-    return entry.length !== bytes.length || !equal(entry.digest, digest);
+  #differs(name: string, bytes: Uint8Array | null): boolean {
+    const entry = this.#entry(name);
+    if (entry === undefined || bytes === null) return (entry === undefined) !== (bytes === null);
+    if (this.#seal === undefined) {
+      return entry.length !== bytes.length || !equal(entry.digest, sha256(bytes));
+    }
+    return !equal(this.#open(entry), bytes);
   }
 
-  #read({ name, offset, length, digest }: Entry): Uint8Array {
-    const bytes = this.#node.read(offset, length);
-    if (equal(sha256(bytes), digest)) return bytes;
-    const why = `blob ${name} at offset ${offset}, ${length} bytes: its digest is wrong`;
+  /** The plain bytes of a blob. */
+  #open(entry: Entry): Uint8Array {
+    const { name, offset, length, generation, digest } = entry;
+    const stored = this.#node.read(offset, length);
+    const where = `blob ${name} at offset ${offset}, ${length} bytes`;
+    if (!equal(sha256(stored), digest)) {
+      throw new NvramError('CORRUPT', this.#node.path, [`${where}: its digest is wrong`]);
+    }
+    if (this.#seal === undefined) return stored;
+    const plain = this.#seal.open({ uuid: this.uuid, name, generation }, stored);
+    if (plain !== undefined) return plain;
+    const why = `${where}: it was not sealed here, under this name and generation`;
     throw new NvramError('CORRUPT', this.#node.path, [why]);
   }
 
-  #commit(changes: readonly Change[], epoch: number): void {
+  /** A blob that a commit writes, sealed if the store is. */
+  #draft({ name, generation, until }: Omit<Draft, 'bytes'>, plain: Uint8Array): Draft {
+    const { uuid } = this;
+    const bytes = this.#seal?.seal({ uuid, name, generation }, plain, this.#entropy) ?? plain;
+    return { name, generation, until, bytes };
+  }
+
+  #mustFit(name: string, { length }: Uint8Array): void {
+    assert(isBlobName(name), `${name} is not the name of a blob`);
+    const { blobLimit } = this.#state.directory;
+    if (length <= blobLimit) return;
+    const why = `blob ${name} has ${length} bytes, and the store takes ${blobLimit} at most`;
+    throw new NvramError('TOO_SMALL', this.#node.path, [why]);
+  }
+
+  /** The entries after `changes`: what is replaced becomes history, as far as that is kept. */
+  #changed(changes: Changes): (Entry | Draft)[] {
+    const { entries, keep, generation } = this.#state.directory;
+    const kept = entries.map(entry =>
+      isCurrent(entry) && changes.has(entry.name) ? { ...entry, until: generation } : entry,
+    );
+    // The first blob keeps the first place: it is the one that lies beside the directories.
+    const drafts = [...changes].flatMap(([name, bytes]) => {
+      if (bytes === null) return [];
+      this.#mustFit(name, bytes);
+      return [this.#draft({ name, generation: generation + 1, until: 0 }, bytes)];
+    });
+    return [...drafts, ...pruned(kept, keep)];
+  }
+
+  #commit({ entries: planned, ...fields }: Plan): void {
     const { directory: old, slot } = this.#state;
-    const generation = old.generation + 1;
     const into: SlotIndex = slot === 0 ? 1 : 0;
-    const { entries, writes } = this.#place(changes, generation, into);
-    const born = old.born === 0 && entries.length > 0 ? generation : old.born;
-    const directory: Directory = { ...old, generation, epoch, born, entries };
+    const generation = old.generation + 1;
+    const placed = place(planned, old, into, this.#node);
+    const born = old.born === 0 && placed.entries.length > 0 ? generation : old.born;
+    const { areaLength, entries } = placed;
+    const directory: Directory = { ...old, generation, born, areaLength, ...fields, entries };
     const page = encodeDirectory(directory);
 
-    for (const [offset, bytes] of joined([[SLOT_OFFSETS[into], page], ...writes])) {
+    for (const [offset, bytes] of joined([[SLOT_OFFSETS[into], page], ...placed.writes])) {
       this.#node.write(offset, bytes);
     }
     this.#node.flush();
 
     // From here on it is stored, and the mark may say so. It becomes durable with the next barrier.
-    const pages = [...this.#state.pages] as [Uint8Array, Uint8Array];
-    pages[into] = page;
-    this.#state = { ...this.#state, slot: into, directory, pages };
+    const heads = [...this.#state.heads] as [Uint8Array, Uint8Array];
+    heads[into] = headOf(page);
+    this.#state = { ...this.#state, slot: into, directory, heads, older: old.entries };
     this.#mark('open');
-    this.#trace({ event: 'commit', generation, epoch, blobs: changes.map(({ name }) => name) });
-  }
-
-  /** Finds room for what changes, clear of everything that the old state uses. */
-  #place(
-    changes: readonly Change[],
-    generation: number,
-    into: SlotIndex,
-  ): { entries: Entry[]; writes: [number, Uint8Array][] } {
-    const { entries: kept, areaLength } = this.#state.directory;
-    const { halves, pool } = stretches(areaLength);
-    const used: Extent[] = [...kept];
-    const entries = kept.filter(entry => !changes.some(({ name }) => name === entry.name));
-    const writes: [number, Uint8Array][] = [];
-
-    for (const { name, bytes, digest } of changes) {
-      if (digest === null) continue;
-      assert(isBlobName(name), `${name} is not the name of a blob`);
-      // The first blob has the halves, beside the directories; the others keep out of its way.
-      const first = kept.length === 0 || kept[0]!.name === name;
-      const near = [halves[into], halves[1 - into]!];
-      const wanted = first ? [...near, pool] : [pool, ...near];
-      const offset = allocate(roundUp(bytes.length), used, wanted);
-      if (offset === undefined || entries.length >= ENTRIES_MAX) {
-        const why = `there is no room for ${bytes.length} bytes of blob ${name} in a store of ${areaLength}`;
-        throw new NvramError('TOO_SMALL', this.#node.path, [why]);
-      }
-      used.push({ offset, length: bytes.length });
-      const entry = { name, offset, length: bytes.length, generation, digest };
-      if (first) entries.unshift(entry);
-      else entries.push(entry);
-      writes.push([offset, bytes]);
-    }
-    return { entries, writes };
+    const blobs = planned.flatMap(each => ('bytes' in each ? [each.name] : []));
+    this.#trace({ event: 'commit', generation, epoch: this.epoch, blobs });
   }
 
   #mark(state: MarkState): void {
@@ -408,16 +483,28 @@ export class NvramStore {
   }
 }
 
-/** Writes that touch each other, made into one: a system call and a disk request fewer. */
-function joined(writes: readonly (readonly [number, Uint8Array])[]): [number, Uint8Array][] {
-  const result: [number, Uint8Array][] = [];
-  for (const [offset, bytes] of [...writes].sort((a, b) => a[0] - b[0])) {
-    const last = result.at(-1);
-    if (last !== undefined && last[0] + last[1].length === offset) {
-      last[1] = concat(last[1], bytes);
-    } else {
-      result.push([offset, bytes]);
-    }
+/** What a commit writes: the entries, and whatever else of the directory changes. */
+interface Plan extends Partial<Pick<Directory, 'epoch' | 'sealing' | 'unscrubbed'>> {
+  readonly entries: readonly (Entry | Draft)[];
+}
+
+function mustBeUsable(node: BlockNode, found: Assessment): StoreState {
+  if (found.state !== undefined) return found.state;
+  assert(found.verdict !== 'OK', 'a store that is in order has a state');
+  throw new NvramError(found.verdict, node.path, found.findings);
+}
+
+/**
+ * The seal of a store, undefined where it has none.
+ * @throws NvramError KEY_REQUIRED, WRONG_KEY
+ */
+function unlock(node: BlockNode, directory: Directory, key: Key | undefined): Seal | undefined {
+  if (directory.sealing.kind === 0) {
+    if (key === undefined) return undefined;
+    throw new NvramError('WRONG_KEY', node.path, ['a key was given, and the store is not sealed']);
   }
-  return result;
+  if (key === undefined) throw new NvramError('KEY_REQUIRED', node.path, ['the store is sealed']);
+  const seal = Seal.of(key, directory.sealing);
+  if (seal?.fits(directory)) return seal;
+  throw new NvramError('WRONG_KEY', node.path, ['this key does not open the store']);
 }

@@ -3,9 +3,7 @@
  * @module
  */
 import type { BlockNode } from '../block/node.js';
-import type { LockWait } from '../lock/lock.js';
 import type { Machine } from '../machine.js';
-import { validateIncoming } from '../migration/index.js';
 import type { InterruptLine } from '../tis/index.js';
 import type { Trace } from '../trace.js';
 import type { Address } from './address.js';
@@ -23,9 +21,9 @@ export interface ServeOptions {
   /** Opens the image for writing, once whoever has to be waited for is there. It is closed here. */
   readonly openImage: () => BlockNode;
   readonly machine: (image: BlockNode, irq: InterruptLine) => Machine;
+  /** The first look at the image that a machine will arrive on; throws if it is no good. */
+  readonly validateIncoming: (image: BlockNode) => void;
   readonly trace: Trace;
-  /** How long to wait for the lock of the image. */
-  readonly wait: LockWait;
   readonly version: QmpVersion;
   /** Microseconds since 1970. */
   readonly now: () => number;
@@ -85,7 +83,7 @@ function begin(
   host: Host,
   image: BlockNode,
   incoming: Endpoint | undefined,
-  { signal, trace, wait }: ServeOptions,
+  { signal, validateIncoming }: ServeOptions,
 ): void {
   const quit = (): void => host.quit('host-signal');
   signal.addEventListener('abort', quit);
@@ -94,7 +92,7 @@ function begin(
   } else if (incoming === undefined) {
     host.powerOn();
   } else {
-    validateIncoming(image, { trace, wait });
+    validateIncoming(image);
     host.awaitIncoming();
     incoming
       .next(signal)

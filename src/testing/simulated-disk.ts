@@ -6,6 +6,8 @@
  *   bytes or any of the versions written since, each sector on its own: writes are torn at sectors
  *   and land in any order. A sector is never torn inside.
  * - The file is as long as the last sector that landed needs, and at least as long as when flushed.
+ * - A write that fails has written nothing. After a flush that failed, reads go on showing what was
+ *   written, and none of it will ever land: so do page caches.
  * @module
  */
 import assert from 'node:assert/strict';
@@ -56,6 +58,10 @@ export class SimulatedDisk implements BlockNode {
   #length: number;
   #steps = 0;
   #cutAt = Number.POSITIVE_INFINITY;
+  #failAt = Number.POSITIVE_INFINITY;
+  #failWith: () => Error = () => new PowerCut();
+  /** What reads show, and a failed flush has lost. */
+  readonly #phantoms = new Map<number, Uint8Array>();
 
   constructor(content: Uint8Array | number, path = 'simulated disk') {
     this.#platter = typeof content === 'number' ? new Uint8Array(content) : content.slice();
@@ -77,12 +83,18 @@ export class SimulatedDisk implements BlockNode {
     this.#cutAt = this.#steps + steps;
   }
 
+  /** Lets `steps` more writes and flushes happen, and fails the next one, once. */
+  failAfter(steps: number, error: () => Error): void {
+    this.#failAt = this.#steps + steps;
+    this.#failWith = error;
+  }
+
   read(offset: number, length: number): Uint8Array {
     assert(offset >= 0 && length >= 0 && offset + length <= this.#length, 'read within the disk');
     const bytes = new Uint8Array(length);
     bytes.set(this.#platter.subarray(offset, Math.min(offset + length, this.#platter.length)));
     for (let sector = sectorOf(offset); sector * SECTOR_BYTES < offset + length; sector += 1) {
-      const newest = this.#cached.get(sector)?.at(-1);
+      const newest = this.#cached.get(sector)?.at(-1) ?? this.#phantoms.get(sector);
       if (newest !== undefined) overlay(bytes, newest, sector * SECTOR_BYTES - offset);
     }
     return bytes;
@@ -104,7 +116,11 @@ export class SimulatedDisk implements BlockNode {
   }
 
   flush(): void {
-    this.#step();
+    this.#step(() => {
+      for (const [sector, versions] of this.#cached) this.#phantoms.set(sector, versions.at(-1)!);
+      this.#cached.clear();
+    });
+    for (const sector of this.#cached.keys()) this.#phantoms.delete(sector);
     this.#platter = this.#landed(sector => this.#cached.get(sector)!.length, this.#length);
     this.#cached.clear();
   }
@@ -142,6 +158,13 @@ export class SimulatedDisk implements BlockNode {
     }
   }
 
+  /** One platter that a power cut now could leave: `choose(n)` picks 0 to n - 1 for each sector. */
+  wreckage(choose: (options: number) => number): Uint8Array {
+    const taken = new Map<number, number>();
+    for (const [sector, versions] of this.#cached) taken.set(sector, choose(versions.length + 1));
+    return this.#landed(sector => taken.get(sector)!, this.#platter.length);
+  }
+
   /** The platter once of each cached sector that many of its versions have landed, in turn. */
   #landed(count: (sector: number) => number, lengthMin: number): Uint8Array {
     const taken = [...this.#cached.keys()].filter(sector => count(sector) > 0);
@@ -156,7 +179,7 @@ export class SimulatedDisk implements BlockNode {
 
   /** A sector as reads see it, as a copy. */
   #sector(sector: number): Uint8Array {
-    const cached = this.#cached.get(sector)?.at(-1);
+    const cached = this.#cached.get(sector)?.at(-1) ?? this.#phantoms.get(sector);
     if (cached !== undefined) return cached.slice();
     const bytes = new Uint8Array(SECTOR_BYTES);
     const start = sector * SECTOR_BYTES;
@@ -164,9 +187,12 @@ export class SimulatedDisk implements BlockNode {
     return bytes;
   }
 
-  #step(): void {
+  #step(onFailure: () => void = () => {}): void {
     if (this.#steps >= this.#cutAt) throw new PowerCut();
     this.#steps += 1;
+    if (this.#steps - 1 !== this.#failAt) return;
+    onFailure();
+    throw this.#failWith();
   }
 }
 

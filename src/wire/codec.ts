@@ -86,8 +86,13 @@ export class Reader {
 
 /** Collects bytes from front to back, in one buffer that doubles when it is full. */
 export class Writer {
-  #bytes = new Uint8Array(256);
+  #bytes: Uint8Array;
   #length = 0;
+
+  /** @param expected how many bytes there will be, where that is known: saves growing */
+  constructor(expected = 256) {
+    this.#bytes = new Uint8Array(expected);
+  }
 
   put(part: Uint8Array): void {
     const from = this.#advance(part.length);
@@ -103,7 +108,8 @@ export class Writer {
   }
 
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+    const whole = this.#length === this.#bytes.length;
+    return whole ? this.#bytes : this.#bytes.slice(0, this.#length);
   }
 
   #advance(length: number): number {
@@ -140,8 +146,9 @@ export function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
   return value;
 }
 
-export function encode<T>(codec: Codec<T>, value: T): Uint8Array {
-  const to = new Writer();
+/** @param expected how many bytes it will roughly be, where the codec does not know */
+export function encode<T>(codec: Codec<T>, value: T, expected?: number): Uint8Array {
+  const to = new Writer(codec.size ?? expected);
   codec.write(to, value);
   return to.finish();
 }

@@ -1,17 +1,22 @@
 /** A node over memory: what the qcow2 code needs of a file, without one. */
-import { type BlockNode, ImageError } from '../../src/block/node.js';
+import type { BlockNode } from '../../src/block/node.js';
+import { IoError } from '../../src/errors.js';
 
 export class MemoryNode implements BlockNode {
   readonly driver = 'memory';
   readonly path = 'memory';
   readonly readOnly: boolean;
   readonly file = undefined;
-  bytes: Uint8Array<ArrayBuffer>;
+  bytes: Uint8Array;
   /** What was done to it, in order. */
   readonly log: { readonly what: 'read' | 'write' | 'flush'; offset: number; length: number }[] =
     [];
 
-  constructor(bytes = new Uint8Array(0), readOnly = false) {
+  readonly #limit: number;
+
+  /** @param limit how long it may become: more is EFBIG, as for a file of the host */
+  constructor(bytes: Uint8Array = new Uint8Array(0), readOnly = false, limit = 64 * 2 ** 20) {
+    this.#limit = limit;
     this.bytes = bytes;
     this.readOnly = readOnly;
   }
@@ -22,7 +27,8 @@ export class MemoryNode implements BlockNode {
 
   read(offset: number, length: number): Uint8Array {
     if (offset < 0 || offset + length > this.length) {
-      throw new ImageError('ERR_IMAGE_RANGE', this.path, [`read of ${length} at ${offset}`]);
+      // Not one of the package's errors: nobody may ask for bytes that are not there.
+      throw new RangeError(`read of ${length} bytes at ${offset} of ${this.length}`);
     }
     this.log.push({ what: 'read', offset, length });
     return this.bytes.slice(offset, offset + length);
@@ -49,6 +55,10 @@ export class MemoryNode implements BlockNode {
   [Symbol.dispose](): void {}
 
   #resize(length: number): void {
+    if (length > this.#limit) {
+      const cause = Object.assign(new Error('EFBIG'), { code: 'EFBIG' });
+      throw new IoError('write', this.path, cause);
+    }
     const bytes = new Uint8Array(length);
     bytes.set(this.bytes.subarray(0, length));
     this.bytes = bytes;

@@ -127,6 +127,20 @@ test('two processes count in one image and lose nothing', async t => {
   t.is(view.getUint32(0), 2 * rounds);
 });
 
+peerTest('two processes allocate in one image and collide nowhere', ['qemu-img'], async t => {
+  const path = join(scratch(t), 'image.qcow2');
+  createQcow2(path, { size: 4 * 2 ** 20, clusterBits: 9, refcountBits: 64 });
+  const rounds = 60;
+  const workers = [1, 2].map(n => new Child(t, 'block/_allocator.js', path, `${n}`, `${rounds}`));
+  t.deepEqual(await Promise.all(workers.map(worker => worker.ended())), [0, 0]);
+  t.is(qemuCheck(path), 0);
+  const node = opened(t, path, { readOnly: true });
+  for (let slot = 0; slot < 2 * rounds; slot += 1) {
+    const expected = new Uint8Array(3000).fill((slot % 2) + 1);
+    t.is(Buffer.compare(node.read(slot * 30_000, 3000), expected), 0, `slot ${slot}`);
+  }
+});
+
 test('a full read of a shorter file is an error, not zeros', t => {
   const path = join(scratch(t), 'short');
   writeFileSync(path, 'abc');

@@ -38,7 +38,7 @@ test('a header by qemu-img reads as qemu-img wrote it', t => {
   t.is(node.read(0, 512).length, 512);
 });
 
-// facts: the values are those of QEMU's own bad-input tests, the decision is qemu-img 7.2's.
+// The values are those of QEMU's own bad-input tests, the decision is qemu-img 7.2's.
 // biome-ignore format: table
 const BROKEN: readonly [code: ImageErrorCode, at: number, bytes: string, says: RegExp][] = [
   ['ERR_IMAGE_NOT_QCOW2',     0, '514649fa',         /magic is missing/],

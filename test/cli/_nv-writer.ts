@@ -19,7 +19,12 @@ import { noTrace } from '../../src/trace.js';
 const INDEX = 0x0001_1101;
 
 using image = openImage(process.argv[2]!, { readOnly: false });
-const machine = machineOver(image, { trace: noTrace, lockTimeout: 1000 });
+const machine = machineOver(image, {
+  trace: noTrace,
+  lockTimeout: 1000,
+  imageLock: 'auto',
+  allowBacking: false,
+});
 machine.powerOn();
 const driver = new TisDriver(machine.tis);
 const client = new Tpm12Client(command => driver.transmit(command), entropy);

@@ -12,6 +12,7 @@ import {
   bdrv_lock,
   bdrv_unlock,
   createQcow2,
+  type GuardMode,
   openImage,
 } from '../../src/block/index.js';
 import {
@@ -21,6 +22,7 @@ import {
   migrate,
   validateIncoming,
 } from '../../src/index.js';
+import { LockError } from '../../src/lock/index.js';
 import { inspectStore, NvramError } from '../../src/nvram/index.js';
 import { commands, STARTUP, secretOf } from '../../src/testing/guest/index.js';
 import { scratch, toHex } from '../_files.js';
@@ -49,7 +51,7 @@ interface Hosts {
 }
 
 /** A source that runs, a target that waits, and an image that both have open. */
-async function hosts(t: ExecutionContext): Promise<Hosts> {
+async function hosts(t: ExecutionContext, imageLock: GuardMode = 'auto'): Promise<Hosts> {
   const path = join(scratch(t), 'tpm.qcow2');
   copyFileSync(EK_IMAGE, path);
   const images = [
@@ -59,13 +61,19 @@ async function hosts(t: ExecutionContext): Promise<Hosts> {
   t.teardown(() => {
     for (const image of images) image.close();
   });
-  const source = machineOn(images[0]);
+  const source = machineOn(images[0], { imageLock });
   source.powerOn();
   const guest = guestOf(source);
   guest.run(commands.startup(STARTUP.CLEAR));
   const pcr = toHex(guest.run(commands.extend(10, secretOf('measured'))));
   const wire = await connection(t);
-  return { images, source, target: machineOn(images[1], { expectExisting: true }), wire, pcr };
+  return {
+    images,
+    source,
+    target: machineOn(images[1], { expectExisting: true, imageLock }),
+    wire,
+    pcr,
+  };
 }
 
 function connection(t: ExecutionContext): Promise<[Socket, Socket]> {
@@ -121,7 +129,7 @@ test('a target that finds a corrupt blob at the end says no, and the source runs
   const all = await hosts(t);
   validateIncoming(all.images[1]);
   const offer = accept(all.target, all.wire[1]);
-  const [entry] = all.source.store.blobs;
+  const [entry] = inspectStore(all.images[0]).state!.directory.entries;
   const handOver = all.source.handOver.bind(all.source);
   all.source.handOver = () => {
     const state = handOver();
@@ -172,7 +180,16 @@ test('a late target finds the store taken back, and refuses', async t => {
   // The manifest is delivered only after the source has given up waiting.
   const error = await t.throwsAsync(migrate(all.source, all.wire[0], { timeoutMs: 50 }));
   t.true(error instanceof MigrationError);
-  const late = await t.throwsAsync(accept(all.target, offer), { instanceOf: MigrationError });
+  await t.throwsAsync(accept(all.target, offer), { instanceOf: LockError, code: 'LOCKED' });
+  runsOn(t, all);
+});
+
+test('where no guard is held, a late target is refused by the rules all the same', async t => {
+  const all = await hosts(t, 'off');
+  await t.throwsAsync(migrate(all.source, all.wire[0], { timeoutMs: 50 }));
+  const late = await t.throwsAsync(accept(all.target, all.wire[1]), {
+    instanceOf: MigrationError,
+  });
   t.true(late.broken.some(rule => rule.includes('nobody has taken it back')));
   runsOn(t, all);
 });

@@ -1,16 +1,39 @@
 /** Small stores on simulated disks, and what is in them. */
 
 import type { BlockNode } from '../../src/block/index.js';
-import { AREA_BYTES_MIN, formatStore, inspectStore, NvramStore } from '../../src/nvram/index.js';
+import {
+  AREA_BYTES_MIN,
+  type FormatOptions,
+  formatStore,
+  inspectStore,
+  type Key,
+  NvramError,
+  NvramStore,
+} from '../../src/nvram/index.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
 
 export const entropy = (length: number): Uint8Array => new Uint8Array(length).fill(0x42);
 
 /** A disk with a formatted store and nothing in it. */
-export function formatted(length = AREA_BYTES_MIN): SimulatedDisk {
-  const disk = new SimulatedDisk(length);
-  formatStore(disk, { entropy, areaLength: AREA_BYTES_MIN });
+export function formatted(more: Partial<FormatOptions> = {}): SimulatedDisk {
+  const disk = new SimulatedDisk(AREA_BYTES_MIN);
+  formatStore(disk, { entropy, areaLength: AREA_BYTES_MIN, ...more });
   return disk;
+}
+
+export const KEY: Key = { kind: 'key', bytes: new Uint8Array(32).fill(0x11) };
+export const OTHER_KEY: Key = { kind: 'key', bytes: new Uint8Array(32).fill(0x22) };
+
+/** Opens the store as its next instance would, and says what it holds, or why it cannot be opened. */
+export function opened(disk: SimulatedDisk, key?: Key, name = 'permall'): string {
+  try {
+    const options = { entropy, ...(key === undefined ? {} : { key }) };
+    const bytes = NvramStore.activate(disk, options).load(name);
+    return bytes === undefined ? 'none' : `${bytes.length} × ${bytes[0]}`;
+  } catch (error) {
+    if (error instanceof NvramError) return error.code;
+    throw error;
+  }
 }
 
 export const blob = (length: number, fill: number): Uint8Array => new Uint8Array(length).fill(fill);
@@ -22,7 +45,7 @@ export const platter = (disk: SimulatedDisk): Uint8Array => disk.read(0, disk.le
 export function contents(disk: BlockNode, name = 'permall'): string {
   const { verdict, state } = inspectStore(disk);
   if (state === undefined) return verdict;
-  const entry = state.directory.entries.find(each => each.name === name);
+  const entry = state.directory.entries.find(each => each.name === name && each.until === 0);
   if (entry === undefined) return `${verdict}: none`;
   const bytes = disk.read(entry.offset, entry.length);
   return `${verdict}: ${bytes.length} × ${bytes[0]}`;

@@ -152,7 +152,7 @@ test('an older generation that is damaged while the store is active is replaced 
   const disk = formatted();
   const store = NvramStore.activate(disk);
   store.store('permall', blob(2050, 1));
-  const damaged = store.blobs[0]!;
+  const damaged = inspectStore(disk).state!.directory.entries[0]!;
   disk.write(damaged.offset + 100, Uint8Array.of(0xff));
   store.store('permall', blob(2050, 2));
   store.close();
@@ -164,7 +164,7 @@ test('a current generation that is damaged while the store is active is never cl
   const disk = formatted();
   const store = NvramStore.activate(disk);
   store.store('permall', blob(2050, 1));
-  disk.write(store.blobs[0]!.offset + 100, Uint8Array.of(0xff));
+  disk.write(inspectStore(disk).state!.directory.entries[0]!.offset + 100, Uint8Array.of(0xff));
   t.throws(() => store.close(), { code: 'CORRUPT' });
   t.is(contents(disk), 'CORRUPT');
 });

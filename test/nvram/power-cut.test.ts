@@ -148,7 +148,8 @@ function commitByHand(disk: SimulatedDisk, steps: readonly Step[], inPlace = fal
   const generation = inPlace ? directory.generation : directory.generation + 1;
   const bytes = blob(900, 3);
   const offset = SLOT_OFFSETS[into]! + PAGE_BYTES;
-  const entry = { name: 'permall', offset, length: 900, generation, digest: sha256(bytes) };
+  const digest = sha256(bytes);
+  const entry = { name: 'permall', offset, length: 900, generation, until: 0, digest };
   const { uuid, epoch } = directory;
   const page = encodeDirectory({ ...directory, generation, entries: [entry] });
   const act: Record<Step, () => void> = {

@@ -5,47 +5,18 @@
  */
 import test from 'ava';
 import fc from 'fast-check';
-import { hex, toHex } from '../_files.js';
+import { toHex } from '../_files.js';
 import { MemoryNvram } from './_memory-nvram.js';
-import { transcript, transcripts } from './_replay.js';
+import { HEADER_BYTES, mutated, STATES } from './_mutations.js';
 import { Rig } from './_rig.js';
-import { endorsed, fixedKey, owned, withIndices } from './_states.js';
+import { fixedKey } from './_states.js';
 
-const requests = [
-  ...new Set(
-    transcripts().flatMap(name =>
-      transcript(name).steps.flatMap(step => (step.event === undefined ? [step.request] : [])),
-    ),
-  ),
-].map(hex);
-
-const HEADER_BYTES = 10;
 const SUCCESS = 0;
 const FAIL = 9;
 
-/** A request as it was recorded, or with bytes changed, cut off or added, or a size that lies. */
-const mutated = fc
-  .record({
-    request: fc.constantFrom(...requests),
-    edits: fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 3 }),
-    cut: fc.option(fc.nat(60), { nil: 0, freq: 3 }),
-    tail: fc.uint8Array({ maxLength: 4 }),
-    honest: fc.boolean(),
-  })
-  .map(({ request, edits, cut, tail, honest }) => {
-    const bytes = Uint8Array.of(...request.slice(0, Math.max(request.length - cut, 0)), ...tail);
-    for (const [at, value] of edits) if (bytes.length > 0) bytes[at % bytes.length] = value;
-    if (honest && bytes.length >= HEADER_BYTES) {
-      new DataView(bytes.buffer).setUint32(2, bytes.length);
-    }
-    return bytes;
-  });
-
-const states = [undefined, endorsed(), owned(), withIndices()];
-
 test('whatever a guest sends, it gets a response, and nothing breaks', t => {
   const property = fc.property(
-    fc.constantFrom(...states),
+    fc.constantFrom(...STATES),
     fc.array(fc.tuple(mutated, fc.nat(4)), { minLength: 1, maxLength: 30 }),
     (permall, sent) => {
       const nvram = new MemoryNvram();

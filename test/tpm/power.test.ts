@@ -188,16 +188,26 @@ test('what cannot be taken back is a failure', t => {
 test('what locks an index until the next start is not lost when a command is taken back', t => {
   const made = rig('owned');
   const { client } = made;
-  const locking = NV_PER.OWNERREAD | NV_PER.OWNERWRITE | NV_PER.WRITE_STCLEAR;
+  const locks = NV_PER.WRITE_STCLEAR + NV_PER.READ_STCLEAR;
+  const locking = nvPublic(INDEX + 1, 4, NV_PER.OWNERREAD + NV_PER.OWNERWRITE + locks);
   client.run(commands.nvDefineSpace(nvPublic(NV_INDEX.LOCK, 0, 0), new Uint8Array(20)));
-  client.nvDefineSpace(nvPublic(INDEX + 1, 4, locking), OWNER, AREA);
+  client.nvDefineSpace(locking, OWNER, AREA);
   client.nvDefineSpace(area, OWNER, AREA);
-  const close = commands.nvWriteValue(INDEX + 1, 0, new Uint8Array());
-  client.authorise(close, OWNER);
+  const write = (data: string) =>
+    client.authorise(commands.nvWriteValue(INDEX + 1, 0, hex(data)), OWNER);
+  const read = (size: number) => client.authorise(commands.nvReadValue(INDEX + 1, 0, size), OWNER);
   const conflict = nvPublic(INDEX, 4, NV_PER.OWNERWRITE | NV_PER.AUTHWRITE);
-  t.throws(() => client.nvDefineSpace(conflict, OWNER, AREA), { message: /AUTH_CONFLICT/ });
-  const write = commands.nvWriteValue(INDEX + 1, 0, hex('01'));
-  t.throws(() => client.authorise(write, OWNER), { message: /AREA_LOCKED/ });
+  const takenBack = () =>
+    t.throws(() => client.nvDefineSpace(conflict, OWNER, AREA), { message: /AUTH_CONFLICT/ });
+  write('');
+  read(0);
+  takenBack();
+  t.throws(() => write('01'), { message: /AREA_LOCKED/ });
+  t.throws(() => read(1), { message: /DISABLED_CMD/ });
+  // The stored state remembers the lock on writing, which the start undid.
+  made.powerCycle();
+  takenBack();
+  t.notThrows(() => write('01'));
 });
 
 test('an OSAP session to one index opens no other', t => {

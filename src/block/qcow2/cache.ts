@@ -1,5 +1,5 @@
 /**
- * Cached metadata: slices of L1, L2 and refcount tables, at most a fixed number of them, the least
+ * Cached metadata: slices of L1, L2 and refcount tables, at most so many bytes of them, the least
  * recently used given up first.
  *
  * Changes are held back and written in stages with a flush between them, so that a power cut
@@ -16,7 +16,7 @@ import type { HostFile } from './host.js';
 import { readWord, type Word, writeWord } from './words.js';
 
 const SLICE_BYTES = 4096;
-const MOST_SLICES = 1024;
+export const DEFAULT_CACHE_BYTES = 4 * 2 ** 20;
 
 export type Stage = 0 | 1 | 2;
 
@@ -38,16 +38,18 @@ export class MetadataCache {
   readonly #host: HostFile;
   readonly #clusterSize: number;
   readonly sliceBytes: number;
+  readonly #mostSlices: number;
   /** In the order of their last use: a Map keeps the order of insertion. */
   readonly #slices = new Map<number, Cached>();
   readonly #dirty = new Set<Cached>();
   /** Clusters of tables that nothing on the disk refers to yet. */
   readonly #unreferenced = new Set<number>();
 
-  constructor(host: HostFile, clusterSize: number) {
+  constructor(host: HostFile, clusterSize: number, cacheBytes = DEFAULT_CACHE_BYTES) {
     this.#host = host;
     this.#clusterSize = clusterSize;
     this.sliceBytes = Math.min(SLICE_BYTES, clusterSize);
+    this.#mostSlices = Math.max(4, Math.floor(cacheBytes / this.sliceBytes));
   }
 
   get isDirty(): boolean {
@@ -135,10 +137,10 @@ export class MetadataCache {
   }
 
   #makeRoom(): void {
-    if (this.#slices.size < MOST_SLICES) return;
+    if (this.#slices.size < this.#mostSlices) return;
     // Whatever was changed so far is consistent as it stands: callers put down what they refer to
     // before they refer to it.
-    if (this.#dirty.size > MOST_SLICES / 2) this.commit();
+    if (this.#dirty.size > this.#mostSlices / 2) this.commit();
     for (const [start, slice] of this.#slices) {
       if (slice.stage !== undefined) continue;
       this.#slices.delete(start);

@@ -9,7 +9,7 @@ import { concat } from '../../wire/codec.js';
 import { openFile, syncFolderOf } from '../file.js';
 import { bdrv_lock } from '../lock.js';
 import { type BlockNode, ImageError } from '../node.js';
-import { featureNames, writeExtensions } from './extensions.js';
+import { EXTENSION, featureNames, writeExtensions } from './extensions.js';
 import { type Header, MAGIC, VERSION_2_BYTES, VERSION_3_BYTES, writeHeader } from './header.js';
 import { openQcow2 } from './node.js';
 import { WIDTHS } from './refcount-width.js';
@@ -25,6 +25,17 @@ export interface FormatQcow2Options {
   readonly refcountBits?: number;
   /** Sets the feature bit, for QEMU's sake; our own refcounts are never late. */
   readonly lazyRefcounts?: boolean;
+  /**
+   * What is set aside at once: nothing (off), every cluster and its metadata (metadata), and the
+   * space on the host too (falloc, full: both write zeros, since Node has no fallocate).
+   */
+  readonly preallocation?: 'off' | 'metadata' | 'falloc' | 'full';
+  /** Makes an overlay: what this image does not have shows through from there. */
+  readonly backing?: {
+    /** As it is to stand in the image: a relative name starts at the image's folder. */
+    readonly name: string;
+    readonly format: 'qcow2' | 'raw';
+  };
 }
 
 export interface CreateQcow2Options extends FormatQcow2Options {
@@ -75,7 +86,18 @@ export function formatQcow2(file: BlockNode, options: FormatQcow2Options): void 
 function format(file: BlockNode, header: Header, options: FormatQcow2Options): void {
   const clusterSize = 2 ** header.clusterBits;
   file.truncate(0);
-  const extensions = header.version === 2 ? [] : [featureNames()];
+  const encoder = new TextEncoder();
+  const { backing, preallocation = 'off' } = options;
+  const format = { type: EXTENSION.backingFormat, data: encoder.encode(backing?.format) };
+  const needed = backing === undefined ? [] : [format];
+  const named = header.version === 2 ? needed : [...needed, featureNames()];
+  const name = encoder.encode(backing?.name);
+  // The names of features are for people: where a small cluster has no room, they are left out.
+  const full = writeExtensions(named);
+  const fits = header.headerLength + full.length + name.length <= clusterSize;
+  const extensions = fits ? full : writeExtensions(needed);
+  const placed: Header = { ...header, backingFileSize: name.length };
+  if (name.length > 0) placed.backingFileOffset = header.headerLength + extensions.length;
   const table = new DataView(new ArrayBuffer(clusterSize));
   table.setBigUint64(0, BigInt(2 * clusterSize));
   const counts = new DataView(new ArrayBuffer(clusterSize));
@@ -83,13 +105,35 @@ function format(file: BlockNode, header: Header, options: FormatQcow2Options): v
     WIDTHS[header.refcountOrder]!.set(counts, cluster, 1);
   }
   const head = new Uint8Array(clusterSize);
-  head.set(concat(writeHeader(header), writeExtensions(extensions)));
+  const start = concat(writeHeader(placed), extensions, name);
+  if (start.length > clusterSize || name.length > 1023) {
+    throw cannot(file.path, ['the backing file name and the header fit into a cluster']);
+  }
+  head.set(start);
   file.write(0, concat(head, new Uint8Array(table.buffer), new Uint8Array(counts.buffer)));
   // The rest is growing a disk of no size: an L1 table is allocated as it always is.
   const image = openQcow2(file);
   if (options.size > 0) image.truncate(options.size);
+  if (preallocation !== 'off') image.preallocate();
+  image.flush();
+  if (preallocation === 'falloc' || preallocation === 'full') fill(image);
+}
+
+/** Takes the space of all data clusters, by writing the zeros that they read as. */
+function fill(image: BlockNode): void {
+  const zeros = new Uint8Array(2 ** 20);
+  for (let at = 0; at < image.length; at += zeros.length) {
+    image.write(at, zeros.subarray(0, Math.min(zeros.length, image.length - at)));
+  }
   image.flush();
 }
+
+const cannot = (path: string, broken: readonly string[]): ImageError =>
+  new ImageError(
+    'ERR_IMAGE_UNSUPPORTED',
+    path,
+    broken.map(rule => `cannot be made unless ${rule}`),
+  );
 
 function headerOf(path: string, options: FormatQcow2Options): Header {
   const { size, version = 3, clusterBits = 16, refcountBits = 16 } = options;
@@ -103,16 +147,11 @@ function headerOf(path: string, options: FormatQcow2Options): Header {
     'the refcount width is a power of two, 1 to 64 bits':
                                                       Number.isInteger(refcountOrder) && refcountOrder >= 0 && refcountOrder <= 6,
     'refcounts of version 2 have 16 bits':            version !== 2 || refcountBits === 16,
+    'a preallocated image has no backing file':       options.backing === undefined || (options.preallocation ?? 'off') === 'off',
     'lazy refcounts need version 3':                  version !== 2 || !options.lazyRefcounts,
   };
   const broken = Object.keys(rules).filter(rule => !rules[rule]);
-  if (broken.length > 0) {
-    throw new ImageError(
-      'ERR_IMAGE_UNSUPPORTED',
-      path,
-      broken.map(rule => `cannot be made unless ${rule}`),
-    );
-  }
+  if (broken.length > 0) throw cannot(path, broken);
   return {
     magic: MAGIC,
     version,

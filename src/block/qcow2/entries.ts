@@ -66,3 +66,7 @@ function compressed(word: Word, clusterBits: number): Mapping {
 
 /** The cluster at `offset`, which is ours alone. */
 export const dataEntry = (offset: number): Word => wordOf(offset, COPIED);
+
+/** Zeros; `offset`, if given, is a cluster that stays set aside for it. */
+export const zeroEntry = (offset?: number): Word =>
+  offset === undefined ? { high: 0, low: ZEROS } : wordOf(offset + ZEROS, COPIED);

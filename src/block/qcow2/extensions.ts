@@ -33,8 +33,10 @@ export function readExtensions(path: string, area: Uint8Array): Extension[] {
     while (from.left >= 8) {
       const type = u32.read(from);
       const length = u32.read(from);
+      // Taken even of the end mark: one that claims more than there is, is damaged.
+      const data = from.take(length);
       if (type === EXTENSION.end) break;
-      found.push({ type, data: from.take(length) });
+      found.push({ type, data });
       from.take(Math.min(padding(length), from.left));
     }
   } catch (error) {

@@ -85,8 +85,8 @@ const MALFORMED_UNLESS: Rules<Header> = {
   'the L1 table takes at most 32 MiB':           h => h.l1Size * 8 <= 32 * MIB,
   'the L1 table covers the disk':                h => l1Covers(h) >= h.size,
   'the refcount table starts on a cluster':      h => onCluster(h, h.refcountTableOffset),
-  'there is a refcount table':                   h => h.refcountTableClusters > 0,
   'the refcount table takes at most 8 MiB':      h => h.refcountTableClusters * 2 ** h.clusterBits <= 8 * MIB,
+  'raw external data has an external data file': h => h.autoclear / 2n % 2n === 0n || has(h, INCOMPATIBLE.dataFile),
   'there are at most 65536 snapshots':           h => h.snapshotCount <= 64 * KIB,
   'the snapshot table starts on a cluster':      h => onCluster(h, h.snapshotsOffset),
   'the backing file name is in the first cluster':
@@ -102,15 +102,13 @@ const MALFORMED_UNLESS: Rules<Header> = {
 // biome-ignore format: table
 const UNSUPPORTED_UNLESS: Rules<Header> = {
   'nothing is encrypted':                        h => h.cryptMethod === 0,
-  'there is no backing file':                    h => h.backingFileOffset === 0,
   'there is no external data file':              h => !has(h, INCOMPATIBLE.dataFile),
   'there are no extended L2 entries':            h => !has(h, INCOMPATIBLE.extendedL2),
-  'there are no clusters compressed with zstd':  h => !has(h, INCOMPATIBLE.compressionType),
-  'there are no internal snapshots':             h => h.snapshotCount === 0,
-  'the image was closed cleanly (dirty bit)':    h => !has(h, INCOMPATIBLE.dirty),
 };
 
 export const has = (h: Header, feature: bigint): boolean => (h.incompatible & feature) !== 0n;
+/** A name of no bytes is no name. */
+export const isOverlay = (h: Header): boolean => h.backingFileOffset > 0 && h.backingFileSize > 0;
 const onCluster = (h: Header, offset: number): boolean =>
   offset % 2 ** h.clusterBits === 0 && offset <= 2 ** 56;
 
@@ -163,15 +161,18 @@ function enforce(path: string, header: Header, rules: Rules<Header>): void {
   }
 }
 
+/** What an image is opened for. 'repair' takes images that are marked as damaged. */
+export type Purpose = 'read' | 'write' | 'repair';
+
 /**
  * Refuses what we cannot do, every feature by its name.
  * @param nameOf the image's own name of an incompatible feature bit, if it tells one
- * @throws ImageError UNSUPPORTED, CORRUPT
+ * @throws ImageError UNSUPPORTED, CORRUPT, MALFORMED
  */
 export function demandSupport(
   path: string,
   header: Header,
-  readOnly: boolean,
+  purpose: Purpose,
   nameOf: (bit: number) => string | undefined,
 ): void {
   const missing = Object.keys(UNSUPPORTED_UNLESS)
@@ -182,12 +183,17 @@ export function demandSupport(
     missing.push(`unknown incompatible feature: ${nameOf(bit) ?? `bit ${bit}`}`);
   }
   if (missing.length > 0) throw new ImageError('ERR_IMAGE_UNSUPPORTED', path, missing);
-  if (has(header, INCOMPATIBLE.corrupt) && !readOnly) {
+  if (purpose === 'repair') return;
+  if (header.refcountTableClusters === 0) {
+    const broken = ['not so: there is a refcount table'];
+    throw new ImageError('ERR_IMAGE_MALFORMED', path, broken, 'a repair of the image makes one');
+  }
+  if (purpose === 'write' && has(header, INCOMPATIBLE.corrupt)) {
     throw new ImageError(
       'ERR_IMAGE_CORRUPT',
       path,
       ['the image is marked corrupt and cannot be opened for writing'],
-      'open it read-only to save what is there, then qemu-img check -r all',
+      'open it read-only to save what is there, then repair it',
     );
   }
 }

@@ -9,6 +9,7 @@ export class HostFile {
   readonly node: BlockNode;
   /** How long the file has to be, before anything in it refers to what was reserved. */
   #reserved = 0;
+  #flushFailed: unknown;
 
   constructor(node: BlockNode) {
     this.node = node;
@@ -29,11 +30,31 @@ export class HostFile {
   }
 
   write(offset: number, bytes: Uint8Array): void {
+    this.#demandFlushed();
     this.node.write(offset, bytes);
   }
 
+  /**
+   * A system that failed to flush may have dropped what it was to flush, and report success the
+   * next time. So one failure is final: nothing is built on writes that are perhaps lost.
+   */
   flush(): void {
-    this.node.flush();
+    this.#demandFlushed();
+    try {
+      this.node.flush();
+    } catch (error) {
+      this.#flushFailed = error;
+      throw error;
+    }
+  }
+
+  /** Whether a flush failed: whoever wants to go on has to open the file again. */
+  get isBroken(): boolean {
+    return this.#flushFailed !== undefined;
+  }
+
+  #demandFlushed(): void {
+    if (this.isBroken) throw this.#flushFailed;
   }
 
   /** Whether bytes from `offset` on were never written, so that they read as zeros. */

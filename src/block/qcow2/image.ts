@@ -4,15 +4,23 @@
  * @module
  */
 import type { MetadataCache } from './cache.js';
+import type { Extension } from './extensions.js';
 import type { Header } from './header.js';
 import type { HostFile } from './host.js';
+import type { Overlap } from './overlap.js';
+import type { Refcounts } from './refcounts.js';
+import type { SnapshotTable } from './snapshots.js';
 
 export interface Image {
   readonly path: string;
   readonly host: HostFile;
   readonly header: Header;
   readonly geometry: Geometry;
+  readonly extensions: readonly Extension[];
+  readonly snapshots: SnapshotTable;
   readonly cache: MetadataCache;
+  readonly overlap: Overlap;
+  readonly refcounts: Refcounts;
   /** Stops the use of an image whose metadata contradicts itself, and marks it where it may. */
   corrupt(why: string): never;
   /** Writes the header with these fields changed, durably before and after. */

@@ -1,25 +1,45 @@
 /**
- * The qcow2 node: a disk of its own size inside another node. Reads follow the mapping; writes go
- * in place where the cluster is ours alone, else into clusters that are allocated for them.
+ * The qcow2 node: a disk of its own size inside another node. Here is its life: what the header
+ * says, and when what is held back is written. The guest's bytes are in guest.ts.
  * @module
  */
 import { concat, equal } from '../../wire/codec.js';
+import { bdrv_lock, bdrv_unlock } from '../lock.js';
 import { type BlockNode, ImageError } from '../node.js';
 import { MetadataCache } from './cache.js';
-import { dataEntry, type Mapping } from './entries.js';
 import { type Extension, featureNameOf, readExtensions } from './extensions.js';
-import { demandSupport, type Header, INCOMPATIBLE, readHeader, writeHeader } from './header.js';
+import { GuestDisk } from './guest.js';
+import {
+  demandSupport,
+  type Header,
+  has,
+  INCOMPATIBLE,
+  isOverlay,
+  type Purpose,
+  readHeader,
+  writeHeader,
+} from './header.js';
 import { HostFile } from './host.js';
 import { type Geometry, geometryOf, type Image } from './image.js';
 import { Mapper } from './mapping.js';
+import { Overlap } from './overlap.js';
 import { Refcounts } from './refcounts.js';
+import { repair } from './repair.js';
+import { readSnapshots, type SnapshotTable } from './snapshots.js';
 
 export interface OpenQcow2Options {
   readonly readOnly?: boolean;
+  /** What shows through where an overlay has nothing; the node then owns it. */
+  readonly backing?: BlockNode | undefined;
+  /** Takes an image that is marked corrupt or dirty, in order to mend it. */
+  readonly forRepair?: boolean;
+  /** How many bytes of metadata to keep in memory. Default 4 MiB. */
+  readonly cacheBytes?: number;
 }
 
 /**
- * Opens the qcow2 image inside `file`, which the node then owns.
+ * Opens the qcow2 image inside `file`, which the node then owns. A writable image that was not
+ * closed cleanly is repaired first, as QEMU does.
  * @throws ImageError NOT_QCOW2, MALFORMED, UNSUPPORTED, CORRUPT; IoError
  */
 export function openQcow2(file: BlockNode, options: OpenQcow2Options = {}): Qcow2Node {
@@ -32,6 +52,7 @@ interface Loaded {
   readonly header: Header;
   readonly geometry: Geometry;
   readonly extensions: readonly Extension[];
+  readonly snapshots: SnapshotTable;
 }
 
 export class Qcow2Node implements BlockNode, Image {
@@ -39,22 +60,34 @@ export class Qcow2Node implements BlockNode, Image {
   readonly file: BlockNode;
   readonly host: HostFile;
   readonly readOnly: boolean;
+  readonly backing: BlockNode | undefined;
+  readonly overlap: Overlap;
+  readonly refcounts: Refcounts;
   cache: MetadataCache;
   #loaded: Loaded;
   #stale = false;
+  /** How long the file was when we last looked after it: a stranger's change shows in that. */
+  #lengthLeft = 0;
   #closed = false;
   #refused: ImageError | undefined;
-  readonly #refcounts: Refcounts;
-  readonly #mapper: Mapper;
+  readonly #purpose: Purpose;
+  readonly #cacheBytes: number | undefined;
+  readonly #disk: GuestDisk;
 
   constructor(file: BlockNode, options: OpenQcow2Options) {
     this.file = file;
     this.host = new HostFile(file);
     this.readOnly = options.readOnly ?? file.readOnly;
+    this.backing = options.backing;
+    this.#purpose = options.forRepair ? 'repair' : this.readOnly ? 'read' : 'write';
     this.#loaded = this.#load();
-    this.cache = new MetadataCache(this.host, this.geometry.clusterSize);
-    this.#refcounts = new Refcounts(this);
-    this.#mapper = new Mapper(this, this.#refcounts);
+    this.#cacheBytes = options.cacheBytes;
+    this.cache = this.#newCache();
+    this.overlap = new Overlap(this);
+    this.refcounts = new Refcounts(this);
+    const mapper = new Mapper(this, this.refcounts);
+    this.#disk = new GuestDisk(this, this.refcounts, mapper, this.backing);
+    if (this.#purpose === 'write') this.#prepareToWrite();
   }
 
   get path(): string {
@@ -73,6 +106,10 @@ export class Qcow2Node implements BlockNode, Image {
     return this.#loaded.extensions;
   }
 
+  get snapshots(): SnapshotTable {
+    return this.#loaded.snapshots;
+  }
+
   /** The size of the guest's disk. */
   get length(): number {
     this.#refresh();
@@ -81,73 +118,77 @@ export class Qcow2Node implements BlockNode, Image {
 
   read(offset: number, length: number): Uint8Array {
     this.#begin(offset, length);
-    const bytes = new Uint8Array(length);
-    for (const run of this.#runs(offset, length)) {
-      const { mapping, from, to } = run;
-      if (mapping.kind !== 'data') {
-        if (mapping.kind === 'compressed') this.#noCompression();
-        continue;
-      }
-      bytes.set(this.host.read(mapping.offset + run.into, to - from), from - offset);
-    }
-    return bytes;
+    return this.#disk.read(offset, length);
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    if (this.readOnly) {
-      throw new ImageError('ERR_IMAGE_READONLY', this.path, ['the image was opened read-only']);
-    }
-    this.#begin(offset, bytes.length);
-    for (const run of this.#runs(offset, bytes.length)) {
-      const part = bytes.subarray(run.from - offset, run.to - offset);
-      const { mapping } = run;
-      if (mapping.kind === 'data' && mapping.copied) {
-        this.host.write(mapping.offset + run.into, part);
-      } else {
-        this.#writeElsewhere(run, part);
-      }
-    }
+    this.#beginWrite(offset, bytes.length);
+    this.#disk.write(offset, bytes);
+  }
+
+  /** Makes bytes zeros, without taking space for whole clusters where the version has a way. */
+  writeZeroes(offset: number, length: number): void {
+    this.#beginWrite(offset, length);
+    this.#disk.writeZeroes(offset, length);
+  }
+
+  /** Sets all clusters aside that guest bytes will ever need: no later write allocates. */
+  preallocate(offset = 0, length = this.length - offset): void {
+    this.#beginWrite(offset, length);
+    this.#disk.preallocate(offset, length);
   }
 
   flush(): void {
-    if (this.readOnly) return;
     this.#usable();
+    if (this.readOnly) return;
     this.cache.commit();
-    this.file.flush();
+    this.host.flush();
     this.#lowerWaiting();
   }
 
   settle(): void {
-    if (this.readOnly || this.#closed || this.#refused !== undefined) return;
+    if (this.readOnly || this.#closed || this.#refused !== undefined || this.host.isBroken) return;
     this.cache.commit();
-    if (!this.#refcounts.waiting) return;
-    this.file.flush();
+    if (!this.refcounts.waiting) return;
+    this.host.flush();
     this.#lowerWaiting();
   }
 
   invalidate(): void {
+    if (!this.#stale) this.#lengthLeft = this.#closed ? 0 : this.host.node.length;
     this.#stale = true;
     this.cache.invalidate();
+    this.#disk.forget();
+    this.backing?.invalidate();
   }
 
   /** Grows the disk; new bytes read as zeros. */
   truncate(length: number): void {
-    this.#usable();
-    const { header } = this;
+    this.#beginWrite(0, 0);
+    const { header, geometry } = this;
     const size = Math.ceil(length / 512) * 512;
-    if (size < header.size) {
-      throw new ImageError('ERR_IMAGE_UNSUPPORTED', this.path, ['a qcow2 disk cannot shrink here']);
+    const l1Size = Math.ceil(size / (geometry.clusterSize * geometry.l2Entries));
+    // biome-ignore format: table
+    const rules: Readonly<Record<string, boolean>> = {
+      'the disk does not shrink':                         size >= header.size,
+      'the L1 table takes at most 32 MiB (choose larger clusters)':
+                                                          l1Size * 8 <= 32 * 2 ** 20,
+      'a version 2 image has no snapshots':               header.version >= 3 || header.snapshotCount === 0,
+    };
+    const broken = Object.keys(rules).filter(rule => !rules[rule]);
+    if (broken.length > 0) {
+      throw new ImageError(
+        'ERR_IMAGE_UNSUPPORTED',
+        this.path,
+        broken.map(rule => `cannot be resized to ${size} bytes unless ${rule}`),
+      );
     }
-    const perEntry = this.geometry.clusterSize * this.geometry.l2Entries;
-    const l1Size = Math.ceil(size / perEntry);
-    if (l1Size * 8 > 32 * 2 ** 20) {
-      throw new ImageError('ERR_IMAGE_UNSUPPORTED', this.path, [
-        `a disk of ${size} bytes needs an L1 table of more than 32 MiB`,
-        'choose a larger cluster size',
-      ]);
-    }
+    const old = header.size;
     if (l1Size <= header.l1Size) this.rewriteHeader({ size });
     else this.#growL1(l1Size, size);
+    // What a longer backing file has there must not show.
+    const shows = Math.min(size, this.backing?.length ?? 0);
+    if (shows > old) this.#disk.writeZeroes(old, shows - old);
   }
 
   close(): void {
@@ -156,6 +197,7 @@ export class Qcow2Node implements BlockNode, Image {
       this.settle();
     } finally {
       this.#closed = true;
+      this.backing?.close();
       this.file.close();
     }
   }
@@ -165,15 +207,11 @@ export class Qcow2Node implements BlockNode, Image {
   }
 
   corrupt(why: string): never {
-    const error = new ImageError(
-      'ERR_IMAGE_CORRUPT',
-      this.path,
-      [why],
-      'the image is damaged; look at it with qemu-img check',
-    );
-    if (!this.readOnly && this.#refused === undefined) {
+    const advice = 'the image is damaged; a check of it tells more';
+    const error = new ImageError('ERR_IMAGE_CORRUPT', this.path, [why], advice);
+    if (this.#purpose === 'write' && this.#refused === undefined) {
       this.#refused = error;
-      // Alone, not with whatever else is cached: that is what cannot be trusted any more.
+      // Alone, not with whatever else is held back: that is what cannot be trusted any more.
       const incompatible = this.header.incompatible | INCOMPATIBLE.corrupt;
       if (this.header.version >= 3) {
         this.host.write(0, writeHeader({ ...this.header, incompatible }));
@@ -194,13 +232,56 @@ export class Qcow2Node implements BlockNode, Image {
     this.#loaded = { ...this.#loaded, header, bytes: kept };
   }
 
+  /** Reads everything again: the metadata was changed under this node on purpose. */
+  reload(): void {
+    this.overlap.forget();
+    this.#loaded = this.#load();
+    this.cache = this.#newCache();
+  }
+
+  /** The name of the backing file, as the image has it. */
+  get backingName(): string | undefined {
+    const { backingFileOffset, backingFileSize } = this.header;
+    if (!isOverlay(this.header)) return undefined;
+    return new TextDecoder().decode(this.host.read(backingFileOffset, backingFileSize));
+  }
+
+  /**
+   * What a writer owes before its first write: bits that nobody keeps up are cleared, and an image
+   * that was not closed cleanly gets its refcounts back.
+   */
+  #prepareToWrite(): void {
+    const due = (): boolean => this.header.autoclear !== 0n || has(this.header, INCOMPATIBLE.dirty);
+    if (!due()) return;
+    const lockable = this.file.locks !== undefined;
+    if (lockable) bdrv_lock(this);
+    try {
+      this.#refresh();
+      if (!due()) return;
+      if (has(this.header, INCOMPATIBLE.dirty)) this.#repairDirty();
+      this.rewriteHeader({ autoclear: 0n });
+    } finally {
+      if (lockable) bdrv_unlock(this);
+    }
+  }
+
+  #repairDirty(): void {
+    const { corruptions, checkErrors } = repair(this, 'all');
+    if (corruptions === 0 && checkErrors === 0) return;
+    const incompatible = this.header.incompatible | INCOMPATIBLE.corrupt;
+    this.rewriteHeader({ incompatible });
+    throw new ImageError('ERR_IMAGE_CORRUPT', this.path, [
+      'the image was not closed cleanly and could not be repaired',
+    ]);
+  }
+
   /** The new table is durable before the header speaks of it, the old one free after. */
   #growL1(l1Size: number, size: number): void {
     const { header, host, cache } = this;
     const { clusterSize } = this.geometry;
     cache.commit();
     const clusters = Math.ceil((l1Size * 8) / clusterSize);
-    const { first } = this.#refcounts.allocate(clusters, true);
+    const { first } = this.refcounts.allocate(clusters, 'an L1 table', true);
     const table = new Uint8Array(l1Size * 8);
     if (header.l1Size > 0) table.set(host.read(header.l1TableOffset, header.l1Size * 8));
     for (let i = 0; i < clusters; i += 1) cache.forget((first + i) * clusterSize);
@@ -210,104 +291,22 @@ export class Qcow2Node implements BlockNode, Image {
       count: Math.ceil((header.l1Size * 8) / clusterSize),
     };
     this.rewriteHeader({ size, l1Size, l1TableOffset: first * clusterSize });
-    this.#refcounts.release(old);
+    this.overlap.rebuild();
+    this.refcounts.release(old);
   }
 
   #lowerWaiting(): void {
-    if (!this.#refcounts.waiting) return;
-    this.#refcounts.lowerWaiting();
+    if (!this.refcounts.waiting) return;
+    this.refcounts.lowerWaiting();
     this.cache.commit();
   }
 
-  /** Writes a run whose clusters cannot take it in place: into new clusters, as far as they reach. */
-  #writeElsewhere(run: Run, part: Uint8Array): void {
-    const { clusterSize } = this.geometry;
-    const { mapping } = run;
-    if (mapping.kind === 'compressed') this.#noCompression();
-    let at = run.from;
-    while (at < run.to) {
-      const cluster = Math.floor(at / clusterSize);
-      const left = Math.ceil(run.to / clusterSize) - cluster;
-      const setAside = mapping.kind === 'zero' && mapping.offset !== 0 && mapping.copied;
-      const skipped = cluster - Math.floor(run.from / clusterSize);
-      const room = setAside
-        ? { first: mapping.offset / clusterSize + skipped, count: left }
-        : this.#refcounts.allocate(left);
-      const to = Math.min(run.to, (cluster + room.count) * clusterSize);
-      try {
-        this.#fill(room, at, part.subarray(at - run.from, to - run.from), !setAside, mapping.kind);
-      } catch (error) {
-        if (!setAside) this.#refcounts.release(room);
-        throw error;
-      }
-      for (let i = 0; i < room.count; i += 1) {
-        this.#mapper.set(cluster + i, dataEntry((room.first + i) * clusterSize));
-        if (!setAside && 'offset' in mapping && mapping.offset !== 0) {
-          this.#refcounts.releaseLater(mapping.offset / clusterSize + skipped + i);
-        }
-      }
-      at = to;
+  #beginWrite(offset: number, length: number): void {
+    if (this.readOnly) {
+      throw new ImageError('ERR_IMAGE_READONLY', this.path, ['the image was opened read-only']);
     }
-  }
-
-  /** Writes `part` into `room`, and around it what the guest saw there before. */
-  #fill(
-    room: { first: number; count: number },
-    at: number,
-    part: Uint8Array,
-    isNew: boolean,
-    kind: Mapping['kind'],
-  ): void {
-    const { clusterSize } = this.geometry;
-    const host = room.first * clusterSize;
-    const end = host + room.count * clusterSize;
-    const before = at % clusterSize;
-    const after = room.count * clusterSize - before - part.length;
-    if (isNew && kind !== 'data' && this.host.isBlank(host)) {
-      this.host.reserve(end);
-      this.host.write(host + before, part);
-      return;
-    }
-    const head = this.#readPart(at - before, before);
-    const tail = this.#readPart(at + part.length, after);
-    this.host.write(host, before + after === 0 ? part : concat(head, part, tail));
-  }
-
-  /** Guest bytes, zeros past the end of the disk: the last cluster may reach beyond it. */
-  #readPart(offset: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
-    const there = Math.min(length, this.header.size - offset);
-    if (there > 0) bytes.set(this.read(offset, there));
-    return bytes;
-  }
-
-  /**
-   * The guest bytes from `offset` on, cut where the mapping changes its kind or the clusters are
-   * not next to each other in the file.
-   */
-  *#runs(offset: number, length: number): Generator<Run> {
-    const { clusterSize } = this.geometry;
-    const end = offset + length;
-    let run: Run | undefined;
-    for (let at = offset; at < end; ) {
-      const cluster = Math.floor(at / clusterSize);
-      const next = Math.min(end, (cluster + 1) * clusterSize);
-      const mapping = this.#mapper.lookup(cluster);
-      if (run !== undefined && continues(run, mapping, at)) {
-        run.to = next;
-      } else {
-        if (run !== undefined) yield run;
-        run = { mapping, from: at, to: next, into: at % clusterSize };
-      }
-      at = next;
-    }
-    if (run !== undefined) yield run;
-  }
-
-  #noCompression(): never {
-    throw new ImageError('ERR_IMAGE_UNSUPPORTED', this.path, [
-      'compressed clusters are not supported',
-    ]);
+    this.#begin(offset, length);
+    this.overlap.prepare();
   }
 
   /** Checks that guest bytes can be got at. */
@@ -328,13 +327,19 @@ export class Qcow2Node implements BlockNode, Image {
   #refresh(): void {
     if (!this.#stale) return;
     const before = this.#loaded;
-    if (!equal(this.host.read(0, before.bytes.length), before.bytes)) {
+    const isSame = equal(this.host.read(0, before.bytes.length), before.bytes);
+    if (!isSame) {
       this.#loaded = this.#load();
       if (this.geometry.clusterSize !== before.geometry.clusterSize) {
-        this.cache = new MetadataCache(this.host, this.geometry.clusterSize);
+        this.cache = this.#newCache();
       }
     }
+    if (!isSame || this.host.node.length !== this.#lengthLeft) this.overlap.forget();
     this.#stale = false;
+  }
+
+  #newCache(): MetadataCache {
+    return new MetadataCache(this.host, this.geometry.clusterSize, this.#cacheBytes);
   }
 
   #load(): Loaded {
@@ -345,32 +350,14 @@ export class Qcow2Node implements BlockNode, Image {
     const areaEnd = header.backingFileOffset || geometry.clusterSize;
     const cluster = host.read(0, geometry.clusterSize);
     const extensions = readExtensions(path, cluster.subarray(header.headerLength, areaEnd));
-    demandSupport(path, header, this.readOnly, bit =>
+    demandSupport(path, header, this.#purpose, bit =>
       featureNameOf(extensions, 'incompatible', bit),
     );
     const used = extensions.reduce((sum, { data }) => sum + 16 + data.length, 0);
-    const length = Math.min(geometry.clusterSize, header.headerLength + used);
-    return { bytes: cluster.slice(0, length), header, geometry, extensions };
+    const names =
+      header.backingFileOffset === 0 ? 0 : header.backingFileOffset + header.backingFileSize;
+    const length = Math.min(geometry.clusterSize, Math.max(header.headerLength + used, names));
+    const snapshots = readSnapshots(path, host, header);
+    return { bytes: cluster.slice(0, length), header, geometry, extensions, snapshots };
   }
-}
-
-/** A piece of guest bytes that has one kind of mapping, of clusters in a row. */
-interface Run {
-  /** The mapping of the first cluster. */
-  readonly mapping: Mapping;
-  readonly from: number;
-  to: number;
-  /** How far into its cluster `from` lies. */
-  readonly into: number;
-}
-
-/** Whether the cluster at guest offset `at` with this mapping is the next one of the run. */
-function continues(run: Run, mapping: Mapping, at: number): boolean {
-  const first = run.mapping;
-  if (first.kind !== mapping.kind) return false;
-  if (first.kind === 'unallocated') return true;
-  if (first.kind === 'compressed' || mapping.kind !== first.kind) return false;
-  if (first.copied !== mapping.copied) return false;
-  if (first.kind === 'zero' && first.offset === 0) return mapping.offset === 0;
-  return mapping.offset === first.offset + (at - (run.from - run.into));
 }

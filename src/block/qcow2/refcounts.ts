@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { ImageError } from '../node.js';
 import type { Image } from './image.js';
 import { WIDTHS } from './refcount-width.js';
-import { wordOf } from './words.js';
+import { blockOffset, wordOf } from './words.js';
 
 /** Clusters next to each other, counted from the start of the file. */
 export interface Run {
@@ -38,10 +38,12 @@ export class Refcounts {
   /**
    * Takes free clusters, next to each other: `most` of them, or fewer where `exactly` is not asked
    * for. Their bytes are not changed.
+   * @param what for, as messages say it
    * @throws ImageError CORRUPT
    */
-  allocate(most: number, exactly = false): Run {
+  allocate(most: number, what: string, exactly = false): Run {
     assert(most > 0);
+    const { clusterSize } = this.#image.geometry;
     let first = this.#findFree(this.#hint);
     for (;;) {
       let count = 1;
@@ -51,6 +53,7 @@ export class Refcounts {
         // A refcount block had to go where the clusters were to lie.
         first = this.#findFree(blocked);
       } else if (count === most || !exactly) {
+        this.#image.overlap.check(what, first * clusterSize, count * clusterSize);
         this.#hint = first + count;
         for (let i = 0; i < count; i += 1) this.#set(first + i, 1);
         return { first, count };
@@ -84,7 +87,8 @@ export class Refcounts {
   #lower(cluster: number): void {
     const { cache, geometry } = this.#image;
     const count = this.get(cluster);
-    if (count === 0) this.#image.corrupt(`cluster ${cluster} is in use and has refcount 0`);
+    // Damaged before us. There is nothing to lower, and a check tells of it.
+    if (count === 0) return;
     this.#set(cluster, count - 1);
     if (count > 1) return;
     cache.forget(cluster * geometry.clusterSize);
@@ -92,9 +96,14 @@ export class Refcounts {
   }
 
   #set(cluster: number, value: number): void {
-    const { geometry, cache } = this.#image;
     const block = this.#blockOf(cluster);
     assert(block !== undefined, 'the cluster has a refcount block');
+    this.#image.overlap.checkTable('a refcount', block, 'a refcount block');
+    this.#setIn(block, cluster, value);
+  }
+
+  #setIn(block: number, cluster: number, value: number): void {
+    const { geometry, cache } = this.#image;
     const { offset, index } = this.#place(block, cluster % geometry.refcountsPerBlock);
     WIDTHS[geometry.refcountOrder]!.set(cache.slice(offset).view, index, value);
     const bits = 2 ** geometry.refcountOrder;
@@ -110,13 +119,32 @@ export class Refcounts {
     return { offset: block + slice * cache.sliceBytes, index: index % perSlice };
   }
 
+  /** Like get(), but undefined where the image does not let it be read. For checks. */
+  peek(cluster: number): number | undefined {
+    const { geometry } = this.#image;
+    const entry = Math.floor(cluster / geometry.refcountsPerBlock);
+    const block = this.#blockEntry(entry);
+    return block % geometry.clusterSize === 0 ? this.get(cluster) : undefined;
+  }
+
+  /** The offset of the refcount block number `entry`, if there is one that can be used. */
+  blockAt(entry: number): number | undefined {
+    const block = this.#blockEntry(entry);
+    return block === 0 || block % this.#image.geometry.clusterSize !== 0 ? undefined : block;
+  }
+
+  /** What the refcount table says, be it an offset that can be used or not. */
+  #blockEntry(entry: number): number {
+    const { cache, header } = this.#image;
+    if (entry >= this.#tableEntries) return 0;
+    return blockOffset(cache.word(header.refcountTableOffset + entry * 8));
+  }
+
   /** The offset of the refcount block for `cluster`, or undefined where all its counts are 0. */
   #blockOf(cluster: number): number | undefined {
-    const { geometry, cache, header } = this.#image;
+    const { geometry } = this.#image;
     const entry = Math.floor(cluster / geometry.refcountsPerBlock);
-    if (entry >= this.#tableEntries) return undefined;
-    const { high, low } = cache.word(header.refcountTableOffset + entry * 8);
-    const offset = high * 2 ** 32 + (low - (low % 512));
+    const offset = this.#blockEntry(entry);
     if (offset % geometry.clusterSize !== 0) {
       this.#image.corrupt(
         `refcount block offset 0x${offset.toString(16)} unaligned (refcount table index ${entry})`,
@@ -143,7 +171,7 @@ export class Refcounts {
    * @returns where to look for free clusters again, if one of them is not free any more
    */
   #describe(first: number, count: number): number | undefined {
-    const { geometry, cache, header } = this.#image;
+    const { geometry, cache, header, overlap } = this.#image;
     for (let cluster = first; cluster < first + count; cluster += 1) {
       if (this.#blockOf(cluster) !== undefined) continue;
       const entry = Math.floor(cluster / geometry.refcountsPerBlock);
@@ -152,9 +180,14 @@ export class Refcounts {
         return first;
       }
       const block = cluster * geometry.clusterSize;
+      const at = header.refcountTableOffset + entry * 8;
+      overlap.check('a new refcount block', block, geometry.clusterSize);
+      overlap.check('an entry of the refcount table', at, 8, 'the refcount table');
       cache.newTable(block);
-      cache.setWord(header.refcountTableOffset + entry * 8, wordOf(block), 1);
-      this.#set(cluster, 1);
+      overlap.addRefcountBlock(cluster);
+      // Counted before it counts: the cache may have to write between any two changes.
+      this.#setIn(block, cluster, 1);
+      cache.setWord(at, wordOf(block), 1);
       return cluster === first ? cluster + 1 : first;
     }
     return undefined;
@@ -165,7 +198,7 @@ export class Refcounts {
    * The new table comes with the blocks that count it, all of it durable before the header says so.
    */
   #growTable(entry: number): void {
-    const { geometry, cache, header, host } = this.#image;
+    const { geometry, cache, header, host, overlap } = this.#image;
     const { clusterSize, refcountsPerBlock } = geometry;
     const oldEntries = this.#tableEntries;
     const wanted = Math.max(entry + 2, oldEntries * 2);
@@ -188,6 +221,8 @@ export class Refcounts {
     host.flush();
 
     const base = oldEntries * refcountsPerBlock;
+    const newClusters = blocks + tableClusters;
+    overlap.check('a new refcount table', base * clusterSize, newClusters * clusterSize);
     const table = new Uint8Array(tableClusters * clusterSize);
     table.set(host.read(header.refcountTableOffset, oldEntries * 8));
     const view = new DataView(table.buffer);
@@ -211,6 +246,7 @@ export class Refcounts {
       refcountTableOffset: offset,
       refcountTableClusters: tableClusters,
     });
+    overlap.rebuild();
     this.release(old);
   }
 }

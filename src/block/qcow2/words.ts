@@ -27,6 +27,18 @@ export interface Word {
   readonly low: number;
 }
 
+/**
+ * Bits 9 to 63 of an entry of the refcount table: the place of a refcount block. Past 2^62 it is
+ * another place past 2^61, aligned alike; past 2^63, where no file has a place, one that is not
+ * aligned to anything.
+ */
+export function blockOffset({ high, low }: Word): number {
+  if (high >= 2 ** 31) return 2 ** 52 + 1;
+  return Math.min(high, 2 ** 30 - 1) * WORD + (low - (low % 512));
+}
+
+export const isZero = (word: Word): boolean => word.high === 0 && word.low === 0;
+
 export const readWord = (view: DataView, at: number): Word => ({
   high: view.getUint32(at),
   low: view.getUint32(at + 4),

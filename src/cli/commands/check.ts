@@ -1,8 +1,20 @@
 /**
- * `nvtpm check`: what is wrong with an image. It writes nothing.
+ * `nvtpm check`: what is wrong with an image and the store in it. It writes nothing, unless it is told
+ * to repair; then it does what is certain and nothing else.
  * @module
  */
-import { inspectStore, NvramError } from '../../nvram/index.js';
+import {
+  type BlockNode,
+  bdrv_lock,
+  bdrv_unlock,
+  type CheckResult,
+  checkImage,
+  ImageError,
+  imageInfo,
+  repairImage,
+} from '../../block/index.js';
+import type { NvtpmError } from '../../errors.js';
+import { inspectStore, NvramError, NvramStore, type StoreOptions } from '../../nvram/index.js';
 import { type CommonOptions, lookInside, withImage } from '../images.js';
 import { describe, type Result } from '../output.js';
 import { faultOf } from './info.js';
@@ -10,33 +22,88 @@ import { faultOf } from './info.js';
 export interface CheckOptions extends CommonOptions {
   /** An EMPTY image is a fault too. */
   readonly expectExisting: boolean;
+  /** Do what is certain: leaks, refcounts, and a store that was cut off. */
+  readonly repair: boolean;
+  /** Look at an image that somebody else is writing to. */
+  readonly forceShare: boolean;
 }
 
 export function check(path: string, options: CheckOptions): Result {
-  return withImage(path, { readOnly: true, trace: options.trace }, image => {
-    const wait = { timeoutMs: options.lockTimeout };
-    const found = inspectStore(image, { trace: options.trace, wait });
-    const missing =
-      found.verdict === 'EMPTY' && options.expectExisting
-        ? new NvramError('EMPTY', path, ['there is no TPM in it'])
-        : undefined;
-    const fault = missing ?? faultOf(path, found, lookInside(image, found));
+  const role = options.repair ? 'writer' : options.forceShare ? 'sharing' : 'reader';
+  return withImage(path, role, { ...options, forRepair: true }, image => {
+    const store = { trace: options.trace, wait: { timeoutMs: options.lockTimeout } };
+    const repairs = options.repair ? repair(image, store) : [];
+    const counts = underLock(image, store, () => checkImage(image));
+    const broken = imageFault(path, counts);
+    if (broken !== undefined) return failed(broken, { image: imageData(counts), repairs });
+
+    const found = inspectStore(image, store);
     const nvram = { outcome: found.verdict, findings: found.findings, notes: found.notes };
-    if (fault !== undefined) {
-      return {
-        lines: [fault.message],
-        data: { nvram, error: describe(fault) },
-        outcome: fault.outcome,
-      };
-    }
+    const data = { image: imageData(counts), nvram, repairs };
+    const missing = found.verdict === 'EMPTY' && options.expectExisting;
+    const fault = missing
+      ? new NvramError('EMPTY', path, ['there is no TPM in it'])
+      : faultOf(path, found, lookInside(image, found));
+    if (fault !== undefined) return failed(fault, data);
+
     const generation = found.state?.directory.generation;
     const what = generation === undefined ? 'not formatted yet' : `generation ${generation}`;
+    const { leaks } = counts;
     return {
       lines: [
-        `${path}: no fault found (${found.verdict}, ${what})`,
+        ...repairs.map(each => `repaired: ${each}`),
+        `${path}: no fault found (${imageInfo(image).format}, ${found.verdict}, ${what})`,
+        ...(leaks > 0 ? [`warning: ${leaks} leaked clusters; check --repair frees them`] : []),
         ...found.notes.map(note => `note: ${note}`),
       ],
-      data: { nvram },
+      data,
     };
   });
+}
+
+const failed = (fault: NvtpmError, data: Result['data']): Result => ({
+  lines: [fault.message],
+  data: { ...data, error: describe(fault) },
+  outcome: fault.outcome,
+});
+
+function underLock<T>(image: BlockNode, { wait }: StoreOptions, act: () => T): T {
+  bdrv_lock(image, wait);
+  try {
+    return act();
+  } finally {
+    bdrv_unlock(image);
+  }
+}
+
+/** Damage of the image itself. Leaks are none: they only take space. */
+function imageFault(path: string, counts: CheckResult): ImageError | undefined {
+  const { corruptions, checkErrors, problems } = counts;
+  if (corruptions === 0 && checkErrors === 0) return undefined;
+  const advice = 'copy what can be read (qemu-img convert), or try check --repair on a copy';
+  const sum = `${corruptions} corruptions, ${checkErrors} check errors`;
+  return new ImageError('ERR_IMAGE_CORRUPT', path, [sum, ...problems.slice(0, 5)], advice);
+}
+
+/** The counts, under the names that qemu-img check gives them. */
+const imageData = ({ corruptions, leaks, checkErrors }: CheckResult) => ({
+  corruptions,
+  leaks,
+  'check-errors': checkErrors,
+});
+
+/** What was done, in words. A fault that cannot be repaired is left for the check to report. */
+function repair(image: BlockNode, options: StoreOptions): string[] {
+  const done: string[] = [];
+  const { corruptionsFixed, leaksFixed } = underLock(image, options, () =>
+    repairImage(image, 'all'),
+  );
+  if (corruptionsFixed > 0) done.push(`${corruptionsFixed} corruptions of the image`);
+  if (leaksFixed > 0) done.push(`${leaksFixed} leaked clusters`);
+  try {
+    if (NvramStore.repair(image, options)) done.push('a store that was cut off is settled');
+  } catch (error) {
+    if (!(error instanceof NvramError)) throw error;
+  }
+  return done;
 }

@@ -3,13 +3,17 @@
  * @module
  */
 import { existsSync, rmSync } from 'node:fs';
-import { createQcow2 } from '../../block/index.js';
-import { formatStore, inspectStore } from '../../nvram/index.js';
+import { createQcow2, type FormatQcow2Options } from '../../block/index.js';
+import { formatStore, inspectStore, KEEP_MAX } from '../../nvram/index.js';
 import { type CommonOptions, entropy, withImage } from '../images.js';
-import { parseSize, type Result, size, toHex } from '../output.js';
+import { parseSize, type Result, size, toHex, UsageError } from '../output.js';
 
 export interface CreateOptions extends CommonOptions {
   readonly size?: string;
+  /** `cluster_size=64k,refcount_bits=16,…`: what a new image is like. */
+  readonly o?: string;
+  readonly maxBlob?: string;
+  readonly keep?: string;
 }
 
 /** What `create` makes unless told otherwise: sparse, so that it takes about 1.4 MiB. */
@@ -18,7 +22,8 @@ const SIZE_DEFAULT = '64M';
 export function create(path: string, options: CreateOptions): Result {
   const virtualSize = parseSize(options.size ?? SIZE_DEFAULT);
   const made = !existsSync(path);
-  if (made) createQcow2(path, { size: virtualSize });
+  const like = imageOptions(options.o ?? '');
+  if (made) createQcow2(path, { size: virtualSize, ...like });
   try {
     return format(path, made, options);
   } catch (error) {
@@ -29,14 +34,59 @@ export function create(path: string, options: CreateOptions): Result {
 }
 
 function format(path: string, made: boolean, options: CreateOptions): Result {
-  return withImage(path, { readOnly: false, trace: options.trace }, image => {
-    const wait = { timeoutMs: options.lockTimeout };
-    formatStore(image, { entropy, trace: options.trace, wait });
+  return withImage(path, 'writer', options, image => {
+    const { trace, key, lockTimeout, maxBlob } = options;
+    formatStore(image, {
+      entropy,
+      trace,
+      wait: { timeoutMs: lockTimeout },
+      keep: keepOf(options.keep ?? '0'),
+      ...(maxBlob === undefined ? {} : { blobLimit: parseSize(maxBlob) }),
+      ...(key === undefined ? {} : { key }),
+    });
     const uuid = toHex(inspectStore(image).state!.directory.uuid);
     const what = made ? `made, ${size(image.length)}` : 'formatted';
+    const sealed = key === undefined ? '' : 'sealed, ';
     return {
-      lines: [`${path}: ${what}, with an empty NVRAM store (uuid ${uuid})`],
-      data: { image: path, made, virtualSize: image.length, uuid },
+      lines: [`${path}: ${what}, with an empty NVRAM store (${sealed}uuid ${uuid})`],
+      data: { image: path, made, virtualSize: image.length, uuid, sealed: key !== undefined },
     };
   });
+}
+
+/** What qemu-img's `-o` can say of a new image, and what it means here. */
+// biome-ignore format: table
+const IMAGE_OPTIONS: Readonly<Record<string, (value: string) => Partial<FormatQcow2Options> | undefined>> = {
+  cluster_size:   value => ({ clusterBits: Math.log2(parseSize(value)) }),
+  refcount_bits:  value => ({ refcountBits: Number(value) }),
+  compat:         value => COMPATS.get(value),
+  lazy_refcounts: value => (['on', 'off'].includes(value) ? { lazyRefcounts: value === 'on' } : undefined),
+  preallocation:  value => PREALLOCATIONS.filter(mode => mode === value).map(preallocation => ({ preallocation }))[0],
+};
+const PREALLOCATIONS = ['off', 'metadata', 'falloc', 'full'] as const;
+const COMPATS = new Map<string, { readonly version: 2 | 3 }>([
+  ['0.10', { version: 2 }],
+  ['v2', { version: 2 }],
+  ['1.1', { version: 3 }],
+  ['v3', { version: 3 }],
+]);
+
+function imageOptions(text: string): Partial<FormatQcow2Options> {
+  const parts = text === '' ? [] : text.split(',');
+  return Object.assign(
+    {},
+    ...parts.map(part => {
+      const [name = '', value = ''] = part.split('=', 2);
+      const option = Object.hasOwn(IMAGE_OPTIONS, name) ? IMAGE_OPTIONS[name]!(value) : undefined;
+      if (option !== undefined) return option;
+      const known = Object.keys(IMAGE_OPTIONS).join(', ');
+      throw new UsageError(`-o ${part} makes no sense; known are ${known}`);
+    }),
+  );
+}
+
+function keepOf(text: string): number {
+  const keep = Number(text);
+  if (Number.isInteger(keep) && keep >= 0 && keep <= KEEP_MAX) return keep;
+  throw new UsageError(`${text} is not a number of states to keep; it is 0 to ${KEEP_MAX}`);
 }

@@ -20,7 +20,7 @@ export interface ExecOptions extends CommonOptions {
 export function exec(path: string, commands: readonly string[], options: ExecOptions): Result {
   const requests = commands.map(parseHex);
   const locality = localityOf(options.locality ?? '0');
-  return withImage(path, { readOnly: false, trace: options.trace }, image => {
+  return withImage(path, undefined, options, image => {
     const machine = machineOver(image, options, options.expectExisting);
     machine.powerOn();
     try {

@@ -3,14 +3,29 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { type ImageInfo, imageInfo } from '../../block/index.js';
-import { type Assessment, inspectStore, NvramError } from '../../nvram/index.js';
+import { type ImageHolder, type ImageInfo, imageHolders, imageInfo } from '../../block/index.js';
+import {
+  type Assessment,
+  type Directory,
+  inspectStore,
+  isCurrent,
+  keptGenerations,
+  NvramError,
+  SEALED_EXTRA_BYTES,
+  SEALING_KINDS,
+} from '../../nvram/index.js';
 import { type EngineInfo, StateError } from '../../tpm/engine.js';
 import { type CommonOptions, lookInside, withImage } from '../images.js';
 import { describe, type Result, size, toHex } from '../output.js';
 
-export function info(path: string, options: CommonOptions): Result {
-  return withImage(path, { readOnly: true, trace: options.trace }, image => {
+export interface InfoOptions extends CommonOptions {
+  /** Look at an image that somebody else is writing to. */
+  readonly forceShare: boolean;
+}
+
+export function info(path: string, options: InfoOptions): Result {
+  return withImage(path, options.forceShare ? 'sharing' : 'probe', options, image => {
+    const holders = imageHolders(image);
     const found = inspectStore(image, {
       trace: options.trace,
       wait: { timeoutMs: options.lockTimeout },
@@ -23,13 +38,14 @@ export function info(path: string, options: CommonOptions): Result {
         ...imageLines(imageInfo(image)),
         ...storeLines(found),
         ...tpmLines(tpm),
+        ...holders.map(holderLine),
         ...(fault === undefined ? [] : [`fault: ${fault.message}`]),
       ],
       data: {
         image: imageInfo(image),
         nvram: storeData(found),
         tpm: tpm === undefined ? null : tpmData(tpm),
-        lock: { guard: false, holders: [] },
+        lock: { guard: holders.some(({ role }) => role === 'writer'), holders },
         ...(fault === undefined ? {} : { error: describe(fault) }),
       },
       outcome: fault?.outcome ?? 'OK',
@@ -70,13 +86,16 @@ function imageLines(image: ImageInfo): string[] {
 function storeLines({ verdict, state, notes }: Assessment): string[] {
   if (state === undefined) return [`nvram: ${verdict}`];
   const { directory, mark } = state;
+  const kept = keptGenerations(directory.entries);
   const closed = mark === undefined || mark.state === 'open' ? 'in use, or cut off' : mark.state;
   return [
     `nvram: ${verdict}, generation ${directory.generation}, epoch ${directory.epoch}, ${closed}`,
     `  uuid ${toHex(directory.uuid)}`,
-    ...directory.entries.map(
-      ({ name, length, generation }) => `  ${name}: ${length} bytes, of generation ${generation}`,
+    ...blobsOf(directory).map(
+      ({ name, size, generation }) => `  ${name}: ${size} bytes, of generation ${generation}`,
     ),
+    ...(directory.sealing.kind === 0 ? [] : [`  sealed with a ${sealedWith(directory)}`]),
+    ...(kept.length === 0 ? [] : [`  kept generations: ${kept.join(', ')}`]),
     ...notes.map(note => `  note: ${note}`),
   ];
 }
@@ -91,18 +110,30 @@ function storeData({ verdict, state, revision, regions, notes, findings }: Asses
     epoch: directory?.epoch ?? null,
     clean: state?.mark === undefined ? null : state.mark.state !== 'open',
     mark: state?.mark?.state ?? null,
-    sealed: false,
-    blobs: (directory?.entries ?? []).map(({ name, length, generation, digest }) => ({
-      name,
-      size: length,
-      generation,
-      sha256: toHex(digest),
-    })),
+    sealed: directory !== undefined && directory.sealing.kind !== 0,
+    sealedWith: directory === undefined ? null : sealedWith(directory),
+    keep: directory?.keep ?? null,
+    kept: keptGenerations(directory?.entries ?? []),
+    blobs: directory === undefined ? [] : blobsOf(directory),
     regions,
     findings,
     notes,
   };
 }
+
+const sealedWith = ({ sealing }: Directory): string => SEALING_KINDS[sealing.kind]!;
+
+/** The current blobs; the size is the user's, the digest that of the bytes as stored. */
+const blobsOf = ({ entries, sealing }: Directory) =>
+  entries.filter(isCurrent).map(({ name, length, generation, digest }) => ({
+    name,
+    size: sealing.kind === 0 ? length : length - SEALED_EXTRA_BYTES,
+    generation,
+    sha256: toHex(digest),
+  }));
+
+const holderLine = ({ pid, command, role, bytes }: ImageHolder): string =>
+  `in use: ${command ?? 'a process'} (pid ${pid ?? 'unknown'}) as ${role ?? `holder of bytes ${bytes.join(' ')}`}`;
 
 function tpmLines(tpm: EngineInfo | undefined): string[] {
   if (tpm === undefined) return [];

@@ -4,6 +4,7 @@
  * @module
  */
 import { openImage } from '../../block/index.js';
+import { validateIncoming } from '../../migration/index.js';
 import { type Address, parseAddress, serve } from '../../server/index.js';
 import { type CommonOptions, machineOver } from '../images.js';
 import { type Result, say, UsageError } from '../output.js';
@@ -25,7 +26,7 @@ const QMP_VERSION = { qemu: { micro: 0, minor: 2, major: 7 }, package: `nvtpm ${
 const now = (): number => (performance.timeOrigin + performance.now()) * 1000;
 
 export async function run(path: string, options: RunOptions): Promise<Result> {
-  const { trace, lockTimeout, expectExisting } = options;
+  const { trace, lockTimeout, imageLock, allowBacking, key, expectExisting } = options;
   const faces = facesOf(options);
   // Where a face has the standard output, nothing else is written there.
   const quiet = options.json || faces.stdio;
@@ -35,12 +36,15 @@ export async function run(path: string, options: RunOptions): Promise<Result> {
   try {
     const { reason, store } = await serve({
       ...faces,
-      openImage: () => openImage(path, { readOnly: false, trace }),
+      openImage: () => openImage(path, { readOnly: false, trace, backing: () => allowBacking }),
       // Software on a PC does not reach locality 4.
       machine: (image, irq) =>
         machineOver(image, options, expectExisting, { irq, locality4: false }),
       trace,
-      wait: { timeoutMs: lockTimeout },
+      validateIncoming: image => {
+        const sealed = key === undefined ? {} : { key };
+        validateIncoming(image, { trace, wait: { timeoutMs: lockTimeout }, imageLock, ...sealed });
+      },
       version: QMP_VERSION,
       now,
       signal: quit.signal,

@@ -6,11 +6,11 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { bdrv_lock, bdrv_unlock, openImage } from '../../block/index.js';
+import { bdrv_lock, bdrv_unlock, openImage, takeGuard } from '../../block/index.js';
 import type { Machine } from '../../machine.js';
 import { accept, MigrationError, migrate, validateIncoming } from '../../migration/index.js';
 import { inspectStore } from '../../nvram/index.js';
-import { noTrace, type Trace, type TraceEvent } from '../../trace.js';
+import type { Trace, TraceEvent } from '../../trace.js';
 import { type CommonOptions, machineOver, withImage } from '../images.js';
 import { UsageError } from '../output.js';
 import { Guest } from './guest.js';
@@ -50,7 +50,7 @@ function inGuest(
   act: (guest: Guest, machine: Machine, events: readonly TraceEvent[]) => Evidence,
 ): Evidence {
   const { trace, events } = recording(options.trace);
-  return withImage(path, { readOnly: false, trace }, image => {
+  return withImage(path, undefined, { ...options, trace }, image => {
     const machine = machineOver(image, { ...options, trace });
     machine.powerOn();
     const guest = new Guest(machine);
@@ -72,7 +72,7 @@ type Step = (path: string, options: CommonOptions, socket: string) => Evidence |
 // biome-ignore format: table
 const STEPS: Readonly<Record<string, Step>> = {
   'blank': (path, options) => {
-    const before = withImage(path, { readOnly: true, trace: noTrace }, image => inspectStore(image).verdict);
+    const before = withImage(path, 'reader', options, image => inspectStore(image).verdict);
     return inGuest(path, options, (guest, machine, events) => {
       const ek = guest.createEk();
       return { before, ek, ...stored(machine, events) };
@@ -117,6 +117,8 @@ export function runStep(
 /** Flips one bit in the middle of the stored permall, as a bad disk would: without asking anybody. */
 function damage(path: string): Evidence {
   using image = openImage(path, { readOnly: false });
+  // Beside whoever has the image: a bad disk asks for no guard.
+  using _beside = takeGuard(image, 'incoming');
   bdrv_lock(image);
   try {
     const { state } = inspectStore(image);
@@ -189,7 +191,7 @@ async function leave(machine: Machine, path: string, trace: Trace): Promise<Evid
 async function target(path: string, options: CommonOptions, socket: string): Promise<Evidence> {
   using image = openImage(path, { readOnly: false, trace: options.trace });
   const wait = { timeoutMs: options.lockTimeout };
-  validateIncoming(image, { trace: options.trace, wait });
+  validateIncoming(image, { trace: options.trace, wait, imageLock: options.imageLock });
   const machine = machineOver(image, options, true);
   const peer = await incoming(socket);
   await accept(machine, peer, { trace: options.trace });

@@ -33,11 +33,11 @@ export const trailer = struct({
   continueAuthSession: bool,
   authData:            secret,
 });
-export type Trailer = Of<typeof trailer>;
+type Trailer = Of<typeof trailer>;
 
 /** The authorisation that follows the parameters of a response. */
 // biome-ignore format: table
-export const responseTrailer = struct({
+const responseTrailer = struct({
   nonceEven:           nonce,
   continueAuthSession: bool,
   authData:            secret,

@@ -37,7 +37,7 @@ const HEADER_BYTES = 10;
 export type Commands = ReadonlyMap<number, AnyCommand>;
 
 /** The answer to a command, and what it was, for those who watch. */
-export interface Execution {
+interface Execution {
   readonly response: Uint8Array;
   readonly ordinal: number;
   readonly result: number;

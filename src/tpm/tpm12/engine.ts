@@ -1,6 +1,17 @@
 /**
  * The TPM 1.2 engine: a TPM (TPM Main, revision 116) as libtpms builds one, behind the interface
  * that all engines have. Time, randomness and keys come in from outside.
+ *
+ * Where the specification leaves a choice it does what libtpms 0.9.2 does, but for these, which
+ * test/tpm/interop.test.ts shows on both:
+ * - An offset into an NV index that wraps around 2^32 is TPM_NOSPACE; libtpms reads past its memory.
+ * - An OSAP session to an NV index opens that index only. libtpms forgets to tell indices apart until
+ *   it is restarted, so the secret of one new index opens every other new one.
+ * - A command that fails after it removed an NV index is taken back, and says why it failed. libtpms
+ *   stumbles over the missing index and goes into failure mode, at any guest's wish.
+ * - TPM_CAP_MFR does not tell the number of the host's process.
+ * And, without a counterpart to show: an SRK has at most 4096 bits, where libtpms would compute for
+ * as many as were asked for; a saved state with transport or DAA sessions of libtpms is refused.
  * @module
  */
 import assert from 'node:assert/strict';

@@ -3,18 +3,7 @@
  * `permall`, with the private part in clear: the modulus, the exponent and one prime.
  * @module
  */
-import {
-  bool,
-  type Codec,
-  encode,
-  list,
-  type Of,
-  sized,
-  struct,
-  u8,
-  u16,
-  u32,
-} from '../../wire/codec.js';
+import { bool, type Codec, encode, list, type Of, struct, u8, u16, u32 } from '../../wire/codec.js';
 import { type RsaKey, sha1 } from './crypto.js';
 import { LIMITS } from './limits.js';
 import { demand } from './results.js';
@@ -30,6 +19,7 @@ import {
   SigScheme,
   STRUCT_VER_1_1,
   secret,
+  sizedBuffer,
   structVer,
 } from './structures.js';
 
@@ -65,10 +55,10 @@ const attributes = struct({
 
 const info11 = embedded(pcrInfo);
 const info12 = embedded(pcrInfoLong);
-const modulus = sized(u32);
+const modulus = sizedBuffer;
 
 /** What a key says of itself in public. `pcrs11` is of a TPM_KEY, `pcrs12` of a TPM_KEY12. */
-export type PublicPart = Of<typeof attributes> & {
+type PublicPart = Of<typeof attributes> & {
   head: Uint8Array;
   pcrs11: Of<typeof info11>;
   pcrs12: Of<typeof info12>;
@@ -114,7 +104,7 @@ function keyOf<S>(pub: Codec<PublicPart>, rest: Codec<S>): Codec<PublicPart & { 
 }
 
 /** §10.2 TPM_KEY and §10.3 TPM_KEY12 as they travel: the secret part is encrypted, or in clear. */
-export const travellingKey = keyOf(publicPart, sized(u32));
+export const travellingKey = keyOf(publicPart, sizedBuffer);
 
 /** §10.6 TPM_STORE_ASYMKEY in clear, with §10.7 TPM_STORE_PRIVKEY: one prime. */
 const ASYMMETRIC_PAYLOADS = [0x01, 0x06, 0x07];
@@ -125,12 +115,12 @@ const storeAsymkey = struct({
   usageAuth:     secret,
   migrationAuth: secret,
   pubDataDigest: digest,
-  prime:         sized(u32),
+  prime:         sizedBuffer,
 });
 // biome-ignore format: table
 const endorsementSecret = struct({
   pubDataDigest: digest,
-  prime:         sized(u32),
+  prime:         sizedBuffer,
 });
 
 /** A key in `permall`, and the Endorsement Key there. */

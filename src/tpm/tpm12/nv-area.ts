@@ -12,7 +12,7 @@ import { isPin, type NvEntry, nvArea, type Permanent } from './permall.js';
 import { demand } from './results.js';
 import { NvPermission } from './structures.js';
 
-export type NvArea = Permanent['nv'];
+type NvArea = Permanent['nv'];
 
 /** @throws TpmFault BADINDEX where there is no such index */
 export function findNv(area: NvArea, nvIndex: number): NvEntry {

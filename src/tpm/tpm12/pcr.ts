@@ -3,7 +3,7 @@
  * which of them can be reset, and from which localities they are reset and extended.
  * @module
  */
-import { concat, encode, sized, struct, u32 } from '../../wire/codec.js';
+import { concat, encode, struct } from '../../wire/codec.js';
 import { sha1 } from './crypto.js';
 import { LIMITS } from './limits.js';
 import { demand } from './results.js';
@@ -13,6 +13,7 @@ import {
   type PcrInfoShort,
   pcrSelection,
   selectsAny,
+  sizedBuffer,
 } from './structures.js';
 
 /** The PCR that takes the digest of a hash sequence of locality 4, and the others of a DRTM. */
@@ -77,7 +78,7 @@ export const selected = (selection: Uint8Array): number[] =>
   );
 
 /** Part 2 §8.2 TPM_PCR_COMPOSITE. */
-const composite = struct({ select: pcrSelection, pcrValue: sized(u32) });
+const composite = struct({ select: pcrSelection, pcrValue: sizedBuffer });
 
 /** The digest over a selection of PCRs; zeros where it selects none. */
 export function compositeDigest(pcrs: readonly Uint8Array[], selection: Uint8Array): Uint8Array {

@@ -80,7 +80,7 @@ const symmetricKey = structure(0x0015, {
   fill:  u8,
   key:   bytes(16),
 });
-export type SymmetricKey = Of<typeof symmetricKey>;
+type SymmetricKey = Of<typeof symmetricKey>;
 
 // biome-ignore format: table
 const counter = struct({
@@ -198,7 +198,11 @@ const permanent = struct({
 export type Permanent = Of<typeof permanent>;
 
 /** The bytes of `permall` for a state. */
-export const encodePermall = (state: Permanent): Uint8Array => withDigest(encode(permanent, state));
+/** Room for a TPM with an owner and an NV index or two (2050 bytes and what the indices take). */
+const USUAL_BYTES = 4096;
+
+export const encodePermall = (state: Permanent): Uint8Array =>
+  withDigest(encode(permanent, state, USUAL_BYTES));
 
 /**
  * The state that the bytes of `permall` hold, where they hold one to the last bit.

@@ -16,7 +16,7 @@ export const sha1Progress = struct({
   length:  u64,
   pending: sized(u8),
 });
-export type Sha1Progress = Of<typeof sha1Progress>;
+type Sha1Progress = Of<typeof sha1Progress>;
 
 export class Sha1Stream {
   readonly #chain = new Uint32Array(START);

@@ -34,7 +34,7 @@ export const STCLEAR_FLAGS = [
   'physicalPresenceLock',
   'bGlobalLock',
 ] as const;
-export type StclearFlags = Record<(typeof STCLEAR_FLAGS)[number], boolean>;
+type StclearFlags = Record<(typeof STCLEAR_FLAGS)[number], boolean>;
 
 /** Part 2 §4.3 TPM_PROTOCOL_ID. */
 export const Protocol = {
@@ -84,7 +84,7 @@ export interface StclearData {
 }
 
 /** Part 2 §7.3 TPM_STANY_FLAGS. */
-export interface StanyFlags {
+interface StanyFlags {
   postInitialise: boolean;
   tosPresent: boolean;
   stateSaved: boolean;

@@ -62,19 +62,33 @@ export function structure<const F extends Fields>(
 }
 
 /**
+ * Bytes behind their count, as all of TPM 1.2 has them. libtpms refuses a count that it would not
+ * allocate before it looks whether the bytes are there, and so does this.
+ */
+const buffer = sized(u32);
+export const sizedBuffer: Codec<Uint8Array> = {
+  size: undefined,
+  read(from) {
+    const count = u32.read(from);
+    demand(count <= LIMITS.allocationBytes, 'SIZE');
+    return from.take(count);
+  },
+  write: (to, value) => buffer.write(to, value),
+};
+
+/**
  * A structure within a counted buffer, or nothing where the buffer is empty. Bytes of the buffer
  * past the structure are dropped, as libtpms drops them.
  */
 export function embedded<T>(inner: Codec<T>): Codec<T | undefined> {
-  const buffer = sized(u32);
   return {
     size: undefined,
     read(from) {
-      const held = buffer.read(from);
+      const held = sizedBuffer.read(from);
       return held.length === 0 ? undefined : inner.read(new Reader(held));
     },
     write: (to, value) =>
-      buffer.write(to, value === undefined ? new Uint8Array() : encode(inner, value)),
+      sizedBuffer.write(to, value === undefined ? new Uint8Array() : encode(inner, value)),
   };
 }
 
@@ -126,7 +140,7 @@ export const pcrSelection: Codec<Uint8Array> = {
 
 /** §8.6 TPM_LOCALITY_SELECTION: a set of localities 0 to 4, and not the empty one. */
 export const ALL_LOCALITIES = 0x1f;
-export const localitySelection = restricted(
+const localitySelection = restricted(
   u8,
   set => set !== 0 && set <= ALL_LOCALITIES,
   'INVALID_STRUCTURE',
@@ -159,14 +173,14 @@ export const pcrInfoShort = struct({
   digestAtRelease:   digest,
 });
 export type PcrInfoShort = Of<typeof pcrInfoShort>;
-export const noPcrInfoShort = (): PcrInfoShort => ({
+const noPcrInfoShort = (): PcrInfoShort => ({
   pcrSelection: new Uint8Array(3),
   localityAtRelease: ALL_LOCALITIES,
   digestAtRelease: noBytes20(),
 });
 
 /** TPM_PCR_INFO_SHORT as libtpms keeps it for NV: the digest lies there only where a PCR counts. */
-export const pcrInfoKept: Codec<PcrInfoShort> = {
+const pcrInfoKept: Codec<PcrInfoShort> = {
   size: undefined,
   read(from) {
     const selection = pcrSelection.read(from);
@@ -191,7 +205,7 @@ export const selectsAny = (selection: Uint8Array): boolean => selection.some(byt
 export const rsaKeyParms = struct({
   keyLength: u32,
   numPrimes: u32,
-  exponent:  sized(u32),
+  exponent:  sizedBuffer,
 });
 
 // biome-ignore format: table
@@ -210,14 +224,14 @@ export const keyParms: Codec<
   size: undefined,
   read(from) {
     const head = keyParmsHead.read(from);
-    const opaque = sized(u32).read(from);
+    const opaque = sizedBuffer.read(from);
     if (head.algorithmID === Algorithm.NONE) return { ...head, rsa: undefined, opaque };
     demand(head.algorithmID === Algorithm.RSA, 'BAD_KEY_PROPERTY');
     return { ...head, rsa: rsaKeyParms.read(new Reader(opaque)), opaque: new Uint8Array() };
   },
   write(to, value) {
     keyParmsHead.write(to, value);
-    if (value.rsa === undefined) sized(u32).write(to, value.opaque);
+    if (value.rsa === undefined) sizedBuffer.write(to, value.opaque);
     else rsaParms.write(to, value.rsa);
   },
 };
@@ -227,7 +241,7 @@ export type KeyParms = Of<typeof keyParms>;
 // biome-ignore format: table
 export const pubkey = struct({
   algorithmParms: keyParms,
-  pubKey:         sized(u32),
+  pubKey:         sizedBuffer,
 });
 
 /** §13.2 TPM_COUNTER_VALUE, as everybody may see it. */
@@ -246,7 +260,7 @@ export const currentTicks = structure(0x0014, {
 });
 
 /** §19.2 TPM_NV_ATTRIBUTES. */
-export const nvAttributes = structure(0x0017, { attributes: u32 });
+const nvAttributes = structure(0x0017, { attributes: u32 });
 
 /** §19.2, the bits of TPM_NV_ATTRIBUTES. */
 // biome-ignore format: table
@@ -300,7 +314,7 @@ export const delegatePublic = structure(0x001b, {
   familyID:          u32,
   verificationCount: u32,
 });
-export type DelegatePublic = Of<typeof delegatePublic>;
+type DelegatePublic = Of<typeof delegatePublic>;
 export const noDelegatePublic = (): DelegatePublic => ({
   rowLabel: 0,
   pcrInfo: noPcrInfoShort(),
@@ -336,13 +350,13 @@ export const daInfo = structure(0x0037, {
   thresholdCount:    u16,
   actionAtThreshold: daActionType,
   actionDependValue: u32,
-  vendorData:        sized(u32),
+  vendorData:        sizedBuffer,
 });
 // biome-ignore format: table
 export const daInfoLimited = structure(0x0038, {
   state:             u8,
   actionAtThreshold: daActionType,
-  vendorData:        sized(u32),
+  vendorData:        sizedBuffer,
 });
 
 /** Nothing at all. */

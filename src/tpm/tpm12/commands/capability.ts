@@ -11,7 +11,6 @@ import {
   concat,
   encode,
   Reader,
-  sized,
   struct,
   u16,
   u32,
@@ -40,6 +39,7 @@ import {
   nvDataPublic,
   STRUCT_VER_1_1,
   selectSize,
+  sizedBuffer,
   structure,
 } from '../structures.js';
 import { Resource } from './authorisation.js';
@@ -109,45 +109,74 @@ const contextHandles = ({ state }: Call): number[] =>
 /** The start effects that libtpms claims: keys, hashes, the audit digest. */
 const STARTUP_EFFECTS = 0x54;
 
-const Property = {
-  MANUFACTURER: 0x103,
-  TIS_TIMEOUT: 0x115,
-  DURATION: 0x120,
-} as const;
-
 /** Part 2 §21.2, sub-capabilities of TPM_CAP_PROPERTY. */
 // biome-ignore format: table
+const Property = {
+  PCR:              0x101,
+  DIR:              0x102,
+  MANUFACTURER:     0x103,
+  KEYS:             0x104,
+  MIN_COUNTER:      0x107,
+  AUTHSESS:         0x10a,
+  TRANSESS:         0x10b,
+  COUNTERS:         0x10c,
+  MAX_AUTHSESS:     0x10d,
+  MAX_TRANSESS:     0x10e,
+  MAX_COUNTERS:     0x10f,
+  MAX_KEYS:         0x110,
+  OWNER:            0x111,
+  CONTEXT:          0x112,
+  MAX_CONTEXT:      0x113,
+  FAMILYROWS:       0x114,
+  TIS_TIMEOUT:      0x115,
+  STARTUP_EFFECT:   0x116,
+  DELEGATE_ROW:     0x117,
+  MAX_DAASESS:      0x119,
+  DAASESS:          0x11a,
+  CONTEXT_DIST:     0x11b,
+  DAA_INTERRUPT:    0x11c,
+  SESSIONS:         0x11d,
+  MAX_SESSIONS:     0x11e,
+  CMK_RESTRICTION:  0x11f,
+  DURATION:         0x120,
+  ACTIVE_COUNTER:   0x122,
+  MAX_NV_AVAILABLE: 0x123,
+  INPUT_BUFFER:     0x124,
+} as const;
+
+/** What each property is. */
+// biome-ignore format: table
 const PROPERTIES: Readonly<Record<number, (call: Call) => Uint8Array>> = {
-  /* PCR */              257: () => word(LIMITS.pcrs),
-  /* DIR */              258: () => word(1),
-  [Property.MANUFACTURER]:      () => MANUFACTURER,
-  /* KEYS */             260: call => word(freeKeys(call)),
-  /* MIN_COUNTER */      263: () => word(0),
-  /* AUTHSESS */         266: call => word(freeSessions(call)),
-  /* TRANSESS */         267: () => word(LIMITS.transportSessions),
-  /* COUNTERS */         268: call => word(LIMITS.counters - counterIds(call).length),
-  /* MAX_AUTHSESS */     269: () => word(LIMITS.authSessions),
-  /* MAX_TRANSESS */     270: () => word(LIMITS.transportSessions),
-  /* MAX_COUNTERS */     271: () => word(LIMITS.counters),
-  /* MAX_KEYS */         272: () => word(LIMITS.keyHandles),
-  /* OWNER */            273: ({ state }) => yes(state.permanent.data.ownerInstalled),
-  /* CONTEXT */          274: call => word(LIMITS.contexts - contextHandles(call).length),
-  /* MAX_CONTEXT */      275: () => word(LIMITS.contexts),
-  /* FAMILYROWS */       276: () => word(LIMITS.familyRows),
-  [Property.TIS_TIMEOUT]:       () => words(TIMEOUTS_US),
-  /* STARTUP_EFFECT */   278: () => word(STARTUP_EFFECTS),
-  /* DELEGATE_ROW */     279: () => word(LIMITS.delegateRows),
-  /* MAX_DAASESS */      281: () => word(LIMITS.daaSessions),
-  /* DAASESS */          282: () => word(LIMITS.daaSessions),
-  /* CONTEXT_DIST */     283: () => word(0xffff_ffff),
-  /* DAA_INTERRUPT */    284: () => yes(true),
-  /* SESSIONS */         285: call => word(freeSessions(call) + LIMITS.transportSessions),
-  /* MAX_SESSIONS */     286: () => word(LIMITS.authSessions + LIMITS.transportSessions),
-  /* CMK_RESTRICTION */  287: ({ state }) => word(state.permanent.data.restrictDelegate),
-  [Property.DURATION]:          () => words(DURATIONS_US),
-  /* ACTIVE_COUNTER */   290: ({ state }) => word(activeCounter(state.stclear.countID)),
-  /* MAX_NV_AVAILABLE */ 291: ({ state }) => word(freeNvBytes(state.permanent.nv)),
-  /* INPUT_BUFFER */     292: () => word(LIMITS.bufferBytes),
+  [Property.PCR]:              () => word(LIMITS.pcrs),
+  [Property.DIR]:              () => word(1),
+  [Property.MANUFACTURER]:     () => MANUFACTURER,
+  [Property.KEYS]:             call => word(freeKeys(call)),
+  [Property.MIN_COUNTER]:      () => word(0),
+  [Property.AUTHSESS]:         call => word(freeSessions(call)),
+  [Property.TRANSESS]:         () => word(LIMITS.transportSessions),
+  [Property.COUNTERS]:         call => word(LIMITS.counters - counterIds(call).length),
+  [Property.MAX_AUTHSESS]:     () => word(LIMITS.authSessions),
+  [Property.MAX_TRANSESS]:     () => word(LIMITS.transportSessions),
+  [Property.MAX_COUNTERS]:     () => word(LIMITS.counters),
+  [Property.MAX_KEYS]:         () => word(LIMITS.keyHandles),
+  [Property.OWNER]:            ({ state }) => yes(state.permanent.data.ownerInstalled),
+  [Property.CONTEXT]:          call => word(LIMITS.contexts - contextHandles(call).length),
+  [Property.MAX_CONTEXT]:      () => word(LIMITS.contexts),
+  [Property.FAMILYROWS]:       () => word(LIMITS.familyRows),
+  [Property.TIS_TIMEOUT]:      () => words(TIMEOUTS_US),
+  [Property.STARTUP_EFFECT]:   () => word(STARTUP_EFFECTS),
+  [Property.DELEGATE_ROW]:     () => word(LIMITS.delegateRows),
+  [Property.MAX_DAASESS]:      () => word(LIMITS.daaSessions),
+  [Property.DAASESS]:          () => word(LIMITS.daaSessions),
+  [Property.CONTEXT_DIST]:     () => word(0xffff_ffff),
+  [Property.DAA_INTERRUPT]:    () => yes(true),
+  [Property.SESSIONS]:         call => word(freeSessions(call) + LIMITS.transportSessions),
+  [Property.MAX_SESSIONS]:     () => word(LIMITS.authSessions + LIMITS.transportSessions),
+  [Property.CMK_RESTRICTION]:  ({ state }) => word(state.permanent.data.restrictDelegate),
+  [Property.DURATION]:         () => words(DURATIONS_US),
+  [Property.ACTIVE_COUNTER]:   ({ state }) => word(activeCounter(state.stclear.countID)),
+  [Property.MAX_NV_AVAILABLE]: ({ state }) => word(freeNvBytes(state.permanent.nv)),
+  [Property.INPUT_BUFFER]:     () => word(LIMITS.bufferBytes),
 };
 
 /** A counter that was released counts as none. */
@@ -165,30 +194,53 @@ const HANDLES: Readonly<Record<number, (call: Call) => number[]>> = {
   [Resource.DAA]:     () => [],
 };
 
-const Area = { PROPERTY: 0x05, VERSION: 0x06, MFR: 0x10, VERSION_VAL: 0x1a } as const;
-
 /** Part 2 §21.1 TPM_CAPABILITY_AREA. */
 // biome-ignore format: table
+const Area = {
+  ORD:          0x01,
+  ALG:          0x02,
+  PID:          0x03,
+  FLAG:         0x04,
+  PROPERTY:     0x05,
+  VERSION:      0x06,
+  KEY_HANDLE:   0x07,
+  CHECK_LOADED: 0x08,
+  SYM_MODE:     0x09,
+  KEY_STATUS:   0x0c,
+  NV_LIST:      0x0d,
+  MFR:          0x10,
+  NV_INDEX:     0x11,
+  TRANS_ALG:    0x12,
+  HANDLE:       0x14,
+  TRANS_ES:     0x15,
+  AUTH_ENCRYPT: 0x17,
+  SELECT_SIZE:  0x18,
+  DA_LOGIC:     0x19,
+  VERSION_VAL:  0x1a,
+} as const;
+
+/** What each area tells, with the sub-capability that it wants. */
+// biome-ignore format: table
 const AREAS: Readonly<Record<number, Answer<Uint8Array>>> = {
-  /* ORD */          1: by32(({ tpm }, ordinal) => yes(tpm.isImplemented(ordinal))),
-  /* ALG */          2: by32(oneOf(Algorithm.RSA)),
-  /* PID */          3: by16(oneOf(...Object.values(Protocol))),
-  /* FLAG */         4: by32(flagsOf),
-  [Area.PROPERTY]:         by32((call, property) => lookUp(PROPERTIES, property)(call)),
-  [Area.VERSION]:          () => STRUCT_VER_1_1,
-  /* KEY_HANDLE */   7: call => handles(HANDLES[Resource.KEY]!(call)),
-  /* CHECK_LOADED */ 8: byStructure(keyParms, (call, parms) => yes(parms.rsa !== undefined && freeKeys(call) > 0)),
-  /* SYM_MODE */     9: by32(oneOf()),
-  /* KEY_STATUS */   12: by32(keyStatus),
-  /* NV_LIST */      13: ({ state }) => words(state.permanent.nv.flatMap(entry => entry?.publicInfo.nvIndex ?? [])),
-  /* NV_INDEX */     17: by32(({ state }, index) => encode(nvDataPublic, findNv(state.permanent.nv, index).publicInfo)),
-  /* TRANS_ALG */    18: by32(oneOf(Algorithm.MGF1, Algorithm.AES128)),
-  /* HANDLE */       20: by32((call, kind) => handles(lookUp(HANDLES, kind, 'BAD_PARAMETER')(call))),
-  /* TRANS_ES */     21: by16(oneOf(EncScheme.SYM_CTR, EncScheme.SYM_OFB)),
-  /* AUTH_ENCRYPT */ 23: by32(oneOf(Algorithm.XOR, Algorithm.AES128)),
-  /* SELECT_SIZE */  24: byStructure(selectSize, (_call, { reqSize }) => yes(reqSize > 0 && reqSize <= LIMITS.pcrs / 8)),
-  /* DA_LOGIC */     25: daLogic,
-  [Area.VERSION_VAL]:      versionValue,
+  [Area.ORD]:          by32(({ tpm }, ordinal) => yes(tpm.isImplemented(ordinal))),
+  [Area.ALG]:          by32(oneOf(Algorithm.RSA)),
+  [Area.PID]:          by16(oneOf(...Object.values(Protocol))),
+  [Area.FLAG]:         by32(flagsOf),
+  [Area.PROPERTY]:     by32((call, property) => lookUp(PROPERTIES, property)(call)),
+  [Area.VERSION]:      () => STRUCT_VER_1_1,
+  [Area.KEY_HANDLE]:   call => handles(HANDLES[Resource.KEY]!(call)),
+  [Area.CHECK_LOADED]: byStructure(keyParms, (call, parms) => yes(parms.rsa !== undefined && freeKeys(call) > 0)),
+  [Area.SYM_MODE]:     by32(oneOf()),
+  [Area.KEY_STATUS]:   by32(keyStatus),
+  [Area.NV_LIST]:      ({ state }) => words(state.permanent.nv.flatMap(entry => entry?.publicInfo.nvIndex ?? [])),
+  [Area.NV_INDEX]:     by32(({ state }, index) => encode(nvDataPublic, findNv(state.permanent.nv, index).publicInfo)),
+  [Area.TRANS_ALG]:    by32(oneOf(Algorithm.MGF1, Algorithm.AES128)),
+  [Area.HANDLE]:       by32((call, kind) => handles(lookUp(HANDLES, kind, 'BAD_PARAMETER')(call))),
+  [Area.TRANS_ES]:     by16(oneOf(EncScheme.SYM_CTR, EncScheme.SYM_OFB)),
+  [Area.AUTH_ENCRYPT]: by32(oneOf(Algorithm.XOR, Algorithm.AES128)),
+  [Area.SELECT_SIZE]:  byStructure(selectSize, (_call, { reqSize }) => yes(reqSize > 0 && reqSize <= LIMITS.pcrs / 8)),
+  [Area.DA_LOGIC]:     daLogic,
+  [Area.VERSION_VAL]:  versionValue,
 };
 
 function lookUp<T>(
@@ -240,7 +292,11 @@ function versionValue(): Uint8Array {
 }
 
 /** What even a TPM that failed its self-test tells, and one that has not finished it yet. */
-const ALWAYS_PROPERTIES: readonly number[] = Object.values(Property);
+const ALWAYS_PROPERTIES: readonly number[] = [
+  Property.MANUFACTURER,
+  Property.TIS_TIMEOUT,
+  Property.DURATION,
+];
 const ALWAYS_AREAS: readonly number[] = [Area.VERSION, Area.VERSION_VAL, Area.MFR];
 
 function tellsAlways(area: number, subCap: Uint8Array): boolean {
@@ -254,8 +310,8 @@ export const getCapability = command({
   name: 'TPM_GetCapability',
   auth: 'none',
   when: 'started',
-  input: struct({ capArea: u32, subCap: sized(u32) }),
-  output: struct({ resp: sized(u32) }),
+  input: struct({ capArea: u32, subCap: sizedBuffer }),
+  output: struct({ resp: sizedBuffer }),
   run(call, { capArea, subCap }) {
     const { state } = call;
     if (!tellsAlways(capArea, subCap)) {

@@ -3,7 +3,7 @@
  * NV is not locked (a platform in the making), permissions are not asked.
  * @module
  */
-import { sized, struct, u32 } from '../../../wire/codec.js';
+import { struct, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { ctrCrypt, sha1, xor } from '../crypto.js';
@@ -30,6 +30,7 @@ import {
   nothing,
   nvDataPublic,
   secret,
+  sizedBuffer,
 } from '../structures.js';
 
 /** Part 2 §19.1: indices that mean something of their own, and the bits of an index. */
@@ -154,7 +155,7 @@ function demandDefinable({ nvIndex, permission, pcrInfoRead, dataSize }: NvDataP
 }
 
 /** Where a value lies, and what is written there. */
-const writeInput = struct({ nvIndex: u32, offset: u32, data: sized(u32) });
+const writeInput = struct({ nvIndex: u32, offset: u32, data: sizedBuffer });
 
 /** Writes to an index that the owner, or nobody, guards; index 0 sets the global lock. */
 export const nvWriteValue = command({
@@ -240,7 +241,7 @@ export const nvWriteValueAuth = command({
 });
 
 const readInput = struct({ nvIndex: u32, offset: u32, dataSize: u32 });
-const readOutput = struct({ data: sized(u32) });
+const readOutput = struct({ data: sizedBuffer });
 
 /** Reads from an index that the owner, or nobody, guards. */
 export const nvReadValue = command({

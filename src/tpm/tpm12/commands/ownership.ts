@@ -2,7 +2,7 @@
  * Ownership (TPM Main Part 3, §6): TPM_TakeOwnership, TPM_OwnerClear, TPM_ForceClear.
  * @module
  */
-import { type Of, sized, struct, u16, u32 } from '../../../wire/codec.js';
+import { type Of, struct, u16 } from '../../../wire/codec.js';
 import { auditedByDefault } from '../audit-defaults.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
@@ -26,7 +26,7 @@ import { noDelegates, noFamilies, noSymmetricKey, type PermanentFlag } from '../
 import { demand } from '../results.js';
 import { terminate } from '../sessions.js';
 import { freshStclear, Protocol } from '../state.js';
-import { Algorithm, EncScheme, noBytes20, nothing, SigScheme } from '../structures.js';
+import { Algorithm, EncScheme, noBytes20, nothing, SigScheme, sizedBuffer } from '../structures.js';
 
 type SrkParams = Of<typeof travellingKey>;
 
@@ -38,8 +38,8 @@ export const takeOwnership = command({
   when: 'enabled',
   input: struct({
     protocolID: u16,
-    encOwnerAuth: sized(u32),
-    encSrkAuth: sized(u32),
+    encOwnerAuth: sizedBuffer,
+    encSrkAuth: sizedBuffer,
     srkParams: travellingKey,
   }),
   output: struct({ srkPub: travellingKey }),
@@ -73,9 +73,8 @@ function decryptSecret({ state }: Call, encrypted: Uint8Array): Uint8Array {
   const ek = state.permanent.data.endorsementKey;
   demand(encrypted.length <= ek.pubKey.length, 'BAD_DATASIZE');
   const key = rsaKeyOf(ek);
-  // One byte may be missing in front, where it is zero: so far libtpms lets it be.
-  const whole = encrypted.length >= ek.pubKey.length - 1;
-  demand(key !== undefined && whole, 'DECRYPT_ERROR');
+  demand(key !== undefined, 'DECRYPT_ERROR');
+  // It may be shorter than the key: zeros in front change nothing, for OpenSSL under libtpms too.
   const secret = oaepDecrypt(key, encrypted);
   demand(secret !== undefined && secret.length <= 20, 'DECRYPT_ERROR');
   demand(secret.length === 20, 'BAD_KEY_PROPERTY');

@@ -2,10 +2,10 @@
  * Random numbers (TPM Main Part 3, §13.6) and ticks (§23.1).
  * @module
  */
-import { sized, struct, u32 } from '../../../wire/codec.js';
+import { struct, u32 } from '../../../wire/codec.js';
 import { command } from '../command.js';
 import { LIMITS } from '../limits.js';
-import { currentTicks, nothing } from '../structures.js';
+import { currentTicks, nothing, sizedBuffer } from '../structures.js';
 
 /** Random bytes, as many as fit into a response. */
 export const getRandom = command({
@@ -14,7 +14,7 @@ export const getRandom = command({
   auth: 'none',
   when: 'operational',
   input: struct({ bytesRequested: u32 }),
-  output: struct({ randomBytes: sized(u32) }),
+  output: struct({ randomBytes: sizedBuffer }),
   run({ tpm }, { bytesRequested }) {
     const length = Math.min(bytesRequested, LIMITS.randomBytes);
     return { randomBytes: length === 0 ? new Uint8Array() : tpm.entropy(length) };
@@ -27,7 +27,7 @@ export const stirRandom = command({
   name: 'TPM_StirRandom',
   auth: 'none',
   when: 'operational',
-  input: struct({ inData: sized(u32) }),
+  input: struct({ inData: sizedBuffer }),
   output: nothing,
   run: () => ({}),
 });

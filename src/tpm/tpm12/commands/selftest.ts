@@ -2,11 +2,11 @@
  * Admin testing (TPM Main Part 3, §4): TPM_SelfTestFull, TPM_ContinueSelfTest, TPM_GetTestResult.
  * @module
  */
-import { sized, struct, u32 } from '../../../wire/codec.js';
+import { struct } from '../../../wire/codec.js';
 import { command } from '../command.js';
 import { selfTest } from '../self-test.js';
 import { TestState } from '../state.js';
-import { nothing } from '../structures.js';
+import { nothing, sizedBuffer } from '../structures.js';
 
 /** Tests everything. */
 export const selfTestFull = command({
@@ -46,7 +46,7 @@ export const getTestResult = command({
   auth: 'none',
   when: 'started',
   input: nothing,
-  output: struct({ outData: sized(u32) }),
+  output: struct({ outData: sizedBuffer }),
   run({ state }) {
     const number = state.testState.toString(16).padStart(8, '0');
     return { outData: new TextEncoder().encode(`Shutdown ${number}\n`) };

@@ -1,0 +1,244 @@
+/**
+ * The image guard: the bytes that QEMU locks in an image file for as long as it is open
+ * (block/file-posix.c since 2.10). For permission n, byte 100+n is held by whoever uses it and byte
+ * 200+n by whoever does not share it, all as shared locks of one byte. Held from activation to
+ * power-off, on the descriptor of the image, beside the short lock of bdrv_lock, whose range then
+ * begins behind these bytes: taking or releasing one of the two never touches the other.
+ * @module
+ */
+import assert from 'node:assert/strict';
+import { locksOn, processOf } from '../lock/holder.js';
+import {
+  LockError,
+  type LockHolder,
+  type LockRange,
+  type LockType,
+  type LockWait,
+  WHOLE_FILE,
+} from '../lock/lock.js';
+import { overlap, sameRange } from '../lock/range.js';
+import { nameOf, retry } from '../lock/wait.js';
+import { FileLocks } from './file-locks.js';
+import { locksBelow } from './lock.js';
+import type { BlockNode } from './node.js';
+
+/** QEMU's permissions by number, as far as they matter for an image file. */
+// biome-ignore format: table
+const PERMISSIONS = {
+  'consistent read': { n: 0, verb: 'read from it' },
+  'write':           { n: 1, verb: 'write to it' },
+  'resize':          { n: 3, verb: 'resize it' },
+} as const;
+type Permission = keyof typeof PERMISSIONS;
+
+interface Needs {
+  readonly uses: readonly Permission[];
+  readonly denies: readonly Permission[];
+}
+
+/** What each user of an image needs, as QEMU's own tools do. */
+// biome-ignore format: table
+export const GUARD_ROLES = {
+  /** An active TPM; QEMU with the image open for writing: bytes 100 101 103 201 203. */
+  writer:   { uses: ['consistent read', 'write', 'resize'], denies: ['write', 'resize'] },
+  /** Reads the disk and wants it to hold still; qemu-img check: 100 201 203. */
+  reader:   { uses: ['consistent read'],                    denies: ['write', 'resize'] },
+  /** Looks at metadata only; qemu-img info: 201 203. */
+  probe:    { uses: [],                                     denies: ['write', 'resize'] },
+  /** Reads beside a writer, at its own risk; --force-share, qemu-img -U: 100. */
+  sharing:  { uses: ['consistent read'],                    denies: [] },
+  /** Waits for a migration beside the source: no byte, only the range of the cycle lock. */
+  incoming: { uses: [],                                     denies: [] },
+} as const satisfies Record<string, Needs>;
+export type GuardRole = keyof typeof GUARD_ROLES;
+
+/** on: always; auto: where locks of the open file description exist, as QEMU does; off: never. */
+export type GuardMode = 'on' | 'off' | 'auto';
+
+const USES = 100;
+const DENIES = 200;
+const ALL = Object.keys(PERMISSIONS) as Permission[];
+const byteOf = (base: number, permission: Permission): number => base + PERMISSIONS[permission].n;
+const oneByte = (start: number): LockRange => ({ start, length: 1 });
+
+/** The bytes that a role holds. */
+export const guardBytes = (role: GuardRole): number[] => {
+  const { uses, denies }: Needs = GUARD_ROLES[role];
+  return [...uses.map(each => byteOf(USES, each)), ...denies.map(each => byteOf(DENIES, each))];
+};
+
+/** The bytes that nobody else may hold: who denies what we use, who uses what we deny. */
+const forbiddenBytes = (role: GuardRole): number[] => {
+  const { uses, denies }: Needs = GUARD_ROLES[role];
+  return [...uses.map(each => byteOf(DENIES, each)), ...denies.map(each => byteOf(USES, each))];
+};
+
+/** What holding a byte means, for a refusal. */
+const MEANING = new Map<number, string>(
+  ALL.flatMap(each => [
+    [byteOf(USES, each), `may ${PERMISSIONS[each].verb}`],
+    [byteOf(DENIES, each), `lets nobody else ${PERMISSIONS[each].verb}`],
+  ]),
+);
+const GUARD_BYTES = [...MEANING.keys()];
+
+/** Where the lock of bdrv_lock lies while a guard is in use: clear of QEMU's bytes and libvirt's. */
+export const CYCLE_RANGE: LockRange = { start: 300, length: 0 };
+assert(!GUARD_BYTES.some(byte => overlap(oneByte(byte), CYCLE_RANGE)), 'the two tiers overlap');
+
+export interface Guard {
+  readonly role: GuardRole;
+  /** The bytes that are held: none where the mode is off, or auto on another flavour than OFD. */
+  readonly bytes: readonly number[];
+  /** Idempotent. The image's bdrv_lock must not be held; its range is the whole file again. */
+  release(): void;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Takes the guard of the image that `node` stands on, before anything is read from it that matters.
+ * @param wait how long to try; by default once, as QEMU does
+ * @throws LockError LOCKED (naming the holder and what it does), ENOMEDIUM, EINVAL, ABORTED;
+ *   ENOTSUP with mode 'on', where the guard cannot be had
+ */
+export function takeGuard(
+  node: BlockNode,
+  role: GuardRole,
+  mode: GuardMode = 'auto',
+  wait: LockWait = { timeoutMs: 0 },
+): Guard {
+  if (mode === 'off') return guardOf(role, [], () => {});
+  const locks = locksBelow(node);
+  if (!(locks instanceof FileLocks) || locks.flavour === 'win32') {
+    if (mode === 'auto') return guardOf(role, [], () => {});
+    const why = 'a guard needs an image file, and fcntl locks on it; use --image-lock auto';
+    throw new LockError('ENOTSUP', node.path, `${node.path}: ${why}`);
+  }
+  if (mode === 'auto' && locks.flavour !== 'ofd') return guardOf(role, [], () => {});
+  const guarded = !sameRange(locks.range, WHOLE_FILE);
+  if (guarded || (role === 'writer' && node.readOnly)) {
+    const why = guarded ? 'it has a guard already' : 'it is open read-only';
+    throw new LockError('EINVAL', node.path, `${node.path}: no guard as ${role}: ${why}`);
+  }
+  const bytes = guardBytes(role);
+  let conflict: Conflict | undefined;
+  retry(node.path, `its guard as ${role}`, wait, () => {
+    conflict = tryTake(locks, role);
+    return conflict === undefined;
+  });
+  if (conflict !== undefined) throw refused(node.path, role, conflict);
+  locks.range = CYCLE_RANGE;
+  return guardOf(role, bytes, () => {
+    locks.range = WHOLE_FILE;
+    // Closing the file has given them back already.
+    if (locks.open) giveBack(locks, bytes);
+  });
+}
+
+function guardOf(role: GuardRole, bytes: readonly number[], giveBack: () => void): Guard {
+  let released = false;
+  const release = (): void => {
+    if (released) return;
+    giveBack();
+    released = true;
+  };
+  return { role, bytes, release, [Symbol.dispose]: release };
+}
+
+interface Conflict {
+  readonly byte: number;
+  readonly holder: LockHolder | undefined;
+}
+
+/**
+ * Locks first, then looks whether somebody else holds what must not be held: of two that come at
+ * the same time both may fail, but never do both succeed.
+ */
+function tryTake(locks: FileLocks, role: GuardRole): Conflict | undefined {
+  const { driver, fd } = locks;
+  const taken: number[] = [];
+  let conflict: Conflict | undefined;
+  for (const byte of guardBytes(role)) {
+    if (driver.tryLock(fd, 'shared', oneByte(byte))) taken.push(byte);
+    else conflict ??= { byte, holder: driver.holder(fd, 'shared', oneByte(byte)) };
+  }
+  for (const byte of conflict === undefined ? forbiddenBytes(role) : []) {
+    const holder = driver.holder(fd, 'exclusive', oneByte(byte));
+    if (holder !== undefined) conflict ??= { byte, holder };
+  }
+  if (conflict !== undefined) giveBack(locks, taken);
+  return conflict;
+}
+
+function giveBack({ driver, fd }: FileLocks, bytes: readonly number[]): void {
+  for (const byte of bytes) driver.unlock(fd, oneByte(byte));
+}
+
+function refused(path: string, role: GuardRole, { byte, holder }: Conflict): LockError {
+  // A lock that reaches over all of these bytes says nothing by any one of them.
+  const whole = holder?.type === 'exclusive' || holder?.range.length === 0;
+  const does = whole ? 'has locked the whole file' : `${MEANING.get(byte)} (lock byte ${byte})`;
+  const advice =
+    role === 'writer'
+      ? 'stop that machine or tool, then try again'
+      : 'try again when it is done, or look at the image all the same with --force-share';
+  return new LockError(
+    'LOCKED',
+    path,
+    `${path} is in use: ${nameOf(holder ?? {})} ${does}; ${advice}`,
+    { holder },
+  );
+}
+
+/** Somebody else who has locks on an image. */
+export interface ImageHolder {
+  /** The process and its command, where the system tells. */
+  readonly pid?: number;
+  readonly command?: string;
+  /** The bytes of the guard that it holds, and the role that holds just these. */
+  readonly bytes: readonly number[];
+  readonly role?: GuardRole;
+  /** Its lock on the rest of the file, as bdrv_lock takes it. */
+  readonly cycle?: LockType;
+}
+
+/** Who else has locks on the image that `node` stands on, other than this very descriptor. */
+export function imageHolders(node: BlockNode): readonly ImageHolder[] {
+  const locks = locksBelow(node);
+  if (!(locks instanceof FileLocks)) return [];
+  const { fd, driver } = locks;
+  const byProcess = new Map<number | undefined, Pick<LockHolder, 'type' | 'range'>[]>();
+  for (const { pid, ...lock } of locksOn(fd)) {
+    byProcess.set(pid, [...(byProcess.get(pid) ?? []), lock]);
+  }
+  // Locks of processes that do not show us their descriptors. Windows only tells by trying.
+  for (const range of driver.flavour === 'win32'
+    ? []
+    : [...GUARD_BYTES.map(oneByte), CYCLE_RANGE]) {
+    const found = driver.holder(fd, 'exclusive', range);
+    if (found === undefined || byProcess.get(found.pid)?.some(lock => overlap(lock.range, range))) {
+      continue;
+    }
+    byProcess.set(found.pid, [...(byProcess.get(found.pid) ?? []), found]);
+  }
+  return [...byProcess].map(([pid, of]) => describe(pid, of));
+}
+
+function describe(
+  pid: number | undefined,
+  of: readonly Pick<LockHolder, 'type' | 'range'>[],
+): ImageHolder {
+  const holds = (range: LockRange) => of.filter(lock => overlap(lock.range, range));
+  const cycle = holds(CYCLE_RANGE).find(lock => lock.type === 'exclusive') ?? holds(CYCLE_RANGE)[0];
+  const guards = of.filter(lock => !overlap(lock.range, CYCLE_RANGE));
+  const bytes = GUARD_BYTES.filter(byte => guards.some(lock => overlap(lock.range, oneByte(byte))));
+  bytes.sort((a, b) => a - b);
+  const roles = Object.keys(GUARD_ROLES) as GuardRole[];
+  const role = roles.find(each => bytes.length > 0 && guardBytes(each).join() === bytes.join());
+  return {
+    ...(pid === undefined ? {} : processOf(pid)),
+    bytes,
+    ...(role === undefined ? {} : { role }),
+    ...(cycle === undefined ? {} : { cycle: cycle.type }),
+  };
+}

@@ -1,0 +1,131 @@
+/**
+ * Opening an image file, and the files that it names. An image that somebody else made can name
+ * any file of this machine as its backing file, so none is opened unless the caller allows it.
+ * @module
+ */
+import { realpathSync } from 'node:fs';
+import { dirname, isAbsolute, join } from 'node:path';
+import { type OpenFileOptions, openFile } from './file.js';
+import { type BlockNode, ImageError } from './node.js';
+import { EXTENSION } from './qcow2/extensions.js';
+import { isQcow2 } from './qcow2/header.js';
+import { openQcow2, Qcow2Node } from './qcow2/node.js';
+import { openRaw } from './raw.js';
+
+export type ImageFormat = 'qcow2' | 'raw';
+
+/** A file that an image names. */
+export interface BackingReference {
+  /** The image that names it. */
+  readonly image: string;
+  /** The name as it stands in the image. */
+  readonly name: string;
+  /** Where that is: relative names start at the image's folder. */
+  readonly path: string;
+  /** The format that the image tells, if it does. */
+  readonly format: string | undefined;
+}
+
+/** Whether such a file may be opened (read-only). */
+export type BackingGate = (reference: BackingReference) => boolean;
+
+export interface OpenImageOptions extends Omit<OpenFileOptions, 'create'> {
+  /** Default qcow2. A raw disk has nothing by which it could be told from anything else. */
+  readonly format?: ImageFormat;
+  /**
+   * Which backing files may be opened. Default none: an overlay is refused. 'ignore' opens an
+   * overlay without: reading what only the backing file has is an error then.
+   */
+  readonly backing?: BackingGate | 'ignore';
+  /** Takes an image that is marked corrupt or dirty, in order to mend it. */
+  readonly forRepair?: boolean;
+}
+
+const DEEPEST_CHAIN = 64;
+
+/**
+ * Opens an image file.
+ * @throws IoError, ImageError NOT_QCOW2, MALFORMED, UNSUPPORTED, CORRUPT
+ */
+export function openImage(path: string, options: OpenImageOptions = {}): BlockNode {
+  return open(path, options, options.format ?? 'qcow2', []);
+}
+
+function open(
+  path: string,
+  options: OpenImageOptions,
+  format: ImageFormat | 'probe',
+  above: readonly string[],
+): BlockNode {
+  const file = openFile(path, options);
+  let backing: BlockNode | undefined;
+  try {
+    const start = file.read(0, Math.min(16, file.length));
+    if (format === 'raw' || (format === 'probe' && !isQcow2(start))) return openRaw(file);
+    // Bytes 8 to 15 say where the backing file's name is: most images have none.
+    const isOverlay = start.subarray(8).some(byte => byte !== 0);
+    if (isOverlay && options.backing !== 'ignore') backing = openBacking(file, options, above);
+    return openQcow2(file, { backing, forRepair: options.forRepair ?? false });
+  } catch (error) {
+    backing?.close();
+    file.close();
+    throw error;
+  }
+}
+
+/** The node below an overlay, opened for reading. */
+function openBacking(
+  file: BlockNode,
+  options: OpenImageOptions,
+  above: readonly string[],
+): BlockNode | undefined {
+  const reference = referenceOf(file, options.forRepair ?? false);
+  if (reference === undefined) return undefined;
+  const chain = [...above, realpathSync(file.path)];
+  const refuse = (why: string, advice = ''): ImageError =>
+    new ImageError('ERR_IMAGE_UNSUPPORTED', file.path, [why], advice);
+  const shown = JSON.stringify(reference.name);
+  if (typeof options.backing !== 'function' || !options.backing(reference)) {
+    throw refuse(
+      `it is an overlay of ${shown}, and opening files that an image names is not allowed`,
+      'allow it if you trust whoever made the image',
+    );
+  }
+  if (/^[^/]*:/.test(reference.name)) {
+    throw refuse(`its backing file ${shown} is not a file of this machine`);
+  }
+  const { format } = reference;
+  if (format !== undefined && format !== 'qcow2' && format !== 'raw') {
+    throw refuse(`its backing file ${shown} has the format ${JSON.stringify(format)}`);
+  }
+  if (chain.length > DEEPEST_CHAIN) throw refuse(`more than ${DEEPEST_CHAIN} images in a chain`);
+  if (chain.includes(real(reference.path))) {
+    throw refuse(`its chain of backing files comes back to ${shown}`);
+  }
+  const below = { ...options, readOnly: true, forRepair: false };
+  return open(reference.path, below, format ?? 'probe', chain);
+}
+
+/** A path by which a file is known, however it is named; a missing file is found out on opening. */
+function real(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+/** What the image in `file` names as its backing file. */
+function referenceOf(file: BlockNode, forRepair: boolean): BackingReference | undefined {
+  // Not closed: closing it would close the file.
+  const peek = new Qcow2Node(file, { readOnly: true, forRepair });
+  const name = peek.backingName;
+  if (name === undefined) return undefined;
+  if (name.includes('\0')) {
+    throw new ImageError('ERR_IMAGE_MALFORMED', file.path, ['the backing file has no proper name']);
+  }
+  const told = peek.extensions.find(each => each.type === EXTENSION.backingFormat)?.data;
+  const format = told === undefined ? undefined : new TextDecoder().decode(told);
+  const path = isAbsolute(name) ? name : join(dirname(file.path), name);
+  return { image: file.path, name, path, format };
+}

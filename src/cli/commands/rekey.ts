@@ -1,0 +1,65 @@
+/**
+ * `nvtpm rekey`: adds, changes or removes the key of a store. `nvtpm restore`: brings an older state
+ * back. Neither starts the TPM.
+ * @module
+ */
+import { type Key, NvramStore } from '../../nvram/index.js';
+import { type CommonOptions, entropy, withImage } from '../images.js';
+import { readKey } from '../keys.js';
+import { type Result, UsageError } from '../output.js';
+
+export interface RekeyOptions extends CommonOptions {
+  readonly newKey?: string;
+  readonly removeKey: boolean;
+}
+
+/** Opens the store as its one active instance, acts on it, and closes it in order. */
+function withStore(
+  path: string,
+  options: CommonOptions,
+  act: (store: NvramStore) => Result,
+): Result {
+  return withImage(path, 'writer', options, image => {
+    const { trace, key, lockTimeout } = options;
+    const store = NvramStore.activate(image, {
+      trace,
+      entropy,
+      wait: { timeoutMs: lockTimeout },
+      ...(key === undefined ? {} : { key }),
+    });
+    try {
+      return act(store);
+    } finally {
+      store.close();
+    }
+  });
+}
+
+export function rekey(path: string, options: RekeyOptions): Result {
+  if ((options.newKey === undefined) !== options.removeKey) {
+    throw new UsageError('say either --new-key or --remove-key');
+  }
+  const key: Key | undefined = options.newKey === undefined ? undefined : readKey(options.newKey);
+  return withStore(path, options, store => {
+    store.rekey(key);
+    const what = key === undefined ? 'is not sealed any more' : 'is sealed with the new key';
+    return {
+      lines: [`${path}: ${what} (generation ${store.generation})`],
+      data: { image: path, sealed: store.sealed, generation: store.generation },
+    };
+  });
+}
+
+export function restore(path: string, options: CommonOptions & { generation: string }): Result {
+  const generation = Number(options.generation);
+  if (!Number.isSafeInteger(generation) || generation < 1) {
+    throw new UsageError(`${options.generation} is not a generation; nvtpm info lists them`);
+  }
+  return withStore(path, options, store => {
+    store.restore(generation);
+    return {
+      lines: [`${path}: generation ${generation} is back, as generation ${store.generation}`],
+      data: { image: path, restored: generation, generation: store.generation },
+    };
+  });
+}

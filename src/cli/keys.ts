@@ -1,0 +1,80 @@
+/**
+ * `--key`, spelt as swtpm spells it: `file=PATH,format=hex|binary[,remove=true]` or
+ * `pwdfile=PATH[,remove=true]`. What was read is wiped from the buffer that it was read into.
+ * @module
+ */
+import { readFileSync, rmSync, statSync } from 'node:fs';
+import { IoError } from '../errors.js';
+import { KEY_BYTES, type Key } from '../nvram/index.js';
+import { UsageError } from './output.js';
+
+const KEY_FILE_BYTES_MAX = 4096;
+const HELP =
+  'write it as file=PATH,format=hex|binary or pwdfile=PATH; ,remove=true deletes the file';
+
+/** @throws UsageError, IoError */
+export function readKey(text: string): Key {
+  const fields = new Map(
+    text.split(',').map(part => {
+      const at = part.indexOf('=');
+      return at < 0 ? [part, ''] : [part.slice(0, at), part.slice(at + 1)];
+    }),
+  );
+  const file = fields.get('file');
+  const pwdfile = fields.get('pwdfile');
+  const format = fields.get('format') ?? 'hex';
+  const remove = fields.get('remove') ?? 'false';
+  const known = [...fields.keys()].every(name =>
+    ['file', 'pwdfile', 'format', 'remove'].includes(name),
+  );
+  const path = file ?? pwdfile;
+  const sound =
+    known &&
+    path !== undefined &&
+    path !== '' &&
+    (file === undefined) !== (pwdfile === undefined) &&
+    ['hex', 'binary'].includes(format) &&
+    ['true', 'false'].includes(remove);
+  // The text may hold no secret, only names of files, but it is not repeated all the same.
+  if (!sound) throw new UsageError(`the key option makes no sense; ${HELP}`);
+  const content = readSecret(path);
+  try {
+    return file === undefined ? passwordOf(path, content) : keyOf(path, content, format);
+  } finally {
+    content.fill(0);
+    if (remove === 'true') rmSync(path);
+  }
+}
+
+function readSecret(path: string): Uint8Array {
+  try {
+    if (statSync(path).size > KEY_FILE_BYTES_MAX) {
+      throw new UsageError(`${path} is too large for a key; name the right file`);
+    }
+    return readFileSync(path);
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new IoError('read the key file', path, error);
+  }
+}
+
+function keyOf(path: string, content: Uint8Array, format: string): Key {
+  if (format === 'binary') {
+    if (content.length === KEY_BYTES) return { kind: 'key', bytes: content.slice() };
+    throw new UsageError(`${path}: a binary key has ${KEY_BYTES} bytes, not ${content.length}`);
+  }
+  const digits = Buffer.from(content).toString('latin1').trim().replace(/^0x/i, '');
+  if (/^[0-9a-fA-F]+$/.test(digits) && digits.length === 2 * KEY_BYTES) {
+    return { kind: 'key', bytes: new Uint8Array(Buffer.from(digits, 'hex')) };
+  }
+  throw new UsageError(`${path}: a key in hex has ${2 * KEY_BYTES} digits`);
+}
+
+/** The password is the file without the end of its last line. */
+function passwordOf(path: string, content: Uint8Array): Key {
+  let length = content.length;
+  if (length > 0 && content[length - 1] === 0x0a) length -= 1;
+  if (length > 0 && content[length - 1] === 0x0d) length -= 1;
+  if (length > 0) return { kind: 'password', bytes: Uint8Array.from(content.subarray(0, length)) };
+  throw new UsageError(`${path}: the password is empty`);
+}

@@ -1,0 +1,122 @@
+/**
+ * The thread of one actor: a block node over shared memory that waits for its turn before each step.
+ * @module
+ */
+import assert from 'node:assert/strict';
+import { type MessagePort, workerData } from 'node:worker_threads';
+import type { BlockNode, NodeLocks } from '../block/node.js';
+import { type LockType, WHOLE_FILE } from '../lock/lock.js';
+import { type Actor, STEPS, type Step, Turn, Word } from './interleaving.js';
+
+/** What an actor is given. */
+export interface Stage {
+  readonly disk: BlockNode;
+  /** Ends the prologue: from here on, every step waits for its turn. */
+  begin(): void;
+}
+
+interface Engagement {
+  readonly actor: Actor;
+  readonly disk: Uint8Array;
+  readonly words: Int32Array;
+  readonly locks: boolean;
+  readonly port: MessagePort;
+}
+
+const { actor, disk: shared, words, locks: working, port } = workerData as Engagement;
+
+/** Whether the prologue is over. Before that the actor runs alone, and nothing waits. */
+let scheduled = false;
+
+/** Says which step comes next, and waits until it may be taken. */
+function awaitTurn(step: Step): void {
+  if (!scheduled) return;
+  words[Word.KIND] = STEPS.indexOf(step);
+  hand(Turn.SCHEDULER);
+  untilGranted();
+}
+
+function untilGranted(): void {
+  for (let turn = Atomics.load(words, Word.TURN); turn !== Turn.ACTOR; ) {
+    Atomics.wait(words, Word.TURN, turn);
+    turn = Atomics.load(words, Word.TURN);
+  }
+}
+
+function hand(turn: number): void {
+  Atomics.store(words, Word.TURN, turn);
+  Atomics.notify(words, Word.TURN);
+}
+
+class StagedLocks implements NodeLocks {
+  readonly flavour = 'staged';
+  range = WHOLE_FILE;
+  depth = 0;
+  type: LockType | undefined;
+
+  acquire(type: LockType): void {
+    if (this.depth === 0) {
+      awaitTurn('lock');
+      words[Word.HOLDS] = working ? 1 : 0;
+    }
+    this.depth += 1;
+    this.type = type;
+  }
+
+  release(): void {
+    assert(this.depth > 0, 'it is not locked');
+    this.depth -= 1;
+    if (this.depth > 0) return;
+    awaitTurn('unlock');
+    words[Word.HOLDS] = 0;
+    this.type = undefined;
+  }
+}
+
+const staged = (): BlockNode => ({
+  driver: 'staged',
+  path: 'shared disk',
+  readOnly: false,
+  file: undefined,
+  length: shared.length,
+  locks: new StagedLocks(),
+  read(offset, length) {
+    awaitTurn('read');
+    return Uint8Array.from(shared.subarray(offset, offset + length));
+  },
+  write(offset, bytes) {
+    awaitTurn('write');
+    shared.set(bytes, offset);
+  },
+  flush: () => awaitTurn('flush'),
+  truncate: () => assert.fail('a shared disk does not grow'),
+  invalidate: () => {},
+  close: () => {},
+  [Symbol.dispose]: () => {},
+});
+
+const { [actor.name]: play } = (await import(actor.module)) as Record<
+  string,
+  (stage: Stage) => string
+>;
+assert(play !== undefined, `${actor.module} exports no ${actor.name}`);
+
+function outcomeOf(act: () => string): string {
+  try {
+    return act();
+  } catch (error) {
+    return `threw ${(error as { code?: string }).code ?? String(error)}`;
+  }
+}
+
+port.on('message', () => {
+  untilGranted();
+  scheduled = false;
+  const begin = (): void => {
+    scheduled = true;
+    awaitTurn('begin');
+  };
+  port.postMessage(outcomeOf(() => play({ disk: staged(), begin })));
+  words[Word.HOLDS] = 0;
+  hand(Turn.DONE);
+});

@@ -1,0 +1,131 @@
+/**
+ * Two instances on one disk, in every order in which their steps can fall. Code that is synchronous
+ * cannot be stopped half-way, so each actor runs in a thread of its own and waits before each lock,
+ * read, write, flush and unlock until the scheduler lets it go on. The disk is shared memory.
+ *
+ * An actor is an exported function of a module: `(stage: Stage) => string`. What it does before
+ * `stage.begin()` is its prologue, which runs alone; from there on its steps are scheduled.
+ * @module
+ */
+import assert from 'node:assert/strict';
+import {
+  MessageChannel,
+  type MessagePort,
+  receiveMessageOnPort,
+  Worker,
+} from 'node:worker_threads';
+
+export interface Actor {
+  /** The URL of a module: `import.meta.url` of whoever writes the actor. */
+  readonly module: string;
+  /** The name of the exported function. */
+  readonly name: string;
+}
+
+export interface InterleavingOptions {
+  /** Whether locks work. Default true. */
+  readonly locks?: boolean;
+}
+
+/** One order of steps, and what came of it. */
+export interface Interleaving {
+  /** The steps as they were taken: `0 lock`, `1 lock`, … */
+  readonly steps: readonly string[];
+  /** What each actor returned, or `threw CODE`. */
+  readonly results: readonly string[];
+  /** The disk afterwards. */
+  readonly disk: Uint8Array;
+}
+
+/** Words of shared memory that an actor and the scheduler talk through. */
+export const WORDS = 4;
+export const Word = { TURN: 0, KIND: 1, HOLDS: 2 } as const;
+export const Turn = { SCHEDULER: 0, ACTOR: 1, DONE: 2 } as const;
+export const STEPS = ['begin', 'lock', 'read', 'write', 'flush', 'unlock'] as const;
+export type Step = (typeof STEPS)[number];
+
+const WAIT_MS_MAX = 20_000;
+
+interface Player {
+  readonly worker: Worker;
+  readonly port: MessagePort;
+  readonly words: Int32Array;
+}
+
+/** Yields every interleaving of two actors on a disk that holds `before` at the start. */
+export function* everyInterleaving(
+  before: Uint8Array,
+  actors: readonly [Actor, Actor],
+  { locks = true }: InterleavingOptions = {},
+): Generator<Interleaving, void, void> {
+  const disk = new Uint8Array(new SharedArrayBuffer(before.length));
+  const players = actors.map(actor => hire(actor, disk, locks));
+  const trail: { taken: number; options: number }[] = [];
+  try {
+    do {
+      disk.set(before);
+      yield { ...perform(players, trail), disk: disk.slice() };
+      while (trail.length > 0 && trail.at(-1)!.taken === trail.at(-1)!.options - 1) trail.pop();
+      if (trail.length > 0) trail.at(-1)!.taken += 1;
+    } while (trail.length > 0);
+  } finally {
+    for (const { worker } of players) void worker.terminate();
+  }
+}
+
+function hire(actor: Actor, disk: Uint8Array, locks: boolean): Player {
+  const words = new Int32Array(new SharedArrayBuffer(4 * WORDS));
+  const { port1, port2 } = new MessageChannel();
+  const worker = new Worker(new URL('./interleaving-actor.js', import.meta.url), {
+    workerData: { actor, disk, words, locks, port: port2 },
+    transferList: [port2],
+  });
+  worker.unref();
+  return { worker, port: port1, words };
+}
+
+/** One run: the prologues one after the other, then the steps as the trail says. */
+function perform(
+  players: readonly Player[],
+  trail: { taken: number; options: number }[],
+): { steps: string[]; results: string[] } {
+  const steps: string[] = [];
+  for (const player of players) {
+    player.port.postMessage('perform');
+    grant(player);
+  }
+  for (let depth = 0; ; ) {
+    const ready = players.flatMap((player, index) => (canGo(players, player) ? [index] : []));
+    if (ready.length === 0) break;
+    let choice = 0;
+    if (ready.length > 1) {
+      trail[depth] ??= { taken: 0, options: ready.length };
+      assert.equal(trail[depth]!.options, ready.length, 'an actor acted otherwise this time');
+      choice = trail[depth]!.taken;
+      depth += 1;
+    }
+    const index = ready[choice]!;
+    steps.push(`${index} ${pending(players[index]!)}`);
+    grant(players[index]!);
+  }
+  const stuck = players.some(({ words }) => words[Word.TURN] !== Turn.DONE);
+  assert(!stuck, 'both actors wait for each other');
+  return { steps, results: players.map(({ port }) => receiveMessageOnPort(port)!.message) };
+}
+
+const pending = ({ words }: Player): Step => STEPS[words[Word.KIND]!]!;
+
+/** Whether an actor has a step to take, and is not kept waiting by the lock of the other. */
+function canGo(players: readonly Player[], player: Player): boolean {
+  if (player.words[Word.TURN] === Turn.DONE) return false;
+  const others = players.filter(other => other !== player);
+  return pending(player) !== 'lock' || others.every(({ words }) => words[Word.HOLDS] === 0);
+}
+
+/** Lets an actor take its step, and waits until it is at the next one, or done. */
+function grant({ words }: Player): void {
+  Atomics.store(words, Word.TURN, Turn.ACTOR);
+  Atomics.notify(words, Word.TURN);
+  const outcome = Atomics.wait(words, Word.TURN, Turn.ACTOR, WAIT_MS_MAX);
+  assert.notEqual(outcome, 'timed-out', 'an actor does not come back from its step');
+}

@@ -1,0 +1,42 @@
+/**
+ * Goal: no image, however damaged, makes us do anything but refuse or work. Method: seeded damage
+ * to the metadata of sound images; a sample here, tens of thousands with scripts/fuzz-qcow2.ts.
+ */
+import test from 'ava';
+import { ImageError } from '../../src/block/index.js';
+import { scratch } from '../_files.js';
+import { peerTest } from '../_peers.js';
+import { damaged, use, type Victim } from './_fuzz.js';
+import { ownTemplates, qemuTemplates } from './_power-cut.js';
+
+function survive(victims: readonly Victim[], seeds: number): number {
+  let refusals = 0;
+  for (let seed = 1; seed <= seeds; seed += 1) {
+    refusals += use(damaged(victims[seed % victims.length]!, seed)).refusals;
+  }
+  return refusals;
+}
+
+test('our own images, damaged', t => {
+  t.true(survive(ownTemplates(), 300) > 100, 'the damage does harm');
+});
+
+peerTest('images of QEMU, damaged', ['qemu-img'], t => {
+  t.true(survive(qemuTemplates(scratch(t)), 300) > 100, 'the damage does harm');
+});
+
+test('this very test notices an error that is none of ours', t => {
+  const image = ownTemplates()[0]!.image;
+  const bytes = new Proxy(image, {
+    get(target, name) {
+      if (name === 'slice') return () => assertionFailure();
+      const value = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  t.false((t.throws(() => use(bytes)) as Error) instanceof ImageError);
+});
+
+function assertionFailure(): never {
+  throw new TypeError('a bug');
+}

@@ -1,0 +1,34 @@
+/**
+ * A process that reads, validates and changes one blob in an image under bdrv_lock, again and again:
+ * `PATH FLAVOUR ROUNDS ID`. The flavour `none` grants every lock, as if bdrv_lock did nothing. It
+ * starts with the first line of its input, and its exit code tells how it went.
+ */
+import { once } from 'node:events';
+import { bdrv_lock, bdrv_unlock, openImage } from '../../src/block/index.js';
+import { chooseLockDriver, type LockDriver, type LockFlavour } from '../../src/lock/index.js';
+import { LEFT, readBlob, TORN, writeBlob, written } from './_blob.js';
+
+const [path, flavour, rounds, id] = process.argv.slice(2);
+const noLocks: LockDriver = {
+  flavour: 'ofd',
+  tryLock: () => true,
+  unlock: () => {},
+  holder: () => undefined,
+};
+const lockDriver = flavour === 'none' ? noLocks : chooseLockDriver(flavour as LockFlavour);
+const node = openImage(path!, { lockDriver });
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+console.log('ready');
+await once(process.stdin, 'data');
+for (let round = 0; round < Number(rounds); round += 1) {
+  // All of them at once: whoever comes last may wait for the rounds of all others.
+  bdrv_lock(node, { timeoutMs: 120_000 });
+  const blob = readBlob(node);
+  if (blob === undefined) process.exit(TORN);
+  writeBlob(node, written(blob, Number(id)));
+  bdrv_unlock(node);
+  // A guest thinks between its commands; without that, one process would keep the lock to itself.
+  Atomics.wait(sleeper, 0, 0, 3 * Math.random());
+}
+node.close();
+process.exit(LEFT);

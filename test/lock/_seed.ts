@@ -1,0 +1,56 @@
+/**
+ * The lock as the patch of 2011 had it (block/raw-posix.c of "[PATCH V8 08/14] Introduce file lock
+ * for the block layer"), for tests of its weaknesses: one counter for the whole driver, a shared
+ * lock silently kept where an exclusive one was asked for, a counter that an unlock too many takes
+ * below zero, and a wait without an end.
+ */
+import assert from 'node:assert/strict';
+import type { NodeLocks } from '../../src/block/index.js';
+import { loadFcntl } from '../../src/lock/fcntl.js';
+import { type LockType, WHOLE_FILE } from '../../src/lock/lock.js';
+
+const F_SETLKW = 7;
+
+export class SeedLocks implements NodeLocks {
+  /** `drv->num_locks`. */
+  static #numLocks = 0;
+  readonly flavour = 'posix';
+  readonly fd: number;
+  range = WHOLE_FILE;
+  type: LockType | undefined;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  get depth(): number {
+    return SeedLocks.#numLocks;
+  }
+
+  acquire(type: LockType): void {
+    if (SeedLocks.#numLocks !== 0) {
+      SeedLocks.#numLocks += 1;
+      return;
+    }
+    this.#call(type);
+    this.type = type;
+    SeedLocks.#numLocks = 1;
+  }
+
+  release(): void {
+    SeedLocks.#numLocks -= 1;
+    if (SeedLocks.#numLocks > 0) return;
+    assert.equal(SeedLocks.#numLocks, 0);
+    this.#call('none');
+  }
+
+  /** For the next test: what the driver remembers outlives all images. */
+  static forget(): void {
+    SeedLocks.#numLocks = 0;
+  }
+
+  #call(type: LockType | 'none'): void {
+    const fcntl = loadFcntl();
+    assert.equal(fcntl.call(this.fd, F_SETLKW, fcntl.encode(type, WHOLE_FILE)), 0);
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Goal: whatever write or flush fails while the store is active, nothing acknowledged is lost, and
+ * what a failed flush left behind is not taken for durable.
+ * Method: every write and every flush of a cycle fails once, with ENOSPC and with EIO; then the next
+ * instance starts, on the same disk and after a power cut, and the power is cut once more after it.
+ */
+import test from 'ava';
+import { IoError } from '../../src/errors.js';
+import { NvramStore } from '../../src/nvram/index.js';
+import { encodeMark, MARK_OFFSET, readDirectory, SLOT_OFFSETS } from '../../src/nvram/layout.js';
+import { SimulatedDisk } from '../../src/testing/index.js';
+import { blob, contents, entropy, formatted, KEY, opened, platter } from './_stores.js';
+
+const OLD = '700 × 2';
+const NEW = '900 × 3';
+
+function used(key?: typeof KEY): Uint8Array {
+  const disk = formatted(key === undefined ? {} : { key });
+  const store = NvramStore.activate(disk, { entropy, ...(key && { key }) });
+  store.store('permall', blob(700, 1));
+  store.store('permall', blob(700, 2));
+  disk.flush();
+  return platter(disk);
+}
+
+interface Outcome {
+  readonly step: number;
+  readonly acknowledged: string;
+  /** What the next instance found, and what was there after the power was cut on it. */
+  readonly next: string;
+  readonly later: readonly string[];
+}
+
+/** Fails each step of a store in turn, until a store meets no failure. */
+function everyFailure(errno: string, Disk = SimulatedDisk, key?: typeof KEY): Outcome[] {
+  const options = { entropy, ...(key && { key }) };
+  const outcomes: Outcome[] = [];
+  for (let step = 0; ; step += 1) {
+    const disk = new Disk(used(key));
+    const store = NvramStore.activate(disk, options);
+    disk.failAfter(step, () => new IoError('write', disk.path, { code: errno }));
+    const stored = succeeds(() => store.store('permall', blob(900, 3)));
+    if (!stored && succeeds(() => store.store('permall', blob(10, 4)))) {
+      throw new Error('a store was taken after one that failed');
+    }
+    disk.failAfter(Number.POSITIVE_INFINITY, () => new Error());
+    // The page cache still shows what the failed flush has lost.
+    const next = opened(disk, key);
+    const later = new Set<string>();
+    for (const wreck of disk.wreckages(300)) later.add(opened(new SimulatedDisk(wreck), key));
+    outcomes.push({ step, acknowledged: stored ? NEW : OLD, next, later: [...later] });
+    if (stored && step > 6) return outcomes;
+  }
+}
+
+function succeeds(act: () => void): boolean {
+  try {
+    act();
+    return true;
+  } catch (error) {
+    if (error instanceof IoError) return false;
+    throw error;
+  }
+}
+
+/** What must not be: an acknowledged store that is gone, or a state that was seen and is gone. */
+const wrong = (outcomes: readonly Outcome[]): Outcome[] =>
+  outcomes.filter(
+    ({ acknowledged, next, later }) =>
+      ![OLD, NEW].includes(next) ||
+      (acknowledged === NEW && next !== NEW) ||
+      later.length !== 1 ||
+      later[0] !== next,
+  );
+
+for (const errno of ['ENOSPC', 'EIO']) {
+  for (const key of [undefined, KEY]) {
+    test(`${errno} at every write and flush of a store${key ? ', sealed' : ''}`, t => {
+      const outcomes = everyFailure(errno, SimulatedDisk, key);
+      t.true(outcomes.filter(({ acknowledged }) => acknowledged === OLD).length >= 3);
+      t.deepEqual(wrong(outcomes), []);
+    });
+  }
+}
+
+test('twin: an instance that builds on a generation that was never acknowledged is noticed', t => {
+  // A disk whose mark always covers the newest generation makes every generation look acknowledged.
+  class Boastful extends SimulatedDisk {
+    override read(offset: number, length: number): Uint8Array {
+      const bytes = super.read(offset, length);
+      if (offset !== MARK_OFFSET || bytes[0] === 0) return bytes;
+      const found = SLOT_OFFSETS.map(slot => readDirectory(super.read(slot, 4096))).flatMap(slot =>
+        slot.is === 'sound' ? [slot.value] : [],
+      );
+      const { uuid, generation, epoch } = found.sort((a, b) => b.generation - a.generation)[0]!;
+      return encodeMark({ state: 'open', uuid, generation, epoch });
+    }
+  }
+  t.true(wrong(everyFailure('EIO', Boastful)).length > 0);
+});
+
+test('a disk that shrank or lost its directories is refused, and nothing is written', t => {
+  const disk = new SimulatedDisk(used());
+  const store = NvramStore.activate(disk, { entropy });
+  for (const offset of SLOT_OFFSETS) disk.write(offset, new Uint8Array(4096));
+  const before = platter(disk);
+  t.throws(() => store.store('permall', blob(10, 1)), { code: 'CORRUPT' });
+  t.deepEqual(platter(disk), before);
+  t.is(contents(disk), 'CORRUPT');
+});
