@@ -1,4 +1,5 @@
 /** The monitor of `nvtpm run`: the table of requests, what makes no sense, events, several clients. */
+import { once } from 'node:events';
 import test from 'ava';
 import { JsonStream } from '../../src/server/json-stream.js';
 import { peerTest } from '../_peers.js';
@@ -149,12 +150,16 @@ test('a client that does not read is dropped, and the others go on', async t => 
   lazy.write('{"execute":"qmp_capabilities"}');
   const monitor = await running.monitor();
   const cycle = '{"execute":"stop"}{"execute":"cont"}';
+  // About 2 MB of events.
   for (let i = 0; i < 100; i += 1) {
     monitor.send(cycle.repeat(100));
     for (let n = 0; n < 200; n += 1) await monitor.reply();
     monitor.events.length = 0;
   }
   t.like(await monitor.run('query-status'), { running: true });
+  const closed = once(lazy, 'close');
+  lazy.resume();
+  await closed;
 });
 
 /** Everything that a stream of these chunks is taken for. */

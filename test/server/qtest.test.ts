@@ -27,6 +27,10 @@ const RECORDED: readonly [string, string][] = [
   ['read 0xfed40f00 8',                 'OK 0x1410010001000000'],
   ['read 0xfed40f01 7',                 'OK 0x10010001000000'],
   ['b64read 0xfed40f00 8',              'OK FBABAAEAAAA='],
+  // Locality 4 drops what software writes.
+  ['writeb 0xfed44000 0x02',            'OK'],
+  ['writeb 0xfed44000 0x08',            'OK'],
+  ['readb 0xfed44000',                  'OK 0x0000000000000081'],
   // Behind the registers: RAM of the Physical Presence Interface, then nothing.
   ['readl 0xfed45000',                  'OK 0x0000000000000000'],
   ['writel 0xfed45000 0x12345678',      'OK'],
