@@ -20,7 +20,7 @@ try {
   for (const text of [
     ...benchStore(folder, ROUNDS),
     ...benchNvram(folder, ROUNDS),
-    ...benchTis(folder, 10 * ROUNDS),
+    ...(await benchTis(folder, 10 * ROUNDS)),
     ...benchBlock(folder),
     ...benchLocks(folder, ROUNDS),
   ]) {

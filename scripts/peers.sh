@@ -67,6 +67,9 @@ for package in $PACKAGES; do
   printf '%-18s %s\n' "$package" "$version"
 done
 
+# What boots a guest's Linux in v86 goes into a cache of this user's: nothing of it is installed.
+"$(dirname "$0")/../examples/v86-linux/fetch.sh"
+
 # The Windows builds of Node and of koffi, apart from this project's own dependencies. The tests look
 # for them in this place (test/_wine.ts).
 [ "$windows" = yes ] || exit 0

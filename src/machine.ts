@@ -28,6 +28,8 @@ export interface MachineOptions {
   readonly engine: () => Engine;
   readonly entropy: Entropy;
   readonly irq?: InterruptLine;
+  /** Whether writes to locality 4 reach the registers: see TisOptions. Default: true. */
+  readonly locality4?: boolean;
   readonly trace?: Trace;
   /** How long to wait for the lock of the image. */
   readonly wait?: LockWait;
@@ -249,6 +251,8 @@ export class Machine {
   }
 
   #stop(power: Power): void {
+    // Whoever comes next starts with the interrupt line down.
+    this.#tis?.reset();
     this.#engine?.close();
     this.#engine = undefined;
     this.#tis = undefined;
@@ -256,7 +260,7 @@ export class Machine {
   }
 
   #front(engine: Engine): Tis {
-    const { irq } = this.#options;
+    const { irq, locality4 = true } = this.#options;
     return new Tis({
       backend: {
         execute: (command, locality, done) => done(engine.process(command, locality)),
@@ -269,6 +273,7 @@ export class Machine {
         hashEnd: () => engine.hashEnd(),
       },
       personality: '1.2',
+      locality4,
       trace: this.#trace,
       ...(irq === undefined ? {} : { irq }),
     });

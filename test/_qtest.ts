@@ -27,6 +27,9 @@ export class Qemu {
   readonly #qmp: Lines;
   #line = false;
 
+  /** The path of a second monitor, for one client of the test's own. */
+  readonly monitor: string;
+
   private constructor(
     folder: string,
     processes: readonly ChildProcess[],
@@ -34,6 +37,7 @@ export class Qemu {
     qmp: Lines,
   ) {
     this.#folder = folder;
+    this.monitor = join(folder, 'qmp2');
     this.#processes = processes;
     this.#qtest = qtest;
     this.#qmp = qmp;
@@ -54,6 +58,7 @@ export class Qemu {
       '-machine', 'q35', '-accel', 'tcg', '-S', '-nodefaults', '-display', 'none', '-m', '16',
       '-qtest', `unix:${at('qtest')},server=on,wait=off`, '-qtest-log', '/dev/null',
       '-qmp', `unix:${at('qmp')},server=on,wait=off`,
+      '-qmp', `unix:${at('qmp2')},server=on,wait=off`,
       '-chardev', `socket,id=chr,path=${at('swtpm')}`,
       '-tpmdev', 'emulator,id=tpm0,chardev=chr', '-device', 'tpm-tis,tpmdev=tpm0',
     ], { stdio: 'ignore' });
@@ -64,6 +69,11 @@ export class Qemu {
     await machine.qmp('qmp_capabilities');
     await machine.ask(['irq_intercept_in ioapic']);
     return machine;
+  }
+
+  /** QEMU itself. */
+  get process(): ChildProcess {
+    return this.#processes[0]!;
   }
 
   /** Sends lines and gives one answer for each. */
@@ -127,7 +137,7 @@ export class Qemu {
 export const WIDTH: Readonly<Record<number, string>> = { 1: 'b', 2: 'w', 4: 'l', 8: 'q' };
 
 /** A socket of text lines. */
-class Lines {
+export class Lines {
   readonly #socket: Socket;
   readonly #lines: string[] = [];
   #rest = '';
@@ -146,7 +156,7 @@ class Lines {
     });
     socket.on('error', () => {});
     socket.on('close', () => {
-      this.#ended = new Error('QEMU has closed the connection');
+      this.#ended = new Error('the other side has closed the connection');
       this.#failed?.(this.#ended);
     });
   }
@@ -178,7 +188,7 @@ class Lines {
 }
 
 /** Connects to a socket that `owner` is about to open. */
-async function connected(path: string, owner: ChildProcess): Promise<Socket> {
+export async function connected(path: string, owner: ChildProcess): Promise<Socket> {
   for (let i = 0; i < 500; i += 1) {
     if (owner.exitCode !== null) break;
     const socket = createConnection(path);

@@ -11,7 +11,7 @@ import {
   takeGuard,
 } from '../block/index.js';
 import { NvtpmError } from '../errors.js';
-import { Machine } from '../machine.js';
+import { Machine, type MachineOptions } from '../machine.js';
 import { type Assessment, isCurrent, type Key } from '../nvram/index.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
 import { Tpm12 } from '../tpm/tpm12/engine.js';
@@ -85,6 +85,7 @@ export function machineOver(
   image: BlockNode,
   { trace, lockTimeout, imageLock, key }: CommonOptions,
   expectExisting = false,
+  more: Pick<MachineOptions, 'irq' | 'locality4'> = {},
 ): Machine {
   return new Machine({
     image,
@@ -95,6 +96,7 @@ export function machineOver(
     imageLock,
     expectExisting,
     ...(key === undefined ? {} : { key }),
+    ...more,
   });
 }
 

@@ -13,6 +13,8 @@ import { type CreateOptions, create } from './commands/create.js';
 import { exec } from './commands/exec.js';
 import { info } from './commands/info.js';
 import { rekey, restore } from './commands/rekey.js';
+import { run } from './commands/run.js';
+import { trace } from './commands/trace.js';
 import { runStep } from './demo/steps.js';
 import { demo } from './demo/story.js';
 import type { CommonOptions } from './images.js';
@@ -81,6 +83,8 @@ function milliseconds(text: string): number {
   if (Number.isInteger(value) && value >= 0) return value;
   throw new InvalidArgumentError('It is a number of milliseconds, 0 or more.');
 }
+
+const collect = (text: string, given: readonly string[]): readonly string[] => [...given, text];
 
 const program = new Command('nvtpm')
   .description('A TPM whose state outlives the machine: it lives in a QCoW2 image.')
@@ -177,6 +181,36 @@ program.addCommand(
     .option(...keyOption('opens a sealed store'))
     .action((file: string, options: Common & { generation: string }) =>
       conclude(options, all => restore(file, all)),
+    ),
+);
+
+program.addCommand(
+  subcommand('run', 'power on and serve other programs until told to end')
+    .argument('<file>', 'the image')
+    .option('--qtest <address>', 'where a test drives the registers: unix:PATH[,server=on], stdio')
+    .option('--qmp <address>', 'where a program manages the machine; several are fine', collect, [])
+    .option('--incoming <address>', 'wait at unix:PATH for a machine that migrates here')
+    .option(...keyOption('opens a sealed store'))
+    .option('--expect-existing', 'refuse an image without a TPM instead of making one', false)
+    .action(
+      (
+        file: string,
+        options: Common & {
+          qtest?: string;
+          qmp: readonly string[];
+          incoming?: string;
+          expectExisting: boolean;
+        },
+      ) => conclude(options, given => run(file, { ...given, json: options.json ?? false })),
+    ),
+);
+
+program.addCommand(
+  subcommand('trace', 'what --trace has written, as a time line for people')
+    .argument('<file>', 'the trace; - for standard input')
+    .option('--all', 'reads, writes and locks of the image too', false)
+    .action((file: string, options: Common & { all: boolean }) =>
+      conclude(options, ({ all }) => trace(file, { all, json: options.json ?? false })),
     ),
 );
 

@@ -5,7 +5,7 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import pc from 'picocolors';
-import { EXIT_CODES, IoError, NvtpmError, type Outcome } from '../errors.js';
+import { EXIT_CODES, errnoOf, IoError, NvtpmError, type Outcome } from '../errors.js';
 import type { Trace } from '../trace.js';
 
 /** What a subcommand found or did. */
@@ -25,20 +25,26 @@ export class UsageError extends NvtpmError {
   readonly outcome = 'USAGE';
 }
 
-const print = (text: string): void => {
-  writeSync(1, `${text}\n`);
-};
+/** Prints a line; a subcommand that goes on calls it for people only. */
+export function say(text: string): void {
+  try {
+    writeSync(1, `${text}\n`);
+  } catch (error) {
+    // Whoever read has read enough.
+    if (errnoOf(error) !== 'EPIPE') throw error;
+  }
+}
 
 /** Prints a result and gives the exit code. */
 export function report({ lines, data, outcome = 'OK' }: Result, json: boolean): number {
-  if (json) print(JSON.stringify(data, null, 2));
-  else for (const line of lines) print(line);
+  if (json) say(JSON.stringify(data, null, 2));
+  else for (const line of lines) say(line);
   return EXIT_CODES[outcome];
 }
 
 /** Prints an error (on standard output as JSON, else on standard error) and gives the exit code. */
 export function reportError(error: unknown, json: boolean): number {
-  if (json) print(JSON.stringify({ error: describe(error) }, null, 2));
+  if (json) say(JSON.stringify({ error: describe(error) }, null, 2));
   else writeSync(2, `${pc.red('nvtpm:')} ${describe(error).message}\n`);
   if (!(error instanceof NvtpmError) && error instanceof Error) writeSync(2, `${error.stack}\n`);
   return EXIT_CODES[outcomeOf(error)];

@@ -1,41 +1,7 @@
 /** Who has the TPM: the trace recorded from QEMU 7.2, and what a change does to a command. */
 import test from 'ava';
 import { bench, benchIn, EXCHANGE, REG } from './_device.js';
-
-/** Writes (locality < value) and then ACCESS of all five localities. */
-// biome-ignore format: table
-const RECORDED: [string, string][] = [
-  ['',                       '81 81 81 81 81'],
-  ['1<02',                   '81 a1 81 81 81'],
-  ['0<02',                   '83 a5 85 85 85'],
-  ['2<02',                   '87 a5 87 85 85'],
-  ['0<08',                   '87 a5 87 85 85'],
-  ['0<20',                   '85 a5 83 85 85'],
-  ['0<02 3<08',              '87 95 87 a5 85'],
-  ['1<10',                   '87 85 87 a5 85'],
-  ['3<08',                   '87 85 87 a5 85'],
-  ['3<20',                   '83 85 a5 85 85'],
-  ['2<20',                   'a1 81 81 81 81'],
-  ['0<20',                   '81 81 81 81 81'],
-  ['0<08',                   'a1 81 81 81 81'],
-  ['0<20',                   '81 81 81 81 81'],
-  ['0<0a',                   'a1 81 81 81 81'],
-  ['0<20',                   '81 81 81 81 81'],
-  ['0<22',                   'a1 81 81 81 81'],
-  ['0<22',                   '81 81 81 81 81'],
-  ['1<02 2<2a',              '81 91 a1 81 81'],
-  ['2<20',                   '81 91 81 81 81'],
-  ['1<10',                   '81 81 81 81 81'],
-  ['0<02 3<02 1<02',         'a5 87 85 87 85'],
-  ['2<08',                   '95 87 a5 87 85'],
-  ['2<20',                   '95 83 85 a5 85'],
-  ['3<20',                   '91 a1 81 81 81'],
-  ['1<20',                   '91 81 81 81 81'],
-  ['0<10',                   '81 81 81 81 81'],
-  ['1<ff',                   '81 a1 81 81 81'],  // Acts as a seize.
-  ['1<02',                   '81 a1 81 81 81'],  // Has it already.
-  ['1<20',                   '81 81 81 81 81'],
-];
+import { RECORDED } from './_steps.js';
 
 test('ACCESS of all localities, write by write, as recorded', t => {
   const b = bench();

@@ -143,7 +143,10 @@ function admit(call: Call, command: AnyCommand, tag: number, body: Uint8Array): 
   const from = new Reader(body);
   const input = parse(command.input as Codec<unknown>, from);
   const covered = body.subarray(command.handleBytes?.input ?? 0, from.at);
-  call.inParamDigest = sha1(encode(u32, command.ordinal), covered);
+  // A digest costs as much as a small command: only where it goes into an HMAC, or is audited.
+  if (tag !== Tag.COMMAND || isAudited(tpm.state, command.ordinal)) {
+    call.inParamDigest = sha1(encode(u32, command.ordinal), covered);
+  }
   demandAvailable(tpm, WHEN[command.when], tag);
   demand(tagsOf(command).includes(tag), 'BADTAG');
   const guest = tag === Tag.AUTH1 ? parse(trailer, from) : undefined;
@@ -250,12 +253,14 @@ function rollBack(tpm: Tpm): void {
 
 /** The answer: output, authorisation, audit. */
 function finish(call: Call, command: AnyCommand, tag: number, output: Uint8Array): Uint8Array {
+  const audited = isAudited(call.state, command.ordinal) && command.ordinal !== ORDINAL_SAVE_STATE;
+  if (call.trailer === undefined && !audited) {
+    return respond(responseTag(tag), TpmResult.SUCCESS, output);
+  }
   const covered = output.subarray(command.handleBytes?.output ?? 0);
   const digest = sha1(encode(u32, TpmResult.SUCCESS), encode(u32, command.ordinal), covered);
   const trail = call.trailer === undefined ? [] : [call.answerAuthorisation(digest)];
-  if (isAudited(call.state, command.ordinal) && command.ordinal !== ORDINAL_SAVE_STATE) {
-    audit(call, digest);
-  }
+  if (audited) audit(call, digest);
   return respond(responseTag(tag), TpmResult.SUCCESS, output, ...trail);
 }
 

@@ -1,0 +1,215 @@
+/**
+ * A machine that runs for others: its run state, its events, its end. The faces (qtest, QMP) act on
+ * it and hear of it here, and know nothing of each other. States and events have QEMU's names.
+ * @module
+ */
+import type { Socket } from 'node:net';
+import { NvtpmError } from '../errors.js';
+import type { Machine } from '../machine.js';
+import { accept, migrate } from '../migration/index.js';
+import type { InterruptLine, Tis } from '../tis/index.js';
+import type { Trace } from '../trace.js';
+import { reach } from './endpoint.js';
+
+export type RunState =
+  | 'prelaunch'
+  | 'inmigrate'
+  | 'running'
+  | 'paused'
+  | 'finish-migrate'
+  | 'postmigrate'
+  | 'shutdown';
+
+/** Why a machine ended. */
+export type EndReason = 'host-qmp-quit' | 'host-signal';
+
+interface Happening {
+  readonly event: 'STOP' | 'RESUME' | 'RESET' | 'POWERDOWN' | 'SHUTDOWN';
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+export interface HostEvent extends Happening {
+  readonly timestamp: { readonly seconds: number; readonly microseconds: number };
+}
+
+export interface MigrationStatus {
+  readonly status: 'active' | 'completed' | 'failed';
+  readonly why?: string;
+}
+
+/** The machine cannot do that as it is. */
+export class HostError extends Error {
+  override readonly name = 'HostError';
+}
+
+export interface HostOptions {
+  /** Makes the machine; its interrupt line ends here. */
+  readonly machine: (irq: InterruptLine) => Machine;
+  readonly trace: Trace;
+  /** Microseconds since 1970, for the time of events. */
+  readonly now: () => number;
+}
+
+export class Host {
+  // For life.
+  readonly #trace: Trace;
+  readonly #now: () => number;
+  readonly machine: Machine;
+  readonly #events = new Set<(event: HostEvent) => void>();
+  readonly #lines = new Set<(level: boolean) => void>();
+  readonly ended: Promise<EndReason>;
+  #end!: (reason: EndReason) => void;
+  #fail!: (error: unknown) => void;
+
+  #state: RunState = 'prelaunch';
+  #migration: MigrationStatus | undefined;
+  #migrating: Promise<void> = Promise.resolve();
+
+  constructor({ machine, trace, now }: HostOptions) {
+    this.#trace = trace;
+    this.#now = now;
+    this.machine = machine(level => {
+      for (const listener of this.#lines) listener(level);
+    });
+    this.ended = new Promise((resolve, reject) => {
+      this.#end = resolve;
+      this.#fail = reject;
+    });
+  }
+
+  get state(): RunState {
+    return this.#state;
+  }
+
+  /** The registers, unless the machine is off or has moved away. */
+  get tis(): Tis | undefined {
+    return this.machine.power === 'on' ? this.machine.tis : undefined;
+  }
+
+  /** The last migration away from here, if there was one. */
+  get migration(): MigrationStatus | undefined {
+    return this.#migration;
+  }
+
+  /** Hears every event from now on. Gives what ends the hearing. */
+  onEvent(listener: (event: HostEvent) => void): () => void {
+    this.#events.add(listener);
+    return () => this.#events.delete(listener);
+  }
+
+  /** Hears the level of the interrupt line whenever it changes. */
+  onInterrupt(listener: (level: boolean) => void): () => void {
+    this.#lines.add(listener);
+    return () => this.#lines.delete(listener);
+  }
+
+  /** @throws what Machine.powerOn throws */
+  powerOn(): void {
+    this.machine.powerOn();
+    this.#state = 'running';
+  }
+
+  /** Takes over the machine that arrives on `socket`; ends with the fault if it may not come. */
+  async takeOver(socket: Socket): Promise<void> {
+    try {
+      await accept(this.machine, socket, { trace: this.#trace });
+    } finally {
+      socket.destroySoon();
+    }
+    this.#become('running', { event: 'RESUME' });
+  }
+
+  /** The machine waits for one that arrives. */
+  awaitIncoming(): void {
+    this.#state = 'inmigrate';
+  }
+
+  stop(): void {
+    if (this.#state === 'running') this.#become('paused', { event: 'STOP' });
+  }
+
+  /** @throws HostError once the machine has moved away, or has not come yet */
+  resume(): void {
+    this.#mustBeHere();
+    if (this.#state === 'paused') this.#become('running', { event: 'RESUME' });
+  }
+
+  /** @throws HostError; what Machine.reset throws, and then it is the end */
+  reset(): void {
+    this.#mustBeHere();
+    try {
+      this.machine.reset();
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
+    this.#tell({ event: 'RESET', data: { guest: false, reason: 'host-qmp-system-reset' } });
+  }
+
+  /** Presses the power button: that is for the guest to see, and there may be none. */
+  powerDown(): void {
+    this.#tell({ event: 'POWERDOWN' });
+  }
+
+  /** Starts to move the machine to whoever listens at `path`; `migration` tells how it goes. */
+  migrate(path: string): void {
+    this.#mustBeHere();
+    this.#migration = { status: 'active' };
+    this.#migrating = this.#leave(path).catch(error => this.fail(error));
+  }
+
+  /** Ends the machine in order, once a migration that is under way is over. */
+  quit(reason: EndReason): void {
+    if (this.#state === 'shutdown') return;
+    this.#become('shutdown', { event: 'SHUTDOWN', data: { guest: false, reason } });
+    void this.#migrating.then(() => this.#end(reason));
+  }
+
+  /** Something is wrong with the image, or with us: the machine ends, and `ended` says why. */
+  fail(error: unknown): void {
+    this.#fail(error);
+  }
+
+  async #leave(path: string): Promise<void> {
+    const before = this.#state;
+    let socket: Socket | undefined;
+    try {
+      socket = await reach(path);
+      if (this.#state === 'shutdown') return;
+      this.#become('finish-migrate', before === 'running' ? { event: 'STOP' } : undefined);
+      await migrate(this.machine, socket, { trace: this.#trace });
+      this.#migration = { status: 'completed' };
+      this.#settle('postmigrate');
+    } catch (error) {
+      if (!(error instanceof NvtpmError)) throw error;
+      this.#migration = { status: 'failed', why: error.message };
+      // The target has the state although its answer did not arrive: nothing is left to run here.
+      if (this.machine.power === 'gone') this.#settle('postmigrate');
+      else this.#settle(before, before === 'running' ? { event: 'RESUME' } : undefined);
+    } finally {
+      socket?.destroy();
+    }
+  }
+
+  /** The end of a migration, unless somebody has meanwhile ended the machine. */
+  #settle(state: RunState, event?: Happening): void {
+    if (this.#state === 'finish-migrate') this.#become(state, event);
+  }
+
+  #become(state: RunState, event: Happening | undefined): void {
+    this.#state = state;
+    if (event !== undefined) this.#tell(event);
+  }
+
+  #tell(happening: Happening): void {
+    const now = this.#now();
+    const timestamp = { seconds: Math.floor(now / 1e6), microseconds: Math.floor(now % 1e6) };
+    for (const listener of this.#events) listener({ timestamp, ...happening });
+  }
+
+  #mustBeHere(): void {
+    if (this.machine.power === 'on' && this.#migration?.status !== 'active') return;
+    const where = this.#state === 'inmigrate' ? 'has not arrived yet' : 'is leaving, or has left';
+    throw new HostError(`the machine ${where} (${this.#state})`);
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * A QMP monitor: what a management program sees of the machine. Requests, replies, errors and events
+ * have the form of QEMU 7.2's; the words of an error are QEMU's where a program may look at them.
+ * @module
+ */
+import { NvtpmError } from '../errors.js';
+import type { Output, Session } from './endpoint.js';
+import { type Host, HostError } from './host.js';
+import { JsonStream, type Parsed } from './json-stream.js';
+import { COMMANDS, QmpError, type QmpVersion } from './qmp-commands.js';
+
+interface Request {
+  readonly execute: string;
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+export interface QmpOptions {
+  readonly host: Host;
+  readonly version: QmpVersion;
+}
+
+/** The face towards management programs. Each client negotiates for itself; all hear the events. */
+export class Qmp {
+  readonly #options: QmpOptions;
+
+  constructor(options: QmpOptions) {
+    this.#options = options;
+  }
+
+  attach = (output: Output): Session => {
+    const client = new Client(this.#options, output);
+    const values = new JsonStream();
+    return {
+      take: async chunk => {
+        for (const parsed of values.push(chunk)) {
+          client.handle(parsed);
+          await output.drained();
+        }
+      },
+      close: () => client.close(),
+    };
+  };
+}
+
+class Client {
+  readonly #options: QmpOptions;
+  readonly #output: Output;
+  readonly close: () => void;
+  #negotiated = false;
+
+  constructor(options: QmpOptions, output: Output) {
+    this.#options = options;
+    this.#output = output;
+    this.close = options.host.onEvent(event => {
+      if (this.#negotiated) this.#send(event);
+    });
+    this.#send({ QMP: { version: options.version, capabilities: [] } });
+  }
+
+  handle(parsed: Parsed): void {
+    const value = 'value' in parsed ? parsed.value : undefined;
+    const id = isObject(value) && 'id' in value ? { id: value['id'] } : {};
+    try {
+      if ('fault' in parsed) throw new QmpError('GenericError', parsed.fault);
+      this.#send({ return: this.#run(readRequest(value)), ...id });
+    } catch (error) {
+      this.#send({ ...id, error: describe(error) });
+    }
+  }
+
+  #run({ execute, arguments: given }: Request): unknown {
+    const negotiates = execute === 'qmp_capabilities';
+    if (!this.#negotiated && !negotiates) {
+      const why = "Expecting capabilities negotiation with 'qmp_capabilities'";
+      throw new QmpError('CommandNotFound', why);
+    }
+    if (this.#negotiated && negotiates) {
+      const why = 'Capabilities negotiation is already complete, command ignored';
+      throw new QmpError('CommandNotFound', why);
+    }
+    const command = Object.hasOwn(COMMANDS, execute) ? COMMANDS[execute] : undefined;
+    if (command === undefined) {
+      const name = execute.slice(0, 64);
+      throw new QmpError('CommandNotFound', `The command ${name} has not been found`);
+    }
+    checkArguments(given, command.takes ?? {});
+    const { host, version } = this.#options;
+    const result = command.run({ host, version }, given);
+    this.#negotiated ||= negotiates;
+    return result ?? {};
+  }
+
+  #send(message: unknown): void {
+    this.#output.write(`${JSON.stringify(message)}\r\n`);
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const MEMBERS = ['execute', 'arguments', 'id'];
+
+function readRequest(value: unknown): Request {
+  const refuse = (why: string): never => {
+    throw new QmpError('GenericError', why);
+  };
+  if (!isObject(value)) return refuse('QMP input must be a JSON object');
+  const stranger = Object.keys(value).find(member => !MEMBERS.includes(member));
+  if (stranger !== undefined) {
+    return refuse(`QMP input member '${stranger.slice(0, 64)}' is unexpected`);
+  }
+  const { execute, arguments: given = {} } = value;
+  if (execute === undefined) return refuse("QMP input lacks member 'execute'");
+  if (typeof execute !== 'string') return refuse("QMP input member 'execute' must be a string");
+  if (!isObject(given)) return refuse("QMP input member 'arguments' must be an object");
+  return { execute, arguments: given };
+}
+
+/** Every argument of a command is a string or a list, and none may be left out. */
+function checkArguments(
+  given: Readonly<Record<string, unknown>>,
+  takes: Readonly<Record<string, 'string' | 'optional array'>>,
+): void {
+  for (const [name, type] of Object.entries(takes)) {
+    const value = Object.hasOwn(given, name) ? given[name] : undefined;
+    if (value === undefined && type === 'optional array') continue;
+    if (value === undefined) throw new QmpError('GenericError', `Parameter '${name}' is missing`);
+    const fits = type === 'string' ? typeof value === 'string' : Array.isArray(value);
+    if (fits) continue;
+    const expected = type === 'string' ? 'string' : 'array';
+    const why = `Invalid parameter type for '${name}', expected: ${expected}`;
+    throw new QmpError('GenericError', why);
+  }
+  const stranger = Object.keys(given).find(name => !Object.hasOwn(takes, name));
+  if (stranger === undefined) return;
+  throw new QmpError('GenericError', `Parameter '${stranger.slice(0, 64)}' is unexpected`);
+}
+
+/** An error as QMP has it. What is no fault of the client's or the image's is a bug, and goes on. */
+function describe(error: unknown): { class: string; desc: string } {
+  if (error instanceof QmpError) return { class: error.code, desc: error.message };
+  if (error instanceof HostError || error instanceof NvtpmError) {
+    return { class: 'GenericError', desc: error.message };
+  }
+  throw error;
+}

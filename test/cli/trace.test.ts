@@ -1,0 +1,143 @@
+/** `nvtpm trace`: a trace as a time line for people. */
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { scratch } from '../_files.js';
+import { nvtpm, PROGRAM } from './_cli.js';
+
+/** The time line of these events, without its times. */
+function told(folder: string, events: readonly object[], ...more: string[]): string[] {
+  const file = join(folder, 'trace');
+  writeFileSync(file, events.map((event, at) => `${JSON.stringify({ at, ...event })}\n`).join(''));
+  const { exit, out, err } = nvtpm(['trace', file, ...more]);
+  if (exit !== 0) throw new Error(err);
+  return out
+    .split('\n')
+    .slice(0, -1)
+    .map(line => line.slice(12));
+}
+
+const access = (word: string, offset: number, size: number, value?: number) => ({
+  event: 'register',
+  access: word,
+  address: 0xfed4_0000 + offset,
+  size,
+  value,
+});
+
+test('a command’s way through the registers', t => {
+  const folder = scratch(t);
+  const image = join(folder, 'tpm.qcow2');
+  const trace = join(folder, 'trace');
+  nvtpm(['create', image]);
+  t.is(
+    nvtpm(['exec', image, '00c10000000e0000001500000000', '--no-startup', '--trace', trace]).exit,
+    0,
+  );
+  const { exit, out } = nvtpm(['trace', trace]);
+  t.is(exit, 0);
+  // The values of STS are those that were recorded from QEMU 7.2 for commands and answers as long.
+  const lines = out.split('\n').map(line => line.slice(12));
+  const from = lines.findIndex(line => /^L0 {2}ACCESS +<- 02 +requestUse$/.test(line));
+  const to = lines.findIndex(line => /nobody has the TPM/.test(line));
+  t.deepEqual(
+    lines.slice(from, to + 1).map(line => line.replace(/ +/g, ' ').replace(/ × \d+$/, '')),
+    [
+      'L0 ACCESS <- 02 requestUse',
+      'L0 has the TPM now',
+      'L0 ACCESS -> a1 activeLocality',
+      'L0 STS -> 00100000 burstCount 4096',
+      'L0 STS <- 40 commandReady',
+      'L0 STS -> 00100040 commandReady, burstCount 4096',
+      'L0 DATA_FIFO <- 13 bytes',
+      'L0 STS -> 000ff388 expect, stsValid, burstCount 4083',
+      'L0 DATA_FIFO <- 1 byte',
+      'L0 STS -> 000ff280 stsValid, burstCount 4082',
+      'L0 STS <- 20 tpmGo',
+      'L0 TPM_PcrRead: TPM_INVALID_POSTINIT',
+      'L0 STS -> 00000a90 dataAvail, stsValid, burstCount 10',
+      'L0 DATA_FIFO -> 10 bytes',
+      'L0 STS -> 000ff680 stsValid, burstCount 4086',
+      'L0 STS <- 40 commandReady',
+      'L0 ACCESS <- 20 activeLocality',
+      '-- nobody has the TPM',
+    ],
+  );
+});
+
+test('registers by name, parts of them by what they hold, repetitions in one line', t => {
+  const folder = scratch(t);
+  t.deepEqual(
+    told(folder, [
+      access('read', 0x0000, 1, 0x81),
+      access('read', 0x3000, 1, 0x80),
+      access('read', 0x0019, 1, 0xff),
+      access('read', 0x0018, 1, 0x90),
+      access('read', 0x0018, 1, 0x90),
+      access('read', 0x0018, 1, 0x90),
+      access('write', 0x1080, 4),
+      access('write', 0x1084, 4),
+      access('write', 0x1008, 4, 0x8000_0083),
+      access('read', 0x0034, 4, 0xffff_ffff),
+      access('write', 0x5000, 2, 1),
+      { event: 'locality', active: 2 },
+      { event: 'locality' },
+      { event: 'something', new: 'unheard of' },
+    ]),
+    [
+      'L0  ACCESS          -> 81',
+      'L3  ACCESS          -> 80        tpmEstablishment 0',
+      'L0  STS             -> ff',
+      'L0  STS             -> 90        dataAvail, stsValid  × 3',
+      'L1  XDATA_FIFO      <- 8 bytes',
+      'L1  INT_ENABLE      <- 80000083  dataAvailIntEnable, stsValidIntEnable, commandReadyEnable, globalIntEnable',
+      'L0  0xfed40034      -> ffffffff',
+      '    0xfed45000      <- 0001',
+      'L2  has the TPM now',
+      '--  nobody has the TPM',
+      '    something new unheard of',
+    ],
+  );
+});
+
+test('what happens to the image is shown on demand', t => {
+  const folder = scratch(t);
+  const events = [
+    { event: 'lock', type: 'exclusive', path: '/a', flavour: 'ofd' },
+    { event: 'write', path: '/a', offset: 4096, length: 512 },
+    { event: 'flush', path: '/a' },
+    { event: 'commit', generation: 7, epoch: 2, blobs: ['permall'] },
+  ];
+  t.deepEqual(told(folder, events), ['    commit generation 7, epoch 2, blobs permall']);
+  t.deepEqual(told(folder, events, '--all'), [
+    '    lock type exclusive, flavour ofd',
+    '    write offset 4096, length 512',
+    '    flush',
+    '    commit generation 7, epoch 2, blobs permall',
+  ]);
+});
+
+test('it reads along, and as data', t => {
+  const input = `${JSON.stringify({ at: 1.5, event: 'power', to: 'on' })}\n`;
+  const piped = spawnSync(process.execPath, [PROGRAM, 'trace', '-'], { input, encoding: 'utf8' });
+  t.is(piped.stdout, '     1.500      power on\n');
+  const args = [PROGRAM, 'trace', '-', '--json'];
+  const data = JSON.parse(spawnSync(process.execPath, args, { input, encoding: 'utf8' }).stdout);
+  t.deepEqual(data, { events: 1, lines: ['     1.500      power on'] });
+});
+
+test('what is no trace is refused, and the line named', t => {
+  const file = join(scratch(t), 'trace');
+  const good = JSON.stringify({ at: 1, event: 'power', to: 'on' });
+  // biome-ignore format: table
+  for (const bad of ['', 'x', 'null', '5', '{"event":"power"}', '{"at":1}', '{"at":"1","event":"power"}',
+    '{"at":1,"event":"register"}', '{"at":1,"event":"register","address":1,"size":3}',
+    '{"at":1,"event":"register","address":1,"size":1,"value":-1}', '{"at":1,"event":"command"}']) {
+    writeFileSync(file, `${good}\n${bad}\n`);
+    const { exit, err } = nvtpm(['trace', file]);
+    t.is(exit, 2, bad);
+    t.regex(err, /line 2: this is no trace/);
+  }
+  t.is(nvtpm(['trace', `${file}.missing`]).exit, 12);
+});
