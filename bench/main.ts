@@ -8,6 +8,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { benchBlock } from './block.js';
 import { benchLocks } from './locks.js';
+import { benchNvSwtpm } from './nv-swtpm.js';
 import { benchNvram } from './nvram.js';
 import { benchStore } from './store.js';
 import { benchTis } from './tis.js';
@@ -20,6 +21,7 @@ try {
   for (const text of [
     ...benchStore(folder, ROUNDS),
     ...benchNvram(folder, ROUNDS),
+    ...(await benchNvSwtpm(folder, ROUNDS)),
     ...(await benchTis(folder, 10 * ROUNDS)),
     ...benchBlock(folder),
     ...benchLocks(folder, ROUNDS),

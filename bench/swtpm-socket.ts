@@ -24,7 +24,10 @@ export class SwtpmSocket {
   }
 
   /** Undefined where swtpm is not installed. */
-  static async start(folder: string): Promise<SwtpmSocket | undefined> {
+  static async start(
+    folder: string,
+    backend: 'dir' | 'file' = 'dir',
+  ): Promise<SwtpmSocket | undefined> {
     let version: string;
     try {
       const text = execFileSync('swtpm', ['--version'], { encoding: 'utf8' });
@@ -34,8 +37,9 @@ export class SwtpmSocket {
     }
     mkdirSync(folder);
     const path = join(folder, 'data');
+    const state = backend === 'dir' ? `dir=${folder}` : `backend-uri=file://${folder}/linear`;
     // biome-ignore format: table
-    const process = spawn('swtpm', ['socket', '--tpmstate', `dir=${folder}`, '--server', `type=unixio,path=${path}`,
+    const process = spawn('swtpm', ['socket', '--tpmstate', state, '--server', `type=unixio,path=${path}`,
       '--flags', 'not-need-init'], { stdio: 'ignore' });
     for (let i = 0; i < ATTEMPTS; i += 1) {
       const socket = connect(path);
