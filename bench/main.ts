@@ -7,6 +7,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { benchBlock } from './block.js';
+import { benchLocks } from './locks.js';
+import { benchNvram } from './nvram.js';
 import { benchStore } from './store.js';
 import { benchTis } from './tis.js';
 
@@ -17,8 +19,10 @@ try {
   console.log(`Node ${process.version}, ${cpus().length} × ${model}, ${ROUNDS} rounds\n`);
   for (const text of [
     ...benchStore(folder, ROUNDS),
+    ...benchNvram(folder, ROUNDS),
     ...(await benchTis(folder, 10 * ROUNDS)),
     ...benchBlock(folder),
+    ...benchLocks(folder, ROUNDS),
   ]) {
     console.log(text);
   }

@@ -6,6 +6,8 @@
 
 export interface Case {
   readonly name: string;
+  /** What a round needs and is no part of what is measured. */
+  prepare?(round: number): void;
   /** One round. The number tells rounds apart, from 0. */
   run(round: number): void;
 }
@@ -24,6 +26,7 @@ export function takeTurns(cases: readonly Case[], rounds: number): Figure[] {
   const warmUp = Math.ceil(rounds / 10);
   for (let round = 0; round < warmUp + rounds; round += 1) {
     cases.forEach((each, index) => {
+      each.prepare?.(round);
       const start = process.hrtime.bigint();
       each.run(round);
       const time = Number(process.hrtime.bigint() - start) / 1000;

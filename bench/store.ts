@@ -3,7 +3,6 @@
  * pwrite and fdatasync, on the same file system, in the same run.
  * @module
  */
-import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createQcow2, openImage } from '../src/block/index.js';
 import { entropy, machineOver } from '../src/cli/images.js';
@@ -23,29 +22,13 @@ import {
 import { TisDriver } from '../src/tis/index.js';
 import { noTrace } from '../src/trace.js';
 import { type Case, table, takeTurns } from './measure.js';
+import { bare } from './nvram.js';
 
 const OWNER = secretOf('bench');
 const INDEX = 0x0001_1101;
 const NV_BYTES = 32;
 const PERMALL_BYTES = 2135;
 const DIRECTORY_BYTES = 4096;
-
-/** pwrite and fdatasync of `length` bytes over and over at the start of a file of its own. */
-function bare(folder: string, length: number, note = ''): Case & { close: () => void } {
-  const fd = openSync(join(folder, `bare-${length}${note}`), 'w', 0o600);
-  const bytes = Buffer.alloc(length);
-  writeSync(fd, Buffer.alloc(65536), 0, 65536, 0);
-  fdatasyncSync(fd);
-  return {
-    name: `bare pwrite + fdatasync, ${length} bytes${note}`,
-    run: round => {
-      bytes.writeUInt32BE(round);
-      writeSync(fd, bytes, 0, length, 0);
-      fdatasyncSync(fd);
-    },
-    close: () => closeSync(fd),
-  };
-}
 
 /** NV_WriteValue under the owner's session, through the TIS registers, into the image. */
 function nvWrite(machine: Machine): Case {
@@ -59,19 +42,23 @@ function nvWrite(machine: Machine): Case {
   let session: Session = client.openOiap();
   const data = new Uint8Array(NV_BYTES);
   const view = new DataView(data.buffer);
+  const next = (round: number) => {
+    view.setUint32(0, round);
+    const command = commands.nvWriteValue(INDEX, 0, data);
+    const nonceOdd = client.nonce();
+    return authorised(command, { session, secret: OWNER, nonceOdd, continueSession: true });
+  };
+  let exchange = next(0);
+  let response: Uint8Array = new Uint8Array();
   return {
     name: `TPM_NV_WriteValue of ${NV_BYTES} bytes, through TIS into qcow2`,
-    run: round => {
-      view.setUint32(0, round);
-      const command = commands.nvWriteValue(INDEX, 0, data);
-      const nonceOdd = client.nonce();
-      const exchange = authorised(command, {
-        session,
-        secret: OWNER,
-        nonceOdd,
-        continueSession: true,
-      });
-      session = client.exchange(exchange).session!;
+    // The guest's own HMACs are the guest's.
+    prepare: round => {
+      if (response.length > 0) session = exchange.verify(response).session!;
+      exchange = next(round);
+    },
+    run: () => {
+      response = driver.transmit(exchange.request);
     },
   };
 }

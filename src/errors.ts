@@ -69,6 +69,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   EISDIR:  'it is a directory (EISDIR); name a file',
   ENOTDIR: 'a part of the path is not a directory (ENOTDIR); check the path',
   EMFILE:  'too many open files (EMFILE); raise the limit (ulimit -n)',
+  ESTALE:  'the file was deleted or replaced while it was in use (ESTALE); what is stored in it now would be lost, so nothing is; put it back and start again',
   EIO:     'the device reported an error (EIO); see the system log, and do not trust this disk',
 };
 

@@ -79,7 +79,7 @@ export class FileNode implements BlockNode {
 
   /** As of the last time that somebody looked: remembered until invalidate(). */
   get length(): number {
-    this.#length ??= this.#attempt('stat', fd => fstatSync(fd).size);
+    this.#length ??= this.#attempt('use', sizeOf);
     return this.#length;
   }
 
@@ -153,6 +153,13 @@ export class FileNode implements BlockNode {
 function demandOffset(offset: number, length: number): void {
   if (offset >= 0 && Number.isSafeInteger(offset + length)) return;
   throw Object.assign(new Error(`${offset} is no offset in a file`), { code: 'EFBIG' });
+}
+
+/** The size of a file that still has a name: one that was deleted would take what is stored along. */
+function sizeOf(fd: number): number {
+  const { size, nlink } = fstatSync(fd);
+  if (nlink > 0) return size;
+  throw Object.assign(new Error('the file was deleted'), { code: 'ESTALE' });
 }
 
 const OPENED_READ_ONLY = 'the file was opened read-only';

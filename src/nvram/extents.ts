@@ -14,7 +14,9 @@ export interface Extent {
   readonly length: number;
 }
 
-export const roundUp = (length: number): number => Math.ceil(length / PAGE_BYTES) * PAGE_BYTES;
+/** The room that a blob takes: whole pages, and one page even if it is empty, so that no two share. */
+export const roundUp = (length: number): number =>
+  Math.max(1, Math.ceil(length / PAGE_BYTES)) * PAGE_BYTES;
 
 const endOf = ({ offset, length }: Extent): number => offset + length;
 

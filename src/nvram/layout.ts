@@ -185,9 +185,13 @@ export type Found<T> =
 export const sha256 = (data: Uint8Array): Uint8Array =>
   new Uint8Array(hash('sha256', data, 'buffer'));
 
-export function encodeDirectory(directory: Directory): Uint8Array {
+/** @param slot a page that may be written over, for whoever makes many of them */
+export function encodeDirectory(
+  directory: Directory,
+  slot: Uint8Array = new Uint8Array(PAGE_BYTES),
+): Uint8Array {
   const { entries, ...head } = directory;
-  const slot = new Uint8Array(PAGE_BYTES);
+  slot.fill(0);
   slot.set(
     encode(directoryHead, {
       ...head,

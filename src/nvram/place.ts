@@ -22,6 +22,8 @@ export interface Draft {
   readonly until: number;
   /** As they will be stored. */
   readonly bytes: Uint8Array;
+  /** Their SHA-256, where it is known already. */
+  readonly digest?: Uint8Array | undefined;
 }
 
 export interface Placed {
@@ -53,7 +55,7 @@ export function place(
 
   const entries = planned.map(each => {
     if (!('bytes' in each)) return each;
-    const { bytes, ...head } = each;
+    const { bytes, digest = sha256(bytes), ...head } = each;
     const room = roundUp(bytes.length);
     const find = (): number | undefined => {
       const { halves, pool } = stretches(areaLength);
@@ -73,7 +75,7 @@ export function place(
     }
     used.push({ offset, length: bytes.length });
     writes.push([offset, bytes]);
-    return { ...head, offset, length: bytes.length, digest: sha256(bytes) };
+    return { ...head, offset, length: bytes.length, digest };
   });
   if (entries.length > ENTRIES_MAX) {
     throw tooSmall(
@@ -89,16 +91,44 @@ const primaryFirst = (entries: readonly Entry[], primary: string | undefined): E
   return [...entries.filter(isPrimary), ...entries.filter(entry => !isPrimary(entry))];
 };
 
-/** Writes that touch each other, made into one: a system call and a disk request fewer. */
-export function joined(writes: readonly (readonly [number, Uint8Array])[]): [number, Uint8Array][] {
-  const result: [number, Uint8Array][] = [];
-  for (const [offset, bytes] of [...writes].sort((a, b) => a[0] - b[0])) {
-    const last = result.at(-1);
-    if (last !== undefined && last[0] + last[1].length === offset) {
-      last[1] = concat(last[1], bytes);
-    } else {
-      result.push([offset, bytes]);
+/** Memory that is used again for every commit: fresh pages cost more than the copying. */
+export class Scratch {
+  readonly page = new Uint8Array(PAGE_BYTES);
+  readonly #run = new Uint8Array(16 * PAGE_BYTES);
+
+  /**
+   * Writes that touch each other, made into one: a system call and a disk request fewer. What is
+   * yielded is valid until the next one.
+   */
+  *joined(
+    writes: readonly (readonly [number, Uint8Array])[],
+  ): Generator<readonly [number, Uint8Array], void, void> {
+    const sorted = [...writes].sort((a, b) => a[0] - b[0]);
+    for (let from = 0; from < sorted.length; ) {
+      const [offset, first] = sorted[from]!;
+      let to = from + 1;
+      let length = first.length;
+      while (to < sorted.length && sorted[to]![0] === offset + length) {
+        length += sorted[to]![1].length;
+        to += 1;
+      }
+      yield [offset, this.#gather(sorted.slice(from, to), length)];
+      from = to;
     }
   }
-  return result;
+
+  #gather(writes: readonly (readonly [number, Uint8Array])[], length: number): Uint8Array {
+    if (writes.length === 1) return writes[0]![1];
+    if (length > this.#run.length) return concat(...writes.map(([, bytes]) => bytes));
+    let at = 0;
+    for (const [, bytes] of writes) {
+      this.#run.set(bytes, at);
+      at += bytes.length;
+    }
+    return this.#run.subarray(0, length);
+  }
+
+  wipe(): void {
+    this.#run.fill(0);
+  }
 }

@@ -34,7 +34,7 @@ import {
   sha256,
   UNSEALED,
 } from './layout.js';
-import { type Draft, joined, place } from './place.js';
+import { type Draft, place, Scratch } from './place.js';
 import { type Key, SEALED_EXTRA_BYTES, Seal } from './seal.js';
 
 export interface ActivateOptions extends StoreOptions {
@@ -58,6 +58,7 @@ export class NvramStore {
   readonly #node: BlockNode;
   readonly #options: ActivateOptions;
   readonly #trace: Trace;
+  readonly #scratch = new Scratch();
   #state: StoreState;
   #seal: Seal | undefined;
   /** Why nothing may be stored any more: what a failed write or flush left behind is unknown. */
@@ -185,8 +186,11 @@ export class NvramStore {
   commit(changes: Changes): void {
     this.#writing(() => {
       this.#mustBeOurs();
-      const effective = [...changes].filter(([name, bytes]) => this.#differs(name, bytes));
-      if (effective.length > 0) this.#commit({ entries: this.#changed(new Map(effective)) });
+      const digests = new Map<string, Uint8Array>();
+      const effective = new Map(
+        [...changes].filter(([name, bytes]) => this.#differs(name, bytes, digests)),
+      );
+      if (effective.size > 0) this.#commit({ entries: this.#changed(effective, digests) });
     });
   }
 
@@ -248,6 +252,7 @@ export class NvramStore {
   abandon(): void {
     this.#closed = true;
     this.#seal?.wipe();
+    this.#scratch.wipe();
   }
 
   /** Leaves the store to a migration target. resume() takes it back, if nobody came. */
@@ -397,13 +402,15 @@ export class NvramStore {
     throw new NvramError('CORRUPT', path, ['a directory was damaged while the TPM was active']);
   }
 
-  #differs(name: string, bytes: Uint8Array | null): boolean {
+  /** Whether a change is one. Digests that are computed on the way are kept in `digests`. */
+  #differs(name: string, bytes: Uint8Array | null, digests: Map<string, Uint8Array>): boolean {
     const entry = this.#entry(name);
     if (entry === undefined || bytes === null) return (entry === undefined) !== (bytes === null);
-    if (this.#seal === undefined) {
-      return entry.length !== bytes.length || !equal(entry.digest, sha256(bytes));
-    }
-    return !equal(this.#open(entry), bytes);
+    if (this.#seal !== undefined) return !equal(this.#open(entry), bytes);
+    if (entry.length !== bytes.length) return true;
+    const digest = sha256(bytes);
+    digests.set(name, digest);
+    return !equal(entry.digest, digest);
   }
 
   /** The plain bytes of a blob. */
@@ -422,7 +429,10 @@ export class NvramStore {
   }
 
   /** A blob that a commit writes, sealed if the store is. */
-  #draft({ name, generation, until }: Omit<Draft, 'bytes'>, plain: Uint8Array): Draft {
+  #draft(
+    { name, generation, until }: Pick<Draft, 'name' | 'generation' | 'until'>,
+    plain: Uint8Array,
+  ): Draft {
     const { uuid } = this;
     const bytes = this.#seal?.seal({ uuid, name, generation }, plain, this.#entropy) ?? plain;
     return { name, generation, until, bytes };
@@ -437,7 +447,7 @@ export class NvramStore {
   }
 
   /** The entries after `changes`: what is replaced becomes history, as far as that is kept. */
-  #changed(changes: Changes): (Entry | Draft)[] {
+  #changed(changes: Changes, digests: ReadonlyMap<string, Uint8Array>): (Entry | Draft)[] {
     const { entries, keep, generation } = this.#state.directory;
     const kept = entries.map(entry =>
       isCurrent(entry) && changes.has(entry.name) ? { ...entry, until: generation } : entry,
@@ -446,7 +456,8 @@ export class NvramStore {
     const drafts = [...changes].flatMap(([name, bytes]) => {
       if (bytes === null) return [];
       this.#mustFit(name, bytes);
-      return [this.#draft({ name, generation: generation + 1, until: 0 }, bytes)];
+      const draft = this.#draft({ name, generation: generation + 1, until: 0 }, bytes);
+      return [{ ...draft, digest: digests.get(name) }];
     });
     return [...drafts, ...pruned(kept, keep)];
   }
@@ -459,9 +470,10 @@ export class NvramStore {
     const born = old.born === 0 && placed.entries.length > 0 ? generation : old.born;
     const { areaLength, entries } = placed;
     const directory: Directory = { ...old, generation, born, areaLength, ...fields, entries };
-    const page = encodeDirectory(directory);
+    const page = encodeDirectory(directory, this.#scratch.page);
 
-    for (const [offset, bytes] of joined([[SLOT_OFFSETS[into], page], ...placed.writes])) {
+    const writes = [[SLOT_OFFSETS[into], page] as const, ...placed.writes];
+    for (const [offset, bytes] of this.#scratch.joined(writes)) {
       this.#node.write(offset, bytes);
     }
     this.#node.flush();

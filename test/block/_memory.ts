@@ -7,7 +7,9 @@ export class MemoryNode implements BlockNode {
   readonly path = 'memory';
   readonly readOnly: boolean;
   readonly file = undefined;
-  bytes: Uint8Array;
+  /** Room for more than there is, to grow into. */
+  #room: Uint8Array;
+  #length: number;
   /** What was done to it, in order. */
   readonly log: { readonly what: 'read' | 'write' | 'flush'; offset: number; length: number }[] =
     [];
@@ -17,12 +19,18 @@ export class MemoryNode implements BlockNode {
   /** @param limit how long it may become: more is EFBIG, as for a file of the host */
   constructor(bytes: Uint8Array = new Uint8Array(0), readOnly = false, limit = 64 * 2 ** 20) {
     this.#limit = limit;
-    this.bytes = bytes;
+    this.#room = bytes;
+    this.#length = bytes.length;
     this.readOnly = readOnly;
   }
 
   get length(): number {
-    return this.bytes.length;
+    return this.#length;
+  }
+
+  /** What is in it, as a view. */
+  get bytes(): Uint8Array {
+    return this.#room.subarray(0, this.#length);
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -59,8 +67,12 @@ export class MemoryNode implements BlockNode {
       const cause = Object.assign(new Error('EFBIG'), { code: 'EFBIG' });
       throw new IoError('write', this.path, cause);
     }
-    const bytes = new Uint8Array(length);
-    bytes.set(this.bytes.subarray(0, length));
-    this.bytes = bytes;
+    if (length < this.#length) this.#room.fill(0, length, this.#length);
+    if (length > this.#room.length) {
+      const room = new Uint8Array(Math.min(this.#limit, length + 2 ** 20));
+      room.set(this.bytes);
+      this.#room = room;
+    }
+    this.#length = length;
   }
 }

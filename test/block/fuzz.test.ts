@@ -3,7 +3,6 @@
  * to the metadata of sound images; a sample here, tens of thousands with scripts/fuzz-qcow2.ts.
  */
 import test from 'ava';
-import { ImageError } from '../../src/block/index.js';
 import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { damaged, use, type Victim } from './_fuzz.js';
@@ -26,17 +25,5 @@ peerTest('images of QEMU, damaged', ['qemu-img'], t => {
 });
 
 test('this very test notices an error that is none of ours', t => {
-  const image = ownTemplates()[0]!.image;
-  const bytes = new Proxy(image, {
-    get(target, name) {
-      if (name === 'slice') return () => assertionFailure();
-      const value = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-  t.false((t.throws(() => use(bytes)) as Error) instanceof ImageError);
+  t.throws(() => use(undefined as unknown as Uint8Array), { instanceOf: TypeError });
 });
-
-function assertionFailure(): never {
-  throw new TypeError('a bug');
-}

@@ -1,5 +1,8 @@
 /** The life of a machine over one image: what survives a restart, a power cut, a failing disk. */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
+import { createQcow2, openImage } from '../../src/block/index.js';
 import { IoError } from '../../src/errors.js';
 import { NvramError } from '../../src/nvram/index.js';
 import {
@@ -15,7 +18,7 @@ import {
   WELL_KNOWN_SECRET,
 } from '../../src/testing/guest/index.js';
 import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
-import { toHex } from '../_files.js';
+import { scratch, toHex } from '../_files.js';
 import { guestOf, machineOn } from './_machines.js';
 
 const MIB = 1024 * 1024;
@@ -153,6 +156,24 @@ test('a store that fails answers TPM_FAIL, and the old state is there at the nex
   const again = guestOf(next);
   start(again);
   t.deepEqual(again.authorise(commands.nvReadValue(INDEX, 0, 8), OWNER), UNWRITTEN);
+});
+
+test('an image file that is deleted while it is in use answers TPM_FAIL: nothing is stored in the void', t => {
+  const path = join(scratch(t), 'tpm.qcow2');
+  createQcow2(path, { size: MIB });
+  const image = openImage(path, { readOnly: false });
+  const machine = machineOn(image);
+  machine.powerOn();
+  const client = guestOf(machine);
+  start(client);
+  client.run(commands.physicalPresence(0x20));
+  rmSync(path);
+  const failed = t.throws(() => client.createEndorsementKeyPair(), {
+    instanceOf: TpmResponseError,
+  });
+  t.is(failed.result, RESULT.FAIL);
+  machine.powerOff();
+  t.throws(() => image.close(), { instanceOf: IoError, message: /ESTALE/ });
 });
 
 test('a state that no engine can read is refused before anything is written', t => {

@@ -28,6 +28,20 @@ test('the last states are kept, as many as asked for, and come back as new ones'
   t.is(contents(disk), 'OK: 10 × 9');
 });
 
+test('an empty blob is a blob, and is kept apart from what comes after it', t => {
+  const disk = formatted({ keep: 1 });
+  const store = NvramStore.activate(disk, { entropy });
+  store.store('permall', blob(0, 0));
+  store.close();
+  const next = NvramStore.activate(disk, { entropy });
+  t.is(next.load('permall')?.length, 0);
+  next.store('permall', blob(1, 7));
+  next.close();
+  t.is(contents(disk), 'OK: 1 × 7');
+  t.is(inspectStore(disk).verdict, 'OK');
+  t.deepEqual(NvramStore.activate(disk, { entropy }).load('permall'), blob(1, 7));
+});
+
 test('a kept state is of all blobs together, deleted ones too', t => {
   const disk = formatted({ keep: 4 });
   const store = NvramStore.activate(disk, { entropy });
@@ -142,7 +156,9 @@ test('any sequence of stores, deletions, restarts and pulled plugs keeps what a 
     fc.record({ act: fc.constantFrom('close' as const, 'cut' as const) }),
   );
   const keeps = fc.property(fc.array(step, { maxLength: 40 }), fc.nat(3), (steps, keep) => {
-    const disk = formatted({ keep });
+    // Room for four blobs of four states each, and for what is being written.
+    const disk = new SimulatedDisk(4 * AREA_BYTES_MIN);
+    formatStore(disk, { entropy, keep });
     const model = new Map<string, Uint8Array>();
     let store = NvramStore.activate(disk, { entropy });
     for (const each of steps) {

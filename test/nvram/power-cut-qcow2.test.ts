@@ -2,11 +2,22 @@
  * Goal and method as in power-cut.test.ts, with the store inside a qcow2 image: the power is cut at
  * every write and flush of the *file*, qcow2's own metadata included, and each landing is opened anew.
  */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
-import { type BlockNode, formatQcow2, openQcow2 } from '../../src/block/index.js';
+import {
+  type BlockNode,
+  createQcow2,
+  formatQcow2,
+  openImage,
+  openQcow2,
+} from '../../src/block/index.js';
 import { formatStore, NvramStore } from '../../src/nvram/index.js';
 import { AREA_BYTES_MIN } from '../../src/nvram/layout.js';
 import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
+import { scratch } from '../_files.js';
+import { peerTest } from '../_peers.js';
 import { blob, contents, entropy, platter } from './_stores.js';
 
 const opened = (disk: SimulatedDisk): BlockNode => openQcow2(disk, { readOnly: false });
@@ -50,4 +61,41 @@ test('a store in an image leaves the old blob or the new one; a finished one has
   );
   t.deepEqual(cut, ['OK: 700 × 2', 'OK: 900 × 3']);
   t.deepEqual(finished, ['OK: 900 × 3']);
+});
+
+peerTest(
+  'a store in an image with a snapshot (copy on write) leaves old or new',
+  ['qemu-img'],
+  t => {
+    const path = join(scratch(t), 'snapshot.qcow2');
+    createQcow2(path, { size: 4 * AREA_BYTES_MIN, clusterBits: 12 });
+    {
+      using node = openImage(path, { readOnly: false });
+      format(node);
+      NvramStore.activate(node).store('permall', blob(700, 2));
+    }
+    execFileSync('qemu-img', ['snapshot', '-c', 'then', path]);
+    const before = new SimulatedDisk(new Uint8Array(readFileSync(path)));
+    const { cut, finished } = outcomes(
+      before,
+      node => NvramStore.activate(node).store('permall', blob(900, 3)),
+      60,
+    );
+    t.deepEqual(cut, ['OK: 700 × 2', 'OK: 900 × 3']);
+    t.deepEqual(finished, ['OK: 900 × 3']);
+  },
+);
+
+test('a store that grows its area in an image leaves old or new', t => {
+  const before = image(node => {
+    format(node);
+    NvramStore.activate(node).store('permall', blob(700, 2));
+  });
+  const { cut, finished } = outcomes(
+    before,
+    node => NvramStore.activate(node).store('permall', blob(AREA_BYTES_MIN, 3)),
+    12,
+  );
+  t.deepEqual(cut, ['OK: 262144 × 3', 'OK: 700 × 2']);
+  t.deepEqual(finished, ['OK: 262144 × 3']);
 });

@@ -49,12 +49,16 @@ export function bitmapDirectory(image: Image): Used | undefined {
 }
 
 /** Everything that bitmaps take in the file. */
-export function* bitmapClusters(image: Image, corrupt: (why: string) => void): Generator<Used> {
+export function* bitmapClusters(
+  image: Image,
+  corrupt: (why: () => string) => void,
+): Generator<Used> {
   const directory = bitmapDirectory(image);
   if (directory === undefined) return;
   yield directory;
   const { host, geometry } = image;
-  if (directory.length > MOST_DIRECTORY_BYTES) return corrupt('the bitmap directory is too large');
+  if (directory.length > MOST_DIRECTORY_BYTES)
+    return corrupt(() => 'the bitmap directory is too large');
   const there = Math.max(0, Math.min(directory.length, host.node.length - directory.offset));
   const bytes = host.read(directory.offset, there);
   for (let at = 0; at + ENTRY_BYTES <= bytes.length; ) {
@@ -63,7 +67,7 @@ export function* bitmapClusters(image: Image, corrupt: (why: string) => void): G
     );
     at += Math.ceil((ENTRY_BYTES + nameLength + extraLength) / 8) * 8;
     if (tableSize > MOST_TABLE_ENTRIES) {
-      corrupt('a bitmap table is too large');
+      corrupt(() => 'a bitmap table is too large');
       continue;
     }
     yield { what: 'a bitmap table', offset: tableOffset, length: tableSize * 8 };

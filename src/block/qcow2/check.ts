@@ -26,7 +26,20 @@ export interface CheckResult {
   readonly imageEndOffset: number;
 }
 
+/** A finding in words, which are put together only where somebody will read them. */
+type Words = () => string;
+
+/** How often L1 entries refer to an L2 table, and those of the active L1 table alone. */
+interface Table {
+  all: number;
+  active: number;
+}
+
 const MOST_PROBLEMS = 200;
+/** Words of the tables of all snapshots and bitmaps together: 128 MiB. */
+const MOST_SHARED_WORDS = 2 ** 24;
+/** A table that starts on no cluster can overlap with a million others: some are looked at. */
+const MOST_WILD_TABLES = 16;
 const LARGEST_L1_BYTES = 32 * 2 ** 20;
 
 /** What a scan of all references finds. */
@@ -61,6 +74,10 @@ class Checker {
   #mustRebuild = false;
   #isUncertain = false;
   #flagErrors = 0;
+  #budget = MOST_SHARED_WORDS;
+  #wildTables = 0;
+  /** All L2 tables, and how often L1 entries refer to them: each is walked once. */
+  readonly #tables = new Map<number, Table>();
   #highest = 0;
 
   constructor(image: Image) {
@@ -74,9 +91,11 @@ class Checker {
     this.#count('the header', 0, clusterSize);
     this.#walkL1('the active L1 table', header.l1TableOffset, header.l1Size, true);
     this.#checkSnapshots();
+    this.#walkTables();
     this.#count('the snapshot table', header.snapshotsOffset, snapshots.length);
     for (const { what, offset, length } of bitmapClusters(this.#image, this.#corrupt)) {
-      this.#count(what, offset, length);
+      if (this.#affords(length / 8)) this.#count(what, offset, length);
+      else break;
     }
     if (refcountStructures) {
       this.#countRefcounts();
@@ -103,13 +122,28 @@ class Checker {
     };
   }
 
-  readonly #corrupt = (why: string, times = 1): void => {
+  readonly #corrupt = (why: Words, times = 1): void => {
     this.#corruptions += times;
     this.#tell(why);
   };
 
-  #tell(why: string): void {
-    if (this.#problems.length < MOST_PROBLEMS) this.#problems.push(why);
+  #tell(why: Words): void {
+    if (this.#problems.length < MOST_PROBLEMS) this.#problems.push(why());
+  }
+
+  /**
+   * Pays for work that a small file can claim without end: snapshots and bitmaps may share tables.
+   * False once that is more than any honest image needs; what is left is not checked then.
+   */
+  #affords(work: number): boolean {
+    const before = this.#budget;
+    this.#budget -= work;
+    if (this.#budget >= 0) return true;
+    if (before >= 0) {
+      this.#checkErrors += 1;
+      this.#tell(() => 'the tables of snapshots and bitmaps are too large together to be checked');
+    }
+    return false;
   }
 
   /** Counts `times` references to all clusters that the bytes lie in. */
@@ -120,7 +154,7 @@ class Checker {
     // The file may end within the last cluster, but not before it.
     if (offset + length - host.node.length >= clusterSize) {
       this.#isUncertain = true;
-      this.#corrupt(`${what} at ${hex(offset)} lies past the end of the file`, times);
+      this.#corrupt(() => `${what} at ${hex(offset)} lies past the end of the file`, times);
       return;
     }
     const last = Math.floor((offset + length - 1) / clusterSize);
@@ -129,7 +163,10 @@ class Checker {
       this.#references.set(cluster, Math.min(sum, this.#maximum));
       if (sum > this.#maximum) {
         const over = sum - this.#maximum;
-        this.#corrupt(`cluster ${cluster} has more references than a refcount can hold`, over);
+        this.#corrupt(
+          () => `cluster ${cluster} has more references than a refcount can hold`,
+          over,
+        );
       }
     }
   }
@@ -138,62 +175,68 @@ class Checker {
     const { snapshots, geometry, header } = this.#image;
     for (const [i, { name, l1TableOffset, l1Size, extraLength }] of snapshots.snapshots.entries()) {
       if (header.version >= 3 && extraLength < 16) {
-        this.#corrupt(`snapshot table entry ${i} is incomplete`);
+        this.#corrupt(() => `snapshot table entry ${i} is incomplete`);
       }
       const what = `the L1 table of snapshot ${i} (${printable(name)})`;
       if (l1TableOffset % geometry.clusterSize !== 0) {
-        this.#corrupt(`${what} at ${hex(l1TableOffset)} does not start on a cluster`);
+        this.#corrupt(() => `${what} at ${hex(l1TableOffset)} does not start on a cluster`);
       } else if (l1Size * 8 > LARGEST_L1_BYTES) {
-        this.#corrupt(`${what} takes more than 32 MiB`);
-      } else {
+        this.#corrupt(() => `${what} takes more than 32 MiB`);
+      } else if (this.#affords(l1Size)) {
         this.#walkL1(what, l1TableOffset, l1Size, false);
       }
     }
   }
 
   #walkL1(what: string, offset: number, entries: number, active: boolean): void {
-    const { clusterSize } = this.#image.geometry;
     this.#count(what, offset, entries * 8);
-    // Tables that are referred to more than once are walked once: a small file must not make us
-    // read the same table a million times.
-    const tables = new Map<number, number>();
     for (const [i, word] of this.#words(offset, entries * 8)) {
       if (isZero(word)) continue;
-      if (l1Reserved(word)) this.#corrupt(`${what}: entry ${i} has reserved bits set`);
-      const table = offsetOf(word);
-      tables.set(table, (tables.get(table) ?? 0) + 1);
-    }
-    for (const [table, times] of tables) {
-      this.#count('an L2 table', table, clusterSize, times);
-      if (table % clusterSize !== 0) {
-        this.#corrupt(`the L2 table at ${hex(table)} does not start on a cluster`, times);
-      }
-      this.#walkL2(table, times, active);
+      if (l1Reserved(word)) this.#corrupt(() => `${what}: entry ${i} has reserved bits set`);
+      const offset = offsetOf(word);
+      const table = this.#tables.get(offset) ?? { all: 0, active: 0 };
+      table.all += 1;
+      if (active) table.active += 1;
+      this.#tables.set(offset, table);
     }
   }
 
-  #walkL2(table: number, times: number, active: boolean): void {
+  #walkTables(): void {
+    const { clusterSize } = this.#image.geometry;
+    for (const [offset, table] of this.#tables) {
+      this.#count('an L2 table', offset, clusterSize, table.all);
+      if (offset % clusterSize !== 0) {
+        const why: Words = () => `the L2 table at ${hex(offset)} does not start on a cluster`;
+        this.#corrupt(why, table.all);
+      }
+      if (this.#isWalked(offset)) this.#walkL2(offset, table);
+    }
+  }
+
+  #isWalked(table: number): boolean {
+    if (table % this.#image.geometry.clusterSize === 0) return true;
+    this.#wildTables += 1;
+    return this.#wildTables <= MOST_WILD_TABLES;
+  }
+
+  #walkL2(table: number, { all, active }: Table): void {
     const { clusterSize, clusterBits } = this.#image.geometry;
     for (const [i, word] of this.#words(table, clusterSize)) {
       if (isZero(word)) continue;
       const mapping = mappingOf(word, clusterBits);
-      const what = `the L2 table at ${hex(table)}, entry ${i}`;
+      const complain = (why: string): void =>
+        this.#corrupt(() => `the L2 table at ${hex(table)}, entry ${i}: ${why}`, all);
       if (mapping.kind === 'compressed') {
-        if (isCopied(word)) {
-          this.#corrupt(`${what}: a compressed cluster is flagged as copied`, times);
-        }
-        this.#count('compressed data', mapping.offset, mapping.length, times);
+        if (isCopied(word)) complain('a compressed cluster is flagged as copied');
+        this.#count('compressed data', mapping.offset, mapping.length, all);
+        this.#compressed += active;
       } else {
-        if (l2Reserved(word)) this.#corrupt(`${what} has reserved bits set`, times);
+        if (l2Reserved(word)) complain('reserved bits are set');
         if (!hasCluster(mapping)) continue;
-        if (mapping.offset % clusterSize !== 0) {
-          this.#corrupt(`${what}: the cluster at ${hex(mapping.offset)} is not aligned`, times);
-        }
-        this.#count('a data cluster', mapping.offset, clusterSize, times);
+        if (mapping.offset % clusterSize !== 0) complain('its cluster is not aligned');
+        this.#count('a data cluster', mapping.offset, clusterSize, all);
       }
-      if (!active) continue;
-      this.#allocated += times;
-      if (mapping.kind === 'compressed') this.#compressed += times;
+      this.#allocated += active;
     }
   }
 
@@ -207,19 +250,19 @@ class Checker {
       const block = blockOffset(word);
       const what = `refcount block ${i}`;
       if (word.low % 512 !== 0) {
-        this.#corrupt(`the refcount table entry of ${what} has reserved bits set`);
+        this.#corrupt(() => `the refcount table entry of ${what} has reserved bits set`);
         this.#mustRebuild = true;
       } else if (block % clusterSize !== 0) {
-        this.#corrupt(`${what} at ${hex(block)} does not start on a cluster`);
+        this.#corrupt(() => `${what} at ${hex(block)} does not start on a cluster`);
         this.#mustRebuild = true;
       } else if (block >= Math.ceil(host.node.length / clusterSize) * clusterSize) {
-        this.#corrupt(`${what} at ${hex(block)} is outside the image`);
+        this.#corrupt(() => `${what} at ${hex(block)} is outside the image`);
         this.#mustRebuild = true;
       } else {
         this.#count(what, block, clusterSize);
         const references = this.#references.get(block / clusterSize);
         if (references !== 1) {
-          this.#corrupt(`${what} has ${references} references`);
+          this.#corrupt(() => `${what} has ${references} references`);
           this.#mustRebuild = true;
         }
       }
@@ -244,7 +287,9 @@ class Checker {
       const here = Math.min(refcountsPerBlock, clusters - first);
       if (block % clusterSize !== 0) {
         this.#checkErrors += here;
-        this.#tell(`the refcounts of ${here} clusters from cluster ${first} on cannot be read`);
+        this.#tell(
+          () => `the refcounts of ${here} clusters from cluster ${first} on cannot be read`,
+        );
         continue;
       }
       const bytes = host.read(block, clusterSize);
@@ -261,10 +306,11 @@ class Checker {
     const references = this.#references.get(cluster);
     if (refcount > 0 || references > 0) this.#highest = Math.max(this.#highest, cluster);
     if (refcount === references) return;
-    const counts = `cluster ${cluster}: refcount ${refcount}, references ${references}`;
+    const counts: Words = () =>
+      `cluster ${cluster}: refcount ${refcount}, references ${references}`;
     if (refcount > references) {
       this.#leaks += 1;
-      this.#tell(`leaked ${counts}`);
+      this.#tell(() => `leaked ${counts()}`);
       return;
     }
     if (refcount === 0) this.#mustRebuild = true;
@@ -279,27 +325,27 @@ class Checker {
       const count = refcounts.peek(Math.floor(offset / clusterSize));
       return count === undefined ? undefined : count === 1;
     };
-    const compare = (what: string, offset: number, flagged: boolean): void => {
+    const compare = (what: Words, offset: number, flagged: boolean): void => {
       const one = isOne(offset);
       if (one === undefined || one === flagged) return;
-      this.#corrupt(`${what}: the copied flag is ${flagged ? 'set' : 'missing'}`);
+      this.#corrupt(() => `${what()}: the copied flag is ${flagged ? 'set' : 'missing'}`);
     };
+    this.#wildTables = 0;
     const walked = new Map<number, number>();
     for (const [i, word] of this.#words(header.l1TableOffset, header.l1Size * 8)) {
       const table = offsetOf(word);
       if (table === 0) continue;
-      compare(`L1 entry ${i}`, table, isCopied(word));
+      compare(() => `L1 entry ${i}`, table, isCopied(word));
       const before = walked.get(table);
-      if (before !== undefined) {
-        this.#corruptions += before;
-        continue;
-      }
+      if (before !== undefined) this.#corruptions += before;
+      if (before !== undefined || !this.#isWalked(table)) continue;
       const found = this.#corruptions;
       for (const [k, entry] of this.#words(table, clusterSize)) {
         if (isZero(entry)) continue;
         const mapping = mappingOf(entry, clusterBits);
         if (mapping.kind === 'compressed' || !hasCluster(mapping)) continue;
-        compare(`the L2 table at ${hex(table)}, entry ${k}`, mapping.offset, mapping.copied);
+        const what: Words = () => `the L2 table at ${hex(table)}, entry ${k}`;
+        compare(what, mapping.offset, mapping.copied);
       }
       walked.set(table, this.#corruptions - found);
     }
