@@ -4,10 +4,12 @@
  */
 import { CAPABILITIES } from './capabilities.js';
 import { FAILURES } from './failures.js';
+import { KEYS } from './keys.js';
 import { MALFORMED } from './malformed.js';
 import { NV_DEFINE } from './nv-define.js';
 import { NV_LOCKS } from './nv-locks.js';
 import { NV_USE } from './nv-use.js';
+import { OWNERS } from './owner.js';
 import { OWNERSHIP } from './ownership.js';
 import { PCRS } from './pcrs.js';
 import { PRESENCES } from './presence.js';
@@ -27,4 +29,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...PRESENCES,
   ...MALFORMED,
   ...FAILURES,
+  ...KEYS,
+  ...OWNERS,
 ];

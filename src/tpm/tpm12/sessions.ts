@@ -13,7 +13,16 @@ import { noBytes20, noDelegatePublic } from './structures.js';
 type Sessions = StclearData['authSessions'];
 
 /** Part 2 §4.4.3 TPM_ENTITY_TYPE, the low byte. */
-export const EntityType = { KEYHANDLE: 1, OWNER: 2, SRK: 4, COUNTER: 0x0a, NV: 0x0b } as const;
+// biome-ignore format: table
+export const EntityType = {
+  KEYHANDLE: 1,
+  OWNER:     2,
+  DATA:      3,
+  SRK:       4,
+  KEY:       5,
+  COUNTER:   0x0a,
+  NV:        0x0b,
+} as const;
 /** The high byte: how authorisation data is encrypted in a session. */
 export const AdipScheme = { XOR: 0, AES128_CTR: 6 } as const;
 
@@ -61,17 +70,21 @@ export function terminate(sessions: Sessions, handle: number): boolean {
   return true;
 }
 
-/** Ends every OSAP session to an entity that goes, and tells which handles ended. */
+/**
+ * Ends every OSAP session to an entity that goes, and tells which handles ended. The session of the
+ * command itself may be spared: it has to authorise the answer yet.
+ */
 export function terminateEntity(
   sessions: Sessions,
   entityType: number,
   entityDigest: Uint8Array,
+  spared?: number,
 ): number[] {
   return sessions.flatMap(session => {
     const bound = session !== undefined && session.protocol !== Protocol.OIAP;
     if (!bound || session.entityType !== entityType) return [];
     if (!sameSecret(session.entityDigest, entityDigest)) return [];
-    terminate(sessions, session.handle);
+    if (session.handle !== spared) terminate(sessions, session.handle);
     return [session.handle];
   });
 }

@@ -10,6 +10,7 @@ import {
   bytes,
   type Codec,
   encode,
+  equal,
   flags64,
   type Of,
   Reader,
@@ -127,6 +128,9 @@ export const noBytes20 = (): Uint8Array => new Uint8Array(20);
 export const structVer = bytes(4);
 export const STRUCT_VER_1_1 = Uint8Array.of(1, 1, 0, 0);
 
+/** §5.1 TPM_STRUCT_VER where it must say 1.1. */
+export const structVer11 = restricted(structVer, ([a, b]) => a === 1 && b === 1, 'BAD_VERSION');
+
 /** §8.1 TPM_PCR_SELECTION: a map, PCR 0 in the lowest bit of the first byte. */
 export const pcrSelection: Codec<Uint8Array> = {
   size: undefined,
@@ -211,8 +215,9 @@ export const rsaKeyParms = struct({
 // biome-ignore format: table
 export const Algorithm = { NONE: 0, RSA: 1, SHA: 4, HMAC: 5, AES128: 6, MGF1: 7, XOR: 10 } as const;
 // biome-ignore format: table
-export const EncScheme = { NONE: 1, RSAES_OAEP_SHA1_MGF1: 3, SYM_CTR: 4, SYM_OFB: 5 } as const;
-export const SigScheme = { NONE: 1 } as const;
+export const EncScheme = { NONE: 1, RSAES_PKCS_V15: 2, RSAES_OAEP_SHA1_MGF1: 3, SYM_CTR: 4, SYM_OFB: 5 } as const;
+// biome-ignore format: table
+export const SigScheme = { NONE: 1, PKCS1_SHA1: 2, PKCS1_DER: 3, PKCS1_INFO: 4 } as const;
 
 const keyParmsHead = struct({ algorithmID: u32, encScheme: u16, sigScheme: u16 });
 const rsaParms = embedded(rsaKeyParms);
@@ -243,6 +248,11 @@ export const pubkey = struct({
   algorithmParms: keyParms,
   pubKey:         sizedBuffer,
 });
+export type Pubkey = Of<typeof pubkey>;
+
+/** Whether two public keys are the same, byte by byte. */
+export const samePubkey = (a: Pubkey, b: Pubkey): boolean =>
+  equal(encode(pubkey, a), encode(pubkey, b));
 
 /** §13.2 TPM_COUNTER_VALUE, as everybody may see it. */
 // biome-ignore format: table
@@ -358,6 +368,13 @@ export const daInfoLimited = structure(0x0038, {
   actionAtThreshold: daActionType,
   vendorData:        sizedBuffer,
 });
+
+/** Whatever is left. */
+export const restOf: Codec<Uint8Array> = {
+  size: undefined,
+  read: from => from.take(from.left),
+  write: (to, value) => to.put(value),
+};
 
 /** Nothing at all. */
 export const nothing = struct({});

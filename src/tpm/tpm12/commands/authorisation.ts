@@ -4,21 +4,16 @@
  * @module
  */
 import { struct, u16, u32 } from '../../../wire/codec.js';
-import type { Call, Entity } from '../call.js';
+import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { OWNER_EVICT } from '../keys.js';
+import type { Entity } from '../guest-auth.js';
+import { dropKey, entityOfKey, findKey, isOwnerEvict } from '../loaded-keys.js';
 import { findNv, nvDigest } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
-import {
-  AdipScheme,
-  EntityType,
-  openAt,
-  sharedSecret,
-  terminate,
-  terminateEntity,
-} from '../sessions.js';
+import { AdipScheme, EntityType, openAt, sharedSecret, terminate } from '../sessions.js';
 import { type AuthSession, Handle, Protocol } from '../state.js';
-import { nonce, nothing } from '../structures.js';
+import { noBytes20, nonce, nothing } from '../structures.js';
+import { entityOfCounter, findCounter } from './counters.js';
 
 /** Opens a session that may authorise anything. */
 export const oiap = command({
@@ -77,21 +72,20 @@ function bind(
 }
 
 /** The secret of an entity, and the digest that tells it from others. */
-function entityOf({ state }: Call, type: number, value: number): Entity {
+function entityOf(call: Call, type: number, value: number): Entity {
+  const { state } = call;
   const { data, nv } = state.permanent;
   switch (type) {
     case EntityType.KEYHANDLE:
-      return keyEntity(state, value);
+      return keyEntity(call, value);
     case EntityType.OWNER:
       // Whether there is an owner at all was asked before the command ran.
       demand(state.stclear.ownerReference === Handle.OWNER, 'BAD_PARAMETER');
       return { secret: data.ownerAuth, digest: data.ownerAuth };
     case EntityType.SRK:
-      return keyEntity(state, Handle.SRK);
+      return keyEntity(call, Handle.SRK);
     case EntityType.COUNTER: {
-      const counter = data.counters[value];
-      demand(counter?.valid === true, 'BAD_COUNTER');
-      return { secret: counter.authData, digest: counter.authData };
+      return entityOfCounter(value, findCounter(call, value));
     }
     case EntityType.NV: {
       const entry = findNv(nv, value);
@@ -102,23 +96,9 @@ function entityOf({ state }: Call, type: number, value: number): Entity {
   }
 }
 
-function keyEntity({ permanent, loadedKeys }: Call['state'], handle: number): Entity {
+function keyEntity(call: Call, handle: number): Entity {
   demand(handle !== Handle.OPERATOR, 'BAD_HANDLE');
-  demand(handle !== Handle.EK, 'KEYNOTFOUND');
-  // What else lies between SRK and EK is no key.
-  demand(!(handle > Handle.SRK && handle < Handle.EK), 'INVALID_RESOURCE');
-  const { secret } =
-    handle === Handle.SRK
-      ? permanent.data.srk
-      : findKey([...permanent.evictKeys, ...loadedKeys], handle);
-  demand(secret !== undefined, 'KEYNOTFOUND');
-  return { secret: secret.usageAuth, digest: secret.pubDataDigest };
-}
-
-function findKey(keys: Call['state']['loadedKeys'], handle: number) {
-  const found = keys.find(key => key.handle === handle);
-  demand(found !== undefined, 'INVALID_KEYHANDLE');
-  return found.key;
+  return entityOfKey(findKey(call, handle, { readOnly: true, ignorePcrs: true }).key);
 }
 
 /** Ends an authorisation session. */
@@ -132,6 +112,30 @@ export const terminateHandle = command({
   output: nothing,
   run({ state }, { handle }) {
     demand(terminate(state.stclear.authSessions, handle), 'INVALID_AUTHHANDLE');
+    return {};
+  },
+});
+
+/** Forgets the sessions that were saved: none of them can be loaded again. */
+function forgetContexts(stclear: Call['state']['stclear']): void {
+  stclear.contextNonceSession = noBytes20();
+  stclear.contextCount = 0;
+  stclear.contextList.fill(0);
+}
+
+/** Ends every authorisation session (Part 3, §27.8: of TPM 1.1). */
+export const reset = command({
+  ordinal: 0x5a,
+  name: 'TPM_Reset',
+  auth: 'none',
+  when: 'working',
+  input: nothing,
+  output: nothing,
+  run({ state: { stclear } }) {
+    for (const session of stclear.authSessions) {
+      if (session !== undefined) terminate(stclear.authSessions, session.handle);
+    }
+    forgetContexts(stclear);
     return {};
   },
 });
@@ -176,11 +180,8 @@ export const flushSpecific = command({
 });
 
 function flushKey({ state }: Call, handle: number): void {
-  const { permanent, loadedKeys, stclear } = state;
-  const found = [...permanent.evictKeys, ...loadedKeys].find(key => key.handle === handle);
+  const found = state.keys.find(key => key?.handle === handle);
   demand(found !== undefined, 'BAD_PARAMETER');
-  demand((found.keyControl & OWNER_EVICT) === 0, 'KEY_OWNER_CONTROL');
-  state.loadedKeys = loadedKeys.filter(key => key !== found);
-  if (found.key.secret === undefined) return;
-  terminateEntity(stclear.authSessions, EntityType.KEYHANDLE, found.key.secret.pubDataDigest);
+  demand(!isOwnerEvict(found), 'KEY_OWNER_CONTROL');
+  dropKey(state, found);
 }
