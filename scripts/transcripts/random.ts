@@ -20,7 +20,34 @@ const RANDOM: ReadonlyMap<number, readonly Row[]> = new Map<number, readonly Row
   [ORDINALS.OSAP,      [['authHandle', 10, 4], ['nonceEven', 14, 20], ['nonceEvenOSAP', 34, 20]]],
   [ORDINALS.LoadKey,   [['keyHandle', 10, 4]]],
   [ORDINALS.LoadKey2,  [['keyHandle', 10, 4]]],
+  [ORDINALS.LoadContext,     [['handle', 10, 4]]],
+  [ORDINALS.LoadKeyContext,  [['handle', 10, 4]]],
+  [ORDINALS.LoadAuthContext, [['handle', 10, 4]]],
   [ORDINALS.GetRandom, [['randomBytes', 14, 0]]],
+]);
+
+/** What lies behind a count. */
+const past = (bytes: Buffer, at: number): number => at + 4 + bytes.readUInt32BE(at);
+const blobRandom = (bytes: Buffer): Row[] =>
+  bytes.readUInt32BE(10) === 0 ? [] : [['random', 14, bytes.readUInt32BE(10)]];
+/** Bytes of TPM_CERTIFY_INFO before the algorithm's parameters, and between them and PCRs. */
+const [CERTIFY_HEAD_BYTES, CERTIFY_MIDDLE_BYTES] = [19, 41];
+
+/** The same for responses in which fields move. */
+const MOVING: ReadonlyMap<number, (bytes: Buffer) => readonly Row[]> = new Map([
+  [ORDINALS.CreateMigrationBlob, blobRandom],
+  [ORDINALS.CMK_CreateBlob, blobRandom],
+  [
+    ORDINALS.ChangeAuthAsymStart,
+    (bytes: Buffer): Row[] => {
+      const pcrs = past(bytes, HEADER_BYTES + CERTIFY_HEAD_BYTES) + CERTIFY_MIDDLE_BYTES;
+      return [['keyHandle', past(bytes, past(bytes, pcrs)), 4]];
+    },
+  ],
+  [
+    ORDINALS.ChangeAuthAsymFinish,
+    (bytes: Buffer): Row[] => [['saltNonce', past(bytes, HEADER_BYTES), 20]],
+  ],
 ]);
 
 const MAKES_EK: readonly number[] = [ORDINALS.CreateEndorsementKeyPair, ORDINALS.CreateRevocableEK];
@@ -36,7 +63,8 @@ export class RandomFinder {
     const dependent: { field: string; offset: number; length: number; from: string[] }[] = [];
     if (bytes.length <= HEADER_BYTES) return { random, dependent };
 
-    for (const [field, offset, length] of RANDOM.get(ordinal) ?? newModulus(ordinal, bytes)) {
+    const rows = RANDOM.get(ordinal) ?? MOVING.get(ordinal)?.(bytes) ?? newModulus(ordinal, bytes);
+    for (const [field, offset, length] of rows) {
       const end = length === 0 ? bytes.length : offset + length;
       if (end <= offset) continue;
       random.push({ field, offset, length: end - offset });

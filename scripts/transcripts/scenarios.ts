@@ -3,6 +3,7 @@
  * @module
  */
 import { CAPABILITIES } from './capabilities.js';
+import { CONTEXTS } from './contexts.js';
 import { FAILURES } from './failures.js';
 import { KEYS } from './keys.js';
 import { MALFORMED } from './malformed.js';
@@ -31,4 +32,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...FAILURES,
   ...KEYS,
   ...OWNERS,
+  ...CONTEXTS,
 ];

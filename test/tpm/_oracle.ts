@@ -4,12 +4,26 @@
  * every OAEP block. Our engine is given the same, and must then say the same to the last byte.
  */
 import { constants, createPrivateKey, type KeyObject, privateDecrypt } from 'node:crypto';
-import { mgf1, oaepDecrypt, type RsaKey, sha1, xor } from '../../src/tpm/tpm12/crypto.js';
-import { rsaKeyOf, storeAsymkey } from '../../src/tpm/tpm12/keys.js';
+import { contextBlob } from '../../src/tpm/tpm12/context-blob.js';
+import {
+  cbcDecrypt,
+  mgf1,
+  oaepDecrypt,
+  type RsaKey,
+  sha1,
+  xor,
+} from '../../src/tpm/tpm12/crypto.js';
+import { keyHandleEntry, rsaKeyOf, storeAsymkey } from '../../src/tpm/tpm12/keys.js';
 import type { Permanent } from '../../src/tpm/tpm12/permall.js';
-import { equal, Reader } from '../../src/wire/codec.js';
+import { TpmFault } from '../../src/tpm/tpm12/results.js';
+import { equal, Reader, WireError } from '../../src/wire/codec.js';
 
 const LABEL = sha1(new TextEncoder().encode('TCPA'));
+
+/** Where a context lies in a response: behind the header and its size. */
+const CONTEXT_AT = 14;
+/** The tag, the nonce and the count before what a context holds. */
+const CONTEXT_HEAD_BYTES = 26;
 
 /** The numbers of a key that was just made. */
 export interface Made {
@@ -19,6 +33,7 @@ export interface Made {
 
 export class Oracle {
   readonly #keys: RsaKey[] = [];
+  readonly #contextKeys: Uint8Array[] = [];
 
   /** Takes up the keys of a permanent state. */
   learn({ data, evictKeys }: Permanent): void {
@@ -27,29 +42,54 @@ export class Oracle {
       const numbers = rsaKeyOf(key);
       if (numbers !== undefined) this.#add(numbers);
     }
+    if (data.contextKey.valid) this.#contextKeys.push(data.contextKey.key);
   }
 
   #add(key: RsaKey): void {
     if (!this.#keys.some(({ modulus }) => equal(modulus, key.modulus))) this.#keys.push(key);
   }
 
-  /** The seeds of all OAEP blocks of a response, in order, and the key that one of them holds. */
-  find(response: Uint8Array): { seeds: Uint8Array[]; made: Made | undefined } {
+  /** The seeds of all OAEP blocks of a response, the key that was made, the nonce of a context. */
+  find(response: Uint8Array) {
     const seeds: Uint8Array[] = [];
-    let made: Made | undefined;
+    const shown = moduli(response);
+    let made: Made | undefined = this.#keys.find(({ modulus }) =>
+      shown.some(one => equal(one, modulus)),
+    );
     for (const block of counted(response, 256)) {
       for (const key of this.#keys) {
         const opened = open(key, block);
         if (opened === undefined) continue;
         seeds.push(opened.seed);
         const prime = primeOf(opened.message);
-        const modulus = prime && moduli(response).find(one => divides(prime, one));
+        const modulus = prime && shown.find(one => divides(prime, one));
         if (prime === undefined || modulus === undefined) continue;
         made = { modulus, prime };
         this.#add({ ...made, exponent: 65537 });
       }
     }
-    return { seeds, made };
+    return { seeds, made, contextNonce: this.#contextNonce(response) };
+  }
+
+  #contextNonce(response: Uint8Array): Uint8Array | undefined {
+    if (response.length < CONTEXT_AT + 2 || response[CONTEXT_AT + 1] !== 1) return undefined;
+    try {
+      const blob = contextBlob.read(new Reader(response.slice(CONTEXT_AT)));
+      for (const key of this.#contextKeys) {
+        const clear = cbcDecrypt(key, blob.sensitiveData);
+        if (clear?.[1] !== 2) continue;
+        if (blob.resourceType === 1) this.#learnEntry(clear.slice(CONTEXT_HEAD_BYTES));
+        return clear.slice(2, 22);
+      }
+    } catch (error) {
+      if (!(error instanceof WireError) && !(error instanceof TpmFault)) throw error;
+    }
+    return undefined;
+  }
+
+  #learnEntry(bytes: Uint8Array): void {
+    const numbers = rsaKeyOf(keyHandleEntry.read(new Reader(bytes)).key);
+    if (numbers !== undefined) this.#add(numbers);
   }
 }
 

@@ -79,10 +79,14 @@ export class Replay {
   #counter = 0;
   #clock = 0;
 
-  constructor({ startsFrom, endsWith }: Transcript) {
+  constructor({ startsFrom, endsWith, steps }: Transcript) {
     this.#final = decodePermall(hex(endsWith));
     this.#oracle.learn(this.#final);
     if (startsFrom !== null) this.#oracle.learn(decodePermall(hex(startsFrom)));
+    // Keys that nobody wraps are told by their contexts, which may come later.
+    for (const step of steps) {
+      if (step.event === undefined) this.#oracle.find(hex(step.response));
+    }
     if (startsFrom !== null) this.nvram.blobs.set('permall', hex(startsFrom));
     this.tpm = new Tpm12({
       entropy: length => this.#draw(length),
@@ -114,9 +118,10 @@ export class Replay {
       .filter(({ field }) => field !== 'modulus')
       .map(({ offset, length }) => recorded.slice(offset, offset + length));
     this.#modulus = modulusOf(name, recorded) ?? this.#modulus;
-    const { seeds, made } = this.#oracle.find(recorded);
+    const { seeds, made, contextNonce } = this.#oracle.find(recorded);
     this.#made = made;
-    this.#draws = [...this.#hidden(name, hex(request)), ...seeds, ...shown];
+    const drawn = contextNonce === undefined ? seeds : [contextNonce, ...seeds];
+    this.#draws = [...this.#hidden(name, hex(request)), ...drawn, ...shown];
     const ours = toHex(this.tpm.process(hex(request), locality));
     if (ours !== response) this.differences.push({ what, recorded: response, ours });
   }
@@ -135,8 +140,8 @@ export class Replay {
   }
 
   #draw(length: number): Uint8Array {
-    const next = this.#draws.shift();
-    if (next?.length === length) return next.slice();
+    const at = this.#draws.findIndex(draw => draw.length === length);
+    if (at >= 0) return this.#draws.splice(at, 1)[0]!.slice();
     this.#counter += 1;
     return concat(new Uint8Array(length).fill(this.#counter % 256));
   }

@@ -10,12 +10,17 @@ import * as authorisation from './commands/authorisation.js';
 import * as capability from './commands/capability.js';
 import * as certify from './commands/certify.js';
 import * as changeAuth from './commands/change-auth.js';
+import * as changeAuthAsym from './commands/change-auth-asym.js';
+import * as cmk from './commands/cmk.js';
+import * as context from './commands/context.js';
 import * as counters from './commands/counters.js';
 import * as dir from './commands/dir.js';
 import * as endorsement from './commands/endorsement.js';
+import * as identity from './commands/identity.js';
 import * as integrity from './commands/integrity.js';
 import * as keys from './commands/keys.js';
 import * as lockout from './commands/lockout.js';
+import * as migration from './commands/migration.js';
 import * as nv from './commands/nv.js';
 import * as optin from './commands/optin.js';
 import * as ownership from './commands/ownership.js';
@@ -62,6 +67,15 @@ export const COMMANDS: readonly AnyCommand[] = [
   audit.getAuditDigest,                  audit.getAuditDigestSigned,      audit.setOrdinalAuditStatus,
   counters.createCounter,                counters.incrementCounter,       counters.readCounter,
   counters.releaseCounter,               counters.releaseCounterOwner,
+  context.saveContext,                   context.loadContext,
+  context.saveKeyContext,                context.loadKeyContext,
+  context.saveAuthContext,               context.loadAuthContext,
+  identity.makeIdentity,                 identity.activateIdentity,
+  migration.authorizeMigrationKey,       migration.createMigrationBlob,
+  migration.convertMigrationBlob,        migration.migrateKey,
+  cmk.cmkSetRestrictions,                cmk.cmkApproveMA,                cmk.cmkCreateKey,
+  cmk.cmkCreateTicket,                   cmk.cmkCreateBlob,               cmk.cmkConvertMigration,
+  changeAuthAsym.changeAuthAsymStart,    changeAuthAsym.changeAuthAsymFinish,
 ];
 
 export const commandsByOrdinal: ReadonlyMap<number, AnyCommand> = new Map(

@@ -7,6 +7,7 @@
 import {
   constants,
   createCipheriv,
+  createDecipheriv,
   createHash,
   createHmac,
   createPrivateKey,
@@ -15,10 +16,11 @@ import {
   type KeyObject,
   privateDecrypt,
   privateEncrypt,
+  publicDecrypt,
   publicEncrypt,
   timingSafeEqual,
 } from 'node:crypto';
-import { concat, encode, u32 } from '../../wire/codec.js';
+import { concat, encode, equal, u32 } from '../../wire/codec.js';
 
 const plain = (buffer: Uint8Array): Uint8Array => new Uint8Array(buffer);
 
@@ -47,6 +49,24 @@ export function wipe(...secrets: readonly Uint8Array[]): void {
 export function ctrCrypt(key: Uint8Array, counter: Uint8Array, data: Uint8Array): Uint8Array {
   const cipher = createCipheriv('aes-128-ctr', key, counter);
   return plain(Buffer.concat([cipher.update(data), cipher.final()]));
+}
+
+const BLOCK_BYTES = 16;
+
+/** AES-128 in chains of blocks from zeros on, padded as PKCS #7 has it. */
+export function cbcEncrypt(key: Uint8Array, data: Uint8Array): Uint8Array {
+  const cipher = createCipheriv('aes-128-cbc', key, new Uint8Array(BLOCK_BYTES));
+  return plain(Buffer.concat([cipher.update(data), cipher.final()]));
+}
+
+/** What `cbcEncrypt` encrypted; undefined where it is not such a thing. */
+export function cbcDecrypt(key: Uint8Array, data: Uint8Array): Uint8Array | undefined {
+  try {
+    const cipher = createDecipheriv('aes-128-cbc', key, new Uint8Array(BLOCK_BYTES));
+    return plain(Buffer.concat([cipher.update(data), cipher.final()]));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Two runs of bytes of one length, added bit by bit. */
@@ -84,6 +104,33 @@ export function mgf1(seed: Uint8Array, length: number): Uint8Array {
   return concat(...blocks).slice(0, length);
 }
 
+/** PKCS #1, EME-OAEP without the zero in front: `length` bytes for a message that fits. */
+export function oaepPad(
+  message: Uint8Array,
+  seed: Uint8Array,
+  hash: Uint8Array,
+  length: number,
+): Uint8Array {
+  const zeros = new Uint8Array(length - message.length - 2 * SHA1_BYTES - 1);
+  const block = concat(hash, zeros, Uint8Array.of(1), message);
+  const masked = xor(block, mgf1(seed, block.length));
+  return concat(xor(seed, mgf1(masked, SHA1_BYTES)), masked);
+}
+
+/** What `oaepPad` padded; undefined where it is no such thing. */
+export function oaepUnpad(
+  padded: Uint8Array,
+): { message: Uint8Array; seed: Uint8Array; hash: Uint8Array } | undefined {
+  if (padded.length < 2 * SHA1_BYTES + 1) return undefined;
+  const masked = padded.slice(SHA1_BYTES);
+  const seed = xor(padded.slice(0, SHA1_BYTES), mgf1(masked, SHA1_BYTES));
+  const block = xor(masked, mgf1(seed, masked.length));
+  const rest = block.slice(SHA1_BYTES);
+  const start = rest.findIndex(byte => byte !== 0);
+  if (rest[start] !== 1) return undefined;
+  return { message: rest.slice(start + 1), seed, hash: block.slice(0, SHA1_BYTES) };
+}
+
 /** The public numbers of an RSA key. */
 export type RsaPublicKey = Omit<RsaKey, 'prime'>;
 
@@ -98,10 +145,8 @@ export function oaepEncrypt(
 ): Uint8Array | undefined {
   const room = key.modulus.length - 2 * SHA1_BYTES - 2;
   if (message.length > room) return undefined;
-  const padding = new Uint8Array(room - message.length);
-  const block = concat(LABEL_DIGEST, padding, Uint8Array.of(1), message);
-  const masked = xor(block, mgf1(seed, block.length));
-  const padded = concat(Uint8Array.of(0), xor(seed, mgf1(masked, SHA1_BYTES)), masked);
+  const block = oaepPad(message, seed, LABEL_DIGEST, key.modulus.length - 1);
+  const padded = concat(Uint8Array.of(0), block);
   try {
     const asked = { key: publicKeyOf(key), padding: constants.RSA_NO_PADDING };
     return plain(publicEncrypt(asked, padded));
@@ -163,6 +208,16 @@ export function pkcs1Sign(key: RsaKey, message: Uint8Array): Uint8Array | undefi
 /** Signs a SHA-1 digest in the way of PKCS #1 v1.5. */
 export const pkcs1SignSha1 = (key: RsaKey, digest: Uint8Array): Uint8Array | undefined =>
   pkcs1Sign(key, concat(SHA1_DIGEST_INFO, digest));
+
+/** Whether a SHA-1 digest was signed in the way of PKCS #1 v1.5. */
+export function pkcs1Verify(key: RsaPublicKey, digest: Uint8Array, signature: Uint8Array): boolean {
+  try {
+    const asked = { key: publicKeyOf(key), padding: constants.RSA_PKCS1_PADDING };
+    return equal(plain(publicDecrypt(asked, signature)), concat(SHA1_DIGEST_INFO, digest));
+  } catch {
+    return false;
+  }
+}
 
 /** Whether numbers make an RSA key: the prime divides the modulus, and the exponent has an inverse. */
 export function isRsaKey(key: RsaKey): boolean {

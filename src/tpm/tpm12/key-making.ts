@@ -53,10 +53,11 @@ const FIPS_BITS_MIN = 1024;
  * Demands that the parameters of a key go together.
  * @throws TpmFault NOTFIPS, BAD_KEY_PROPERTY
  */
-export function demandKeyProperties(key: PublicPart, fips: boolean): void {
+export function demandKeyProperties(key: PublicPart, fips: boolean, bits?: number): void {
   if (fips) demand(key.authDataUsage !== AuthDataUsage.NEVER, 'NOTFIPS');
   const { algorithmID, encScheme, sigScheme, rsa } = key.algorithmParms;
   demand(algorithmID === Algorithm.RSA && rsa !== undefined, 'BAD_KEY_PROPERTY');
+  demand(bits === undefined || rsa.keyLength === bits, 'BAD_KEY_PROPERTY');
   demand(rsa.keyLength <= LIMITS.keyBits, 'BAD_KEY_PROPERTY');
   demand(rsa.numPrimes === 2, 'BAD_KEY_PROPERTY');
   if (fips) {
@@ -65,8 +66,12 @@ export function demandKeyProperties(key: PublicPart, fips: boolean): void {
   const rule = RULES.find(({ usage }) => usage === key.keyUsage);
   demand(rule?.enc.includes(encScheme) === true, 'BAD_KEY_PROPERTY');
   demand(rule.sig.includes(sigScheme) && rsa.keyLength >= rule.bitsMin, 'BAD_KEY_PROPERTY');
-  if (rule.usualExponent) demand(isUsual(rsa.exponent), 'BAD_KEY_PROPERTY');
+  if (rule.usualExponent) demandUsualExponent(rsa.exponent);
 }
+
+/** @throws TpmFault BAD_KEY_PROPERTY for an exponent that is not 65537 */
+export const demandUsualExponent = (exponent: Uint8Array): void =>
+  demand(isUsual(exponent), 'BAD_KEY_PROPERTY');
 
 /** 65537: no bytes, or its own three, with any zeros behind them that libtpms lets stand. */
 const isUsual = (exponent: Uint8Array): boolean =>

@@ -6,7 +6,14 @@
 import { encode } from '../../wire/codec.js';
 import type { Call } from './call.js';
 import { oaepDecrypt, oaepEncrypt, pkcs1Decrypt, pkcs1Sign, pkcs1SignSha1 } from './crypto.js';
-import { type KeptKey, type PublicPart, rsaKeyOf, rsaPublicOf, storeAsymkey } from './keys.js';
+import {
+  type KeptEndorsementKey,
+  type KeptKey,
+  type PublicPart,
+  rsaKeyOf,
+  rsaPublicOf,
+  storeAsymkey,
+} from './keys.js';
 import { demand, TpmFault } from './results.js';
 import { EncScheme, SigScheme } from './structures.js';
 
@@ -14,7 +21,7 @@ import { EncScheme, SigScheme } from './structures.js';
  * Decrypts what was encrypted to a key.
  * @throws TpmFault BAD_DATASIZE, INAPPROPRIATE_ENC, DECRYPT_ERROR
  */
-export function decryptWith(key: KeptKey, encrypted: Uint8Array): Uint8Array {
+export function decryptWith(key: KeptKey | KeptEndorsementKey, encrypted: Uint8Array): Uint8Array {
   demand(encrypted.length <= key.pubKey.length, 'BAD_DATASIZE');
   const numbers = rsaKeyOf(key);
   demand(numbers !== undefined, 'DECRYPT_ERROR');

@@ -4,7 +4,7 @@
  * @module
  */
 import { bool, type Codec, encode, list, type Of, struct, u8, u16, u32 } from '../../wire/codec.js';
-import { type RsaKey, type RsaPublicKey, sha1 } from './crypto.js';
+import { isRsaKey, type RsaKey, type RsaPublicKey, sha1 } from './crypto.js';
 import { LIMITS } from './limits.js';
 import { demand } from './results.js';
 import {
@@ -229,6 +229,12 @@ export function exponentOf({ rsa }: PublicPart['algorithmParms']): number {
 /** An exponent as a number; it may be past what a number holds exactly. */
 const bigEndian = (bytes: Uint8Array): number =>
   bytes.length === 0 ? DEFAULT_EXPONENT : bytes.reduce((sum, byte) => sum * 256 + byte, 0);
+
+/** Whether the numbers of a key make an RSA key. */
+export function isRsaPart(key: KeptKey): boolean {
+  const numbers = rsaKeyOf(key);
+  return numbers !== undefined && isRsaKey(numbers);
+}
 
 /** The public numbers of a key; undefined where it has none that this TPM works with. */
 export function rsaPublicOf(

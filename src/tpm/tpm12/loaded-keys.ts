@@ -4,15 +4,15 @@
  * the order is what TPM_GetCapability shows, and what TPM_SaveState saves.
  * @module
  */
-import { decode, u32 } from '../../wire/codec.js';
 import type { Entropy } from '../engine.js';
 import type { Call } from './call.js';
 import { wipe } from './crypto.js';
 import type { Entity } from './guest-auth.js';
+import { takeHandle, type WantedHandle } from './handles.js';
 import { AuthDataUsage, hasFlag, type KeptKey, type LoadedKey, OWNER_EVICT } from './keys.js';
 import { LIMITS } from './limits.js';
 import { compositeDigest, mayFrom } from './pcr.js';
-import { demand, TpmFault } from './results.js';
+import { demand } from './results.js';
 import { EntityType, terminateEntity } from './sessions.js';
 import { Handle, type TpmState } from './state.js';
 import { ALL_LOCALITIES, selectsAny } from './structures.js';
@@ -38,27 +38,24 @@ export function findLoaded(places: Places, handle: number): LoadedKey {
 
 /** Part 2 §4.4.9: handles from the SRK's up stand for one thing each. */
 const isReserved = (handle: number): boolean => Math.floor(handle / 2 ** 24) === 0x40;
-const DRAWS_MAX = 1000;
 
 /**
  * Loads a key at the first free place.
- * @throws TpmFault NOSPACE where there is none
+ * @throws TpmFault NOSPACE where there is none, BAD_HANDLE for a handle that cannot be kept
  */
-export function addKey(places: Places, entry: Omit<LoadedKey, 'handle'>, entropy: Entropy): number {
+export function addKey(
+  places: Places,
+  entry: Omit<LoadedKey, 'handle'>,
+  entropy: Entropy,
+  wanted?: WantedHandle,
+): number {
   const place = places.indexOf(undefined);
   demand(place >= 0, 'NOSPACE');
-  const handle = freeHandle(places, entropy);
+  const isFree = (handle: number): boolean =>
+    !isReserved(handle) && !places.some(key => key?.handle === handle);
+  const handle = takeHandle(isFree, entropy, wanted);
   places[place] = { ...entry, handle };
   return handle;
-}
-
-function freeHandle(places: Places, entropy: Entropy): number {
-  for (let draw = 0; draw < DRAWS_MAX; draw += 1) {
-    const handle = decode(u32, entropy(4));
-    const taken = places.some(key => key?.handle === handle);
-    if (handle !== 0 && !isReserved(handle) && !taken) return handle;
-  }
-  throw new TpmFault('FAIL');
 }
 
 /** Lets a key go, and every OSAP session to it. */

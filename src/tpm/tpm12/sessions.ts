@@ -2,11 +2,10 @@
  * The authorisation sessions of a TPM (TPM Main Part 3, §18): 16 places, handles drawn at random.
  * @module
  */
-
-import { decode, u32 } from '../../wire/codec.js';
 import type { Entropy } from '../engine.js';
 import { hmacSha1, sameSecret } from './crypto.js';
-import { demand, TpmFault } from './results.js';
+import { takeHandle, type WantedHandle } from './handles.js';
+import { demand } from './results.js';
 import { type AuthSession, Protocol, type StclearData, wipeSession } from './state.js';
 import { noBytes20, noDelegatePublic } from './structures.js';
 
@@ -26,8 +25,6 @@ export const EntityType = {
 /** The high byte: how authorisation data is encrypted in a session. */
 export const AdipScheme = { XOR: 0, AES128_CTR: 6 } as const;
 
-const DRAWS_MAX = 1000;
-
 /**
  * A new session at the first free place, with a handle that no other has.
  * @throws TpmFault RESOURCES where every place is taken
@@ -40,7 +37,7 @@ export function openAt(
   const place = sessions.indexOf(undefined);
   demand(place >= 0, 'RESOURCES');
   const session: AuthSession = {
-    handle: freeHandle(sessions, entropy),
+    handle: takeHandle(handle => !isTaken(sessions, handle), entropy),
     protocol,
     entityType: 0,
     adipEncScheme: 0,
@@ -53,13 +50,25 @@ export function openAt(
   return session;
 }
 
-function freeHandle(sessions: Sessions, entropy: Entropy): number {
-  for (let draw = 0; draw < DRAWS_MAX; draw += 1) {
-    const handle = decode(u32, entropy(4));
-    if (handle !== 0 && !sessions.some(session => session?.handle === handle)) return handle;
-  }
-  throw new TpmFault('FAIL');
+/**
+ * A session that was elsewhere, at the first free place.
+ * @throws TpmFault RESOURCES where there is none, BAD_HANDLE for a handle that cannot be kept
+ */
+export function placeSession(
+  sessions: Sessions,
+  session: AuthSession,
+  entropy: Entropy,
+  wanted?: WantedHandle,
+): number {
+  const place = sessions.indexOf(undefined);
+  demand(place >= 0, 'RESOURCES');
+  const handle = takeHandle(free => !isTaken(sessions, free), entropy, wanted);
+  sessions[place] = { ...session, handle };
+  return handle;
 }
+
+const isTaken = (sessions: Sessions, handle: number): boolean =>
+  sessions.some(session => session?.handle === handle);
 
 /** Ends the session of `handle`, where there is one. */
 export function terminate(sessions: Sessions, handle: number): boolean {

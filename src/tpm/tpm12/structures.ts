@@ -93,6 +93,15 @@ export function embedded<T>(inner: Codec<T>): Codec<T | undefined> {
   };
 }
 
+/** A structure within a counted buffer that must be there; bytes past it are dropped. */
+export function parsedBuffer<T>(inner: Codec<T>): Codec<T> {
+  return {
+    size: undefined,
+    read: from => inner.read(new Reader(sizedBuffer.read(from))),
+    write: (to, value) => sizedBuffer.write(to, encode(inner, value)),
+  };
+}
+
 /** Flags that lie in a 32-bit map, the first name in the lowest bit. */
 export function bitmap<const N extends string>(names: readonly N[]): Codec<Record<N, boolean>> {
   return {

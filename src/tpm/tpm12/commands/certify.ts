@@ -4,11 +4,12 @@
  */
 import { bool, type Codec, encode, type Of, struct, u8, u16, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
+import { migrationProof, pubkeyDigest } from '../cmk.js';
 import { command } from '../command.js';
-import { hmacSha1, sameSecret, sha1 } from '../crypto.js';
+import { sameSecret, sha1 } from '../crypto.js';
 import type { AuthRefusal, GuestAuth } from '../guest-auth.js';
 import { signWith } from '../key-use.js';
-import { AuthDataUsage, hasFlag, type KeptKey, KeyUsage, Payload, publicOf } from '../keys.js';
+import { AuthDataUsage, hasFlag, type KeptKey, KeyUsage, Payload } from '../keys.js';
 import { entityOfKey, findKey, localitiesOf, usesPcrs } from '../loaded-keys.js';
 import { demand } from '../results.js';
 import {
@@ -20,7 +21,6 @@ import {
   nonce,
   pcrInfo,
   pcrInfoShort,
-  pubkey,
   SigScheme,
   STRUCT_VER_1_1,
   sizedBuffer,
@@ -39,7 +39,7 @@ const common = {
   parentPCRStatus: bool,
 };
 /** Part 2 §11.1 TPM_CERTIFY_INFO. */
-const certifyInfo = struct({ version: structVer, ...common, pcrInfo: embedded(pcrInfo) });
+export const certifyInfo = struct({ version: structVer, ...common, pcrInfo: embedded(pcrInfo) });
 /** Part 2 §11.2 TPM_CERTIFY_INFO2. */
 const certifyInfo2 = structure(0x0029, {
   fill: u8,
@@ -55,7 +55,7 @@ const SCHEMES: readonly number[] = [SigScheme.PKCS1_SHA1, SigScheme.PKCS1_INFO];
 const CERTIFIERS: readonly number[] = [KeyUsage.SIGNING, KeyUsage.IDENTITY, KeyUsage.LEGACY];
 const CERTIFIED: readonly number[] = [...CERTIFIERS, KeyUsage.STORAGE, KeyUsage.BIND];
 
-interface Certified {
+export interface Certified {
   readonly key: KeptKey;
   readonly parentPCRStatus: boolean;
 }
@@ -70,7 +70,7 @@ const commonOf = ({ key, parentPCRStatus }: Certified, antiReplay: Uint8Array) =
   parentPCRStatus,
 });
 
-function certify1(target: Certified, antiReplay: Uint8Array): CertifyInfo {
+export function certify1(target: Certified, antiReplay: Uint8Array): CertifyInfo {
   const { pcrs11, pcrs12 } = target.key;
   const info = pcrs11 ?? (pcrs12 && { ...pcrs12, pcrSelection: pcrs12.releasePCRSelection });
   return {
@@ -200,12 +200,7 @@ export const certifyKey2 = command({
 
 const RESTRICTED: readonly number[] = [Payload.MIGRATE_RESTRICTED, Payload.MIGRATE_EXTERNAL];
 
-/** Part 2 §5.14 TPM_CMK_MIGAUTH: the authority under whose rules a key migrates. */
-const cmkMigauth = structure(0x0035, { msaDigest: digest, pubKeyDigest: digest });
-
-function demandAuthority({ state }: Call, key: KeptKey, msaDigest: Uint8Array): void {
-  const { tpmProof } = state.permanent.data;
-  const pubKeyDigest = sha1(encode(pubkey, publicOf(key)));
-  const expected = hmacSha1(tpmProof, encode(cmkMigauth, { msaDigest, pubKeyDigest }));
+function demandAuthority(call: Call, key: KeptKey, msaDigest: Uint8Array): void {
+  const expected = migrationProof(call, { msaDigest, pubKeyDigest: pubkeyDigest(key) });
   demand(sameSecret(expected, key.secret!.migrationAuth), 'MA_SOURCE');
 }

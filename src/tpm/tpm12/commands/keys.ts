@@ -6,18 +6,18 @@
 import { struct, u8, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { isRsaKey, sameSecret } from '../crypto.js';
+import { sameSecret } from '../crypto.js';
 import { createKey, demandKeyProperties } from '../key-making.js';
 import { decryptWith, wrapSecret } from '../key-use.js';
 import {
   AuthDataUsage,
   hasFlag,
+  isRsaPart,
   type KeptKey,
   KeyUsage,
   OWNER_EVICT,
   pubDataDigest,
   publicOf,
-  rsaKeyOf,
   storeAsymkey,
   type TravellingKey,
   travellingKey,
@@ -123,8 +123,7 @@ function loadUnder(call: Call, parentHandle: number, inKey: TravellingKey): numb
 /** A key with its secret part in clear, where its parent decrypts that and its numbers make a key. */
 function openKey(inKey: TravellingKey, parent: KeptKey): KeptKey {
   const key = { ...inKey, secret: load(storeAsymkey, decryptWith(parent, inKey.secret)) };
-  const numbers = rsaKeyOf(key);
-  demand(numbers !== undefined && isRsaKey(numbers), 'BAD_PARAMETER');
+  demand(isRsaPart(key), 'BAD_PARAMETER');
   return key;
 }
 
