@@ -20,6 +20,7 @@ const RANDOM: ReadonlyMap<number, readonly Row[]> = new Map<number, readonly Row
   [ORDINALS.OSAP,      [['authHandle', 10, 4], ['nonceEven', 14, 20], ['nonceEvenOSAP', 34, 20]]],
   [ORDINALS.LoadKey,   [['keyHandle', 10, 4]]],
   [ORDINALS.LoadKey2,  [['keyHandle', 10, 4]]],
+  [ORDINALS.DSAP, [['authHandle', 10, 4], ['nonceEven', 14, 20], ['nonceEvenDSAP', 34, 20]]],
   [ORDINALS.LoadContext,     [['handle', 10, 4]]],
   [ORDINALS.LoadKeyContext,  [['handle', 10, 4]]],
   [ORDINALS.LoadAuthContext, [['handle', 10, 4]]],

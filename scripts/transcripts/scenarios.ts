@@ -4,6 +4,7 @@
  */
 import { CAPABILITIES } from './capabilities.js';
 import { CONTEXTS } from './contexts.js';
+import { DELEGATIONS } from './delegations.js';
 import { FAILURES } from './failures.js';
 import { KEYS } from './keys.js';
 import { MALFORMED } from './malformed.js';
@@ -33,4 +34,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...KEYS,
   ...OWNERS,
   ...CONTEXTS,
+  ...DELEGATIONS,
 ];

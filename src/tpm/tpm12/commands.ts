@@ -14,6 +14,7 @@ import * as changeAuthAsym from './commands/change-auth-asym.js';
 import * as cmk from './commands/cmk.js';
 import * as context from './commands/context.js';
 import * as counters from './commands/counters.js';
+import * as delegation from './commands/delegation.js';
 import * as dir from './commands/dir.js';
 import * as endorsement from './commands/endorsement.js';
 import * as identity from './commands/identity.js';
@@ -75,6 +76,10 @@ export const COMMANDS: readonly AnyCommand[] = [
   migration.convertMigrationBlob,        migration.migrateKey,
   cmk.cmkSetRestrictions,                cmk.cmkApproveMA,                cmk.cmkCreateKey,
   cmk.cmkCreateTicket,                   cmk.cmkCreateBlob,               cmk.cmkConvertMigration,
+  delegation.dsap,                       delegation.setOwnerPointer,      delegation.delegateManage,
+  delegation.delegateCreateKeyDelegation,   delegation.delegateCreateOwnerDelegation,
+  delegation.delegateLoadOwnerDelegation,   delegation.delegateReadTable,
+  delegation.delegateUpdateVerification,    delegation.delegateVerifyDelegation,
   changeAuthAsym.changeAuthAsymStart,    changeAuthAsym.changeAuthAsymFinish,
 ];
 

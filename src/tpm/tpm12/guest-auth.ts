@@ -6,6 +6,7 @@
 import { bool, encode, type Of, struct, u32 } from '../../wire/codec.js';
 import type { Call } from './call.js';
 import { ctrCrypt, hmacSha1, sameSecret, sha1, wipe, xor } from './crypto.js';
+import { demandPermission, demandUnrestricted, findRow } from './delegation.js';
 import type { KeptKey } from './keys.js';
 import { demand, TpmFault } from './results.js';
 import { AdipScheme, terminate } from './sessions.js';
@@ -79,18 +80,30 @@ export class GuestAuth {
     const { stclear, permanent } = this.#call.state;
     const session = stclear.authSessions.find(one => one?.handle === this.handle);
     demand(session !== undefined, 'INVALID_AUTHHANDLE');
-    if (protocol !== undefined) demand(session.protocol === Protocol[protocol], 'BAD_MODE');
-    if (entity.owner) {
-      demand(permanent.data.ownerInstalled, 'AUTHFAIL');
-      // A delegation that a libtpms left pointed to: there are none here, so it opens nothing.
-      demand(stclear.ownerReference === Handle.OWNER, 'AUTHFAIL');
-    }
-    if (session.protocol !== Protocol.OIAP) {
-      demand(session.protocol === Protocol.OSAP, 'AUTHFAIL');
-      demand(sameSecret(entity.digest, session.entityDigest), 'AUTHFAIL');
-    }
     this.#session = session;
-    this.keyIs(session.protocol === Protocol.OIAP ? entity.secret : session.sharedSecret);
+    if (protocol !== undefined) demand((protocol === 'OSAP') === this.isBound, 'BAD_MODE');
+    if (entity.owner) demand(permanent.data.ownerInstalled, 'AUTHFAIL');
+    this.keyIs(this.isBound ? this.#boundKey(entity) : this.#openKey(entity));
+  }
+
+  /** The key in an OIAP session: the entity's secret, or that of a delegation in its place. */
+  #openKey(entity: Entity): Uint8Array {
+    const { ownerReference } = this.#call.state.stclear;
+    if (!entity.owner || ownerReference === Handle.OWNER) return entity.secret;
+    const { pub, authValue } = findRow(this.#call, ownerReference);
+    demandPermission(this.#call, pub, 'owner');
+    return authValue;
+  }
+
+  /** The key in a session that is bound to this entity; a delegation must cover the command. */
+  #boundKey({ owner, key, digest }: Entity): Uint8Array {
+    const { protocol, entityDigest, delegation, sharedSecret } = this.session;
+    demand(sameSecret(digest, entityDigest), 'AUTHFAIL');
+    if (protocol === Protocol.DSAP) {
+      demandPermission(this.#call, delegation, owner ? 'owner' : key ? 'key' : 'other');
+      if (key !== undefined) demandUnrestricted(this.#call, key);
+    }
+    return sharedSecret;
   }
 
   /** Names the key of the HMACs where no session knows it: a secret that came with the command. */

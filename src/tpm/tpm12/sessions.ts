@@ -19,6 +19,9 @@ export const EntityType = {
   DATA:      3,
   SRK:       4,
   KEY:       5,
+  DEL_OWNER_BLOB: 0x07,
+  DEL_ROW:        0x08,
+  DEL_KEY_BLOB:   0x09,
   COUNTER:   0x0a,
   NV:        0x0b,
 } as const;
@@ -96,6 +99,21 @@ export function terminateEntity(
     if (session.handle !== spared) terminate(sessions, session.handle);
     return [session.handle];
   });
+}
+
+/** Ends every session that is bound to an entity, but for one, and tells which handles ended. */
+export function terminateBound(sessions: Sessions, spared?: number): number[] {
+  return sessions.flatMap(session => {
+    if (session === undefined || session.protocol === Protocol.OIAP) return [];
+    if (session.handle !== spared) terminate(sessions, session.handle);
+    return [session.handle];
+  });
+}
+
+/** Demands a way to encrypt secrets in a session that this TPM has. */
+export function demandAdipScheme(scheme: number, fips: boolean): void {
+  const xor = scheme === AdipScheme.XOR && !fips;
+  demand(xor || scheme === AdipScheme.AES128_CTR, 'INAPPROPRIATE_ENC');
 }
 
 /** The secret that both sides of an OSAP session derive from the entity's. */

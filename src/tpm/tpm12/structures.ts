@@ -317,12 +317,22 @@ export type NvDataPublic = Of<typeof nvDataPublic>;
 
 /** §20.2 TPM_DELEGATIONS. */
 // biome-ignore format: table
-const delegations = structure(0x001a, {
+const anyDelegations = structure(0x001a, {
   delegateType: u32,
   per1:         u32,
   per2:         u32,
 });
-const DEL_KEY_BITS = 2;
+export const DelegateType = { OWNER: 1, KEY: 2 } as const;
+/** The bits of per1 that mean something; none of per2 does. */
+const KEY_PERMISSIONS = 0x1fff_ffff;
+const delegations = restricted(
+  anyDelegations,
+  ({ delegateType, per1, per2 }) =>
+    per2 === 0 &&
+    (delegateType === DelegateType.OWNER ||
+      (delegateType === DelegateType.KEY && per1 <= KEY_PERMISSIONS)),
+  'BAD_PARAMETER',
+);
 
 /** §20.4 TPM_DELEGATE_PUBLIC. */
 // biome-ignore format: table
@@ -333,11 +343,18 @@ export const delegatePublic = structure(0x001b, {
   familyID:          u32,
   verificationCount: u32,
 });
-type DelegatePublic = Of<typeof delegatePublic>;
+/** The same where it must be of one type. */
+export const delegatePublicOf = (type: number): typeof delegatePublic =>
+  restricted(
+    delegatePublic,
+    ({ permissions }) => permissions.delegateType === type,
+    'INVALID_STRUCTURE',
+  );
+export type DelegatePublic = Of<typeof delegatePublic>;
 export const noDelegatePublic = (): DelegatePublic => ({
   rowLabel: 0,
   pcrInfo: noPcrInfoShort(),
-  permissions: { delegateType: DEL_KEY_BITS, per1: 0, per2: 0 },
+  permissions: { delegateType: DelegateType.KEY, per1: 0, per2: 0 },
   familyID: 0,
   verificationCount: 0,
 });

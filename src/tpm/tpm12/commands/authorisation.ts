@@ -6,11 +6,12 @@
 import { struct, u16, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
+import { demandVerified, findRow } from '../delegation.js';
 import type { Entity } from '../guest-auth.js';
 import { dropKey, entityOfKey, findKey, isOwnerEvict } from '../loaded-keys.js';
 import { findNv, nvDigest } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
-import { AdipScheme, EntityType, openAt, sharedSecret, terminate } from '../sessions.js';
+import { demandAdipScheme, EntityType, openAt, sharedSecret, terminate } from '../sessions.js';
 import { type AuthSession, Handle, Protocol } from '../state.js';
 import { noBytes20, nonce, nothing } from '../structures.js';
 import { entityOfCounter, findCounter } from './counters.js';
@@ -63,25 +64,22 @@ function bind(
 ): void {
   session.entityType = entityType % 256;
   session.adipEncScheme = Math.floor(entityType / 256);
-  const { XOR, AES128_CTR } = AdipScheme;
-  const xor = session.adipEncScheme === XOR && !call.state.permanent.flags.FIPS;
-  demand(xor || session.adipEncScheme === AES128_CTR, 'INAPPROPRIATE_ENC');
-  const { secret, digest } = entityOf(call, session.entityType, entityValue);
+  demandAdipScheme(session.adipEncScheme, call.state.permanent.flags.FIPS);
+  const { secret, digest } = entityOf(call, session, entityValue);
   session.entityDigest = digest.slice();
   session.sharedSecret = sharedSecret(secret, nonceEvenOSAP, nonceOddOSAP);
 }
 
 /** The secret of an entity, and the digest that tells it from others. */
-function entityOf(call: Call, type: number, value: number): Entity {
+function entityOf(call: Call, session: AuthSession, value: number): Entity {
   const { state } = call;
-  const { data, nv } = state.permanent;
-  switch (type) {
+  const { nv } = state.permanent;
+  switch (session.entityType) {
     case EntityType.KEYHANDLE:
       return keyEntity(call, value);
     case EntityType.OWNER:
       // Whether there is an owner at all was asked before the command ran.
-      demand(state.stclear.ownerReference === Handle.OWNER, 'BAD_PARAMETER');
-      return { secret: data.ownerAuth, digest: data.ownerAuth };
+      return ownerEntity(call, session);
     case EntityType.SRK:
       return keyEntity(call, Handle.SRK);
     case EntityType.COUNTER: {
@@ -94,6 +92,17 @@ function entityOf(call: Call, type: number, value: number): Entity {
     default:
       throw new TpmFault('BAD_PARAMETER');
   }
+}
+
+/** The owner, or the delegation that TPM_SetOwnerPointer put in its place. */
+function ownerEntity(call: Call, session: AuthSession): Entity {
+  const { ownerReference } = call.state.stclear;
+  if (ownerReference === Handle.OWNER) return call.owner;
+  const { pub, authValue } = findRow(call, ownerReference);
+  demandVerified(call, pub);
+  session.protocol = Protocol.DSAP;
+  session.delegation = pub;
+  return { secret: authValue, digest: call.owner.digest };
 }
 
 function keyEntity(call: Call, handle: number): Entity {
