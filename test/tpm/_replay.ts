@@ -6,6 +6,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { key11, pubKey } from '../../src/testing/guest/structures.js';
+import type { Clock } from '../../src/tpm/engine.js';
 import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
 import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
 import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
@@ -14,7 +15,7 @@ import { fixture, hex, ROOT, toHex } from '../_files.js';
 import { MemoryNvram } from './_memory-nvram.js';
 import { type Made, Oracle } from './_oracle.js';
 
-interface Exchange {
+export interface Exchange {
   readonly event?: undefined;
   readonly what: string;
   readonly name: string;
@@ -24,7 +25,7 @@ interface Exchange {
   readonly response: string;
   readonly random: readonly { field: string; offset: number; length: number }[];
 }
-type Step =
+export type Step =
   | Exchange
   | { readonly event: 'powerCut' }
   | { readonly event: 'storesFail'; readonly value: boolean }
@@ -70,8 +71,8 @@ export class Replay {
   readonly nvram = new MemoryNvram();
   readonly differences: Difference[] = [];
   readonly tpm: Tpm12;
-  /** The state at the end, from which secrets come that no response shows. */
-  readonly #final: Permanent;
+  /** A later state, from which secrets come that no response shows. */
+  #final: Permanent;
   readonly #oracle = new Oracle();
   #made: Made | undefined;
   #draws: Uint8Array[] = [];
@@ -79,7 +80,10 @@ export class Replay {
   #counter = 0;
   #clock = 0;
 
-  constructor({ startsFrom, endsWith, steps }: Transcript) {
+  constructor(
+    { startsFrom, endsWith, steps }: Pick<Transcript, 'startsFrom' | 'endsWith' | 'steps'>,
+    clock: Clock = () => (this.#clock += 1000),
+  ) {
     this.#final = decodePermall(hex(endsWith));
     this.#oracle.learn(this.#final);
     if (startsFrom !== null) this.#oracle.learn(decodePermall(hex(startsFrom)));
@@ -90,10 +94,16 @@ export class Replay {
     if (startsFrom !== null) this.nvram.blobs.set('permall', hex(startsFrom));
     this.tpm = new Tpm12({
       entropy: length => this.#draw(length),
-      clock: () => (this.#clock += 1000),
+      clock,
       generateKey: this.#key,
     });
     this.tpm.init(this.nvram);
+  }
+
+  /** Takes up the secrets of a state that is recorded as the steps go on. */
+  learn(permall: Uint8Array): void {
+    this.#final = decodePermall(permall);
+    this.#oracle.learn(this.#final);
   }
 
   run(steps: readonly Step[]): void {

@@ -8,7 +8,7 @@ import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { type ContextBlob, contextBlob, open, seal } from '../context-blob.js';
 import { sameSecret } from '../crypto.js';
-import { hasFlag, keyHandleEntry } from '../keys.js';
+import { hasFlag, isRsaPart, keyHandleEntry } from '../keys.js';
 import { addKey, findLoaded, isOwnerEvict } from '../loaded-keys.js';
 import { nvDigest } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
@@ -94,7 +94,7 @@ export const loadContext = command({
     const wanted = { handle: blob.handle, keep };
     const { data } = call.state.permanent;
     if (blob.resourceType === Resource.KEY) {
-      const key = open(data, blob, () => keyHandleEntry);
+      const key = openKey(call, blob);
       const fleeting = key.value.parentPCRStatus || hasFlag(key.value.key, 'VOLATILE');
       if (fleeting) demandNonce(call, 'contextNonceKey', key.contextNonce);
       key.prove();
@@ -109,6 +109,13 @@ export const loadContext = command({
     return { handle: placeSession(authSessions, session.value, call.tpm.entropy, wanted) };
   },
 });
+
+/** A key out of its context, whose numbers must make a key before anything is proven. */
+function openKey(call: Call, blob: ContextBlob) {
+  const key = open(call.state.permanent.data, blob, () => keyHandleEntry);
+  demand(isRsaPart(key.value.key), 'BAD_PARAMETER');
+  return key;
+}
 
 function sessionCodec({ resourceType }: ContextBlob): Codec<AuthSession> {
   demand(resourceType === Resource.AUTH, 'INVALID_RESOURCE');
@@ -203,8 +210,8 @@ export const loadKeyContext = command({
   output: loaded,
   run(call, { contextBlob: blob }) {
     demand(blob.resourceType === Resource.KEY, 'BAD_PARAMETER');
-    const { permanent, keys } = call.state;
-    const key = open(permanent.data, blob, () => keyHandleEntry);
+    const { keys } = call.state;
+    const key = openKey(call, blob);
     demandNonce(call, 'contextNonceKey', key.contextNonce);
     key.prove();
     demand(keys.includes(undefined), 'RESOURCES');
