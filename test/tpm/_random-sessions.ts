@@ -43,7 +43,9 @@ const { byte, counted, rawCommand, selection, word16 } = raw;
 const SRK = new Uint8Array(20);
 const WRONG = new Uint8Array(20).fill(0xee);
 const DIGEST = new Uint8Array(20).fill(0x11);
-const DEFEND_LOCK_RUNNING = 0x803;
+const AUTH_FAILURES = [0x01, 0x1d];
+/** Past five a lockout begins, and how long it runs the two tell by clocks of their own. */
+const FAILURES_MAX = 3;
 const INDEX = 0x1100;
 const KEYS_MAX = 12;
 
@@ -67,7 +69,8 @@ export class RandomGuest {
   #keys: Held[] = [];
   #contexts: Uint8Array[] = [];
   #bends = false;
-  #locked = false;
+  /** Wrong secrets since the last start. */
+  #failures = 0;
 
   constructor(mirror: Mirror, seed: number) {
     this.#mirror = mirror;
@@ -88,15 +91,17 @@ export class RandomGuest {
     const actions = ACTIONS[this.#below(ACTIONS.length)]!;
     this.#try(() => actions.call(this));
     this.#bends = false;
-    if (this.#locked || this.#chance(60)) this.powerCycle();
+    if (this.#failures >= FAILURES_MAX || this.#chance(60)) this.powerCycle();
   }
 
   powerCycle(): void {
-    this.#locked = false;
-    this.#keys = [];
-    this.#contexts = [];
-    const keeps = this.#chance(2);
+    const keeps = this.#failures < FAILURES_MAX && this.#chance(2);
+    if (!keeps) {
+      this.#failures = 0;
+      this.#keys = [];
+    }
     if (keeps) this.#try(client => client.run(commands.saveState()));
+    this.#mirror.compareStates();
     this.#mirror.powerCut();
     this.#try(client => client.run(commands.startup(keeps ? STARTUP.STATE : STARTUP.CLEAR)));
   }
@@ -104,7 +109,7 @@ export class RandomGuest {
   #send(request: Uint8Array): Uint8Array {
     const bent = this.#bends && this.#chance(3) ? this.#bend(request) : request;
     const response = this.#mirror.transmit(bent);
-    if (Buffer.from(response).readUInt32BE(6) === DEFEND_LOCK_RUNNING) this.#locked = true;
+    if (AUTH_FAILURES.includes(Buffer.from(response).readUInt32BE(6))) this.#failures += 1;
     return response;
   }
 

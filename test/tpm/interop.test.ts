@@ -2,7 +2,7 @@
  * State travels between this engine and swtpm 0.7.1 (libtpms), both ways, and the two answer the
  * same to what no transcript has.
  */
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, verify } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
 import {
   authorised,
@@ -18,6 +18,8 @@ import {
   NV_PER,
   type NvDataPublic,
   nvPublic,
+  pubKey,
+  publicKeyOf,
   RESOURCE,
   RSA_2048,
   raw,
@@ -29,7 +31,7 @@ import {
 } from '../../src/testing/guest/index.js';
 import { sha1 } from '../../src/testing/guest/sessions.js';
 import { decodePermall, encodePermall } from '../../src/tpm/tpm12/permall.js';
-import { concat, encode } from '../../src/wire/codec.js';
+import { concat, decode, encode } from '../../src/wire/codec.js';
 import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { type Swtpm, swtpm } from '../_swtpm.js';
@@ -137,6 +139,51 @@ peerTest('a saved state is the same, byte by byte', PEERS, t => {
     client.run(commands.saveState());
   }
   t.is(toHex(rig.nvram.blobs.get('savestate')!), toHex(theirs.savestate()!));
+});
+
+/** A key that the owner keeps; gives its handle. */
+function keptKey(client: Tpm12Client): number {
+  const wrapped = signingKey(client);
+  const handle = load(client, wrapped);
+  const { algorithmParms, modulus } = decode(key11, wrapped);
+  const pub = encode(pubKey, { algorithmParms, modulus });
+  const keep = raw.rawCommand('KeyControlOwner', 1, handle, pub, 1, raw.byte(1));
+  client.authorise(keep, ownerSecret());
+  return handle;
+}
+
+const sign = (client: Tpm12Client, handle: number): Uint8Array =>
+  client.authorise(raw.rawCommand('Sign', 1, handle, raw.counted(new Uint8Array(20))), AREA);
+
+peerTest('a key that the owner keeps goes along, both ways', PEERS, t => {
+  const rig = rigOn(owned());
+  const ours = keptKey(rig.client);
+  const theirs = swtpm(t, rig.nvram.permall);
+  const there = clientOf(theirs);
+  t.deepEqual(sign(there, ours), sign(rig.client, ours));
+  const second = keptKey(there);
+  const back = rigOn(theirs.permall()!);
+  t.deepEqual(sign(back.client, second), sign(there, second));
+  t.is(toHex(back.nvram.permall), toHex(theirs.permall()!));
+});
+
+peerTest('a signature over the ticks is one of the key, in the form of libtpms', PEERS, t => {
+  const there = clientOf(swtpm(t, owned()));
+  for (const client of [there, rigOn(owned()).client]) {
+    const wrapped = signingKey(client);
+    const handle = load(client, wrapped);
+    const [replay, stamped] = [new Uint8Array(20).fill(1), new Uint8Array(20).fill(2)];
+    const command = raw.rawCommand('TickStampBlob', 1, handle, replay, stamped);
+    const answer = client.authorise(command, AREA);
+    const [ticks, signature] = [answer.slice(0, 32), answer.slice(36)];
+    t.is(toHex(ticks.slice(0, 2)), '0014');
+    const data = raw.counted(concat(stamped, ticks));
+    const message = concat(hex('0005'), new TextEncoder().encode('TSTP'), replay, data);
+    const { algorithmParms, modulus } = decode(key11, wrapped);
+    const key = publicKeyOf({ algorithmParms, modulus });
+    t.true(verify('sha1', message, key, signature));
+    t.throws(() => client.run(command), { message: /AUTHFAIL/ });
+  }
 });
 
 /** What no transcript has: request after request, with its locality. */
