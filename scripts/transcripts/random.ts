@@ -10,20 +10,53 @@ type Row = readonly [field: string, offset: number, length: number];
 
 const HEADER_BYTES = 10;
 const RESPONSE_AUTH_BYTES = 41;
-const RSP_AUTH1 = 0x00c5;
+/** A response of one authorisation has a tag one higher, a response of two two. */
+const RSP_COMMAND = 0x00c4;
 
 /** Fields of the successful, plain part of a response; a length of 0 is "to the end". */
 // biome-ignore format: table
 const RANDOM: ReadonlyMap<number, readonly Row[]> = new Map<number, readonly Row[]>([
   [ORDINALS.OIAP,      [['authHandle', 10, 4], ['nonceEven', 14, 20]]],
   [ORDINALS.OSAP,      [['authHandle', 10, 4], ['nonceEven', 14, 20], ['nonceEvenOSAP', 34, 20]]],
+  [ORDINALS.LoadKey,   [['keyHandle', 10, 4]]],
+  [ORDINALS.LoadKey2,  [['keyHandle', 10, 4]]],
+  [ORDINALS.DSAP, [['authHandle', 10, 4], ['nonceEven', 14, 20], ['nonceEvenDSAP', 34, 20]]],
+  [ORDINALS.LoadContext,     [['handle', 10, 4]]],
+  [ORDINALS.LoadKeyContext,  [['handle', 10, 4]]],
+  [ORDINALS.LoadAuthContext, [['handle', 10, 4]]],
   [ORDINALS.GetRandom, [['randomBytes', 14, 0]]],
 ]);
+
+/** What lies behind a count. */
+const past = (bytes: Buffer, at: number): number => at + 4 + bytes.readUInt32BE(at);
+const blobRandom = (bytes: Buffer): Row[] =>
+  bytes.readUInt32BE(10) === 0 ? [] : [['random', 14, bytes.readUInt32BE(10)]];
+/** Bytes of TPM_CERTIFY_INFO before the algorithm's parameters, and between them and PCRs. */
+const [CERTIFY_HEAD_BYTES, CERTIFY_MIDDLE_BYTES] = [19, 41];
+
+/** The same for responses in which fields move. */
+const MOVING: ReadonlyMap<number, (bytes: Buffer) => readonly Row[]> = new Map([
+  [ORDINALS.CreateMigrationBlob, blobRandom],
+  [ORDINALS.CMK_CreateBlob, blobRandom],
+  [
+    ORDINALS.ChangeAuthAsymStart,
+    (bytes: Buffer): Row[] => {
+      const pcrs = past(bytes, HEADER_BYTES + CERTIFY_HEAD_BYTES) + CERTIFY_MIDDLE_BYTES;
+      return [['keyHandle', past(bytes, past(bytes, pcrs)), 4]];
+    },
+  ],
+  [
+    ORDINALS.ChangeAuthAsymFinish,
+    (bytes: Buffer): Row[] => [['saltNonce', past(bytes, HEADER_BYTES), 20]],
+  ],
+]);
+
+const MAKES_EK: readonly number[] = [ORDINALS.CreateEndorsementKeyPair, ORDINALS.CreateRevocableEK];
 
 /** Remembers the keys and handles of one recording, so that it finds them in later responses. */
 export class RandomFinder {
   readonly #moduli: Buffer[] = [];
-  readonly #handles: Buffer[] = [];
+  readonly #handles: { field: string; drawn: Buffer }[] = [];
 
   find(ordinal: number, response: Uint8Array): Pick<RecordedExchange, 'random' | 'dependent'> {
     const bytes = Buffer.from(response);
@@ -31,32 +64,33 @@ export class RandomFinder {
     const dependent: { field: string; offset: number; length: number; from: string[] }[] = [];
     if (bytes.length <= HEADER_BYTES) return { random, dependent };
 
-    for (const [field, offset, length] of RANDOM.get(ordinal) ?? newModulus(ordinal, bytes)) {
+    const rows = RANDOM.get(ordinal) ?? MOVING.get(ordinal)?.(bytes) ?? newModulus(ordinal, bytes);
+    for (const [field, offset, length] of rows) {
       const end = length === 0 ? bytes.length : offset + length;
       if (end <= offset) continue;
       random.push({ field, offset, length: end - offset });
       const drawn = Buffer.from(bytes.subarray(offset, end));
       if (field === 'modulus') this.#moduli.push(drawn);
-      if (field === 'authHandle') this.#handles.push(drawn);
+      if (field === 'authHandle' || field === 'keyHandle') this.#handles.push({ field, drawn });
     }
     for (const modulus of this.#moduli) {
       const offset = bytes.indexOf(modulus);
       if (offset < 0) continue;
       const drawnHere = random.some(range => range.offset === offset);
       if (!drawnHere) dependent.push(derived('modulus', offset, modulus.length, ['modulus']));
-      if (ordinal === ORDINALS.CreateEndorsementKeyPair || ordinal === ORDINALS.ReadPubek) {
+      if (MAKES_EK.includes(ordinal) || ordinal === ORDINALS.ReadPubek) {
         dependent.push(derived('checksum', offset + modulus.length, 20, ['modulus']));
       }
     }
     if (ordinal === ORDINALS.GetCapability) {
-      for (const handle of this.#handles) {
-        const offset = bytes.indexOf(handle, HEADER_BYTES);
-        if (offset >= 0) dependent.push(derived('authHandle', offset, 4, ['authHandle']));
+      for (const { field, drawn } of this.#handles) {
+        const offset = bytes.indexOf(drawn, HEADER_BYTES);
+        if (offset >= 0) dependent.push(derived(field, offset, 4, [field]));
       }
     }
-    if (bytes.readUInt16BE(0) === RSP_AUTH1) {
-      const offset = bytes.length - RESPONSE_AUTH_BYTES;
-      const from = ['nonceEven', ...new Set([...random, ...dependent].map(range => range.field))];
+    const from = ['nonceEven', ...new Set([...random, ...dependent].map(range => range.field))];
+    for (let left = bytes.readUInt16BE(0) - RSP_COMMAND; left > 0; left -= 1) {
+      const offset = bytes.length - left * RESPONSE_AUTH_BYTES;
       random.push({ field: 'nonceEven', offset, length: 20 });
       dependent.push(derived('resAuth', offset + 21, 20, from));
     }
@@ -68,7 +102,7 @@ export class RandomFinder {
 function newModulus(ordinal: number, bytes: Buffer): readonly Row[] {
   const past = (at: number): number => at + 4 + bytes.readUInt32BE(at);
   let at: number;
-  if (ordinal === ORDINALS.CreateEndorsementKeyPair) {
+  if (MAKES_EK.includes(ordinal)) {
     // TPM_PUBKEY: algorithm, schemes, sized parameters; then the sized modulus.
     at = past(HEADER_BYTES + 8);
   } else if (ordinal === ORDINALS.TakeOwnership) {
@@ -77,7 +111,9 @@ function newModulus(ordinal: number, bytes: Buffer): readonly Row[] {
   } else {
     return [];
   }
-  return [['modulus', at + 4, bytes.readUInt32BE(at)]];
+  const modulus: Row = ['modulus', at + 4, bytes.readUInt32BE(at)];
+  if (ordinal !== ORDINALS.CreateRevocableEK) return [modulus];
+  return [modulus, ['ekReset', bytes.length - 20, 20]];
 }
 
 const derived = (field: string, offset: number, length: number, from: string[]) => ({

@@ -8,7 +8,9 @@ import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  type AuthorisedTwice,
   authorised,
+  authorisedBy,
   type Command,
   commands,
   ENTITY,
@@ -51,6 +53,7 @@ export const scenario = (
 export interface AuthOptions {
   readonly session?: Session | undefined;
   readonly goOn?: boolean;
+  readonly nonceOdd?: Uint8Array;
 }
 
 export class Recorder {
@@ -81,13 +84,31 @@ export class Recorder {
     what: string,
     command: Command<T>,
     secret: Uint8Array,
-    { session = this.oiap(`a session: ${what}`), goOn = false }: AuthOptions = {},
+    {
+      session = this.oiap(`a session: ${what}`),
+      goOn = false,
+      nonceOdd = this.#client.nonce(),
+    }: AuthOptions = {},
   ): { value: T | undefined; session: Session | undefined } {
     const none = { value: undefined, session: undefined };
     if (session === undefined) return none;
-    const nonceOdd = this.#client.nonce();
     const exchange = authorised(command, { session, secret, nonceOdd, continueSession: goOn });
     return this.#attempt(what, client => client.exchange(exchange)) ?? none;
+  }
+
+  /** Sends a command under two secrets, each in its session or in an OIAP session of its own. */
+  auth2<T>(
+    what: string,
+    command: Command<T>,
+    ...auths: readonly { secret: Uint8Array; session?: Session | undefined; goOn?: boolean }[]
+  ): AuthorisedTwice<T> | undefined {
+    const given = auths.flatMap(({ secret, session = this.oiap(`a session: ${what}`), goOn }) =>
+      session === undefined
+        ? []
+        : [{ session, secret, nonceOdd: this.#client.nonce(), continueSession: goOn ?? false }],
+    );
+    if (given.length < auths.length) return undefined;
+    return this.#attempt(what, client => client.exchange(authorisedBy(command, given)));
   }
 
   oiap(what: string): Session | undefined {

@@ -3,11 +3,15 @@
  * @module
  */
 import { CAPABILITIES } from './capabilities.js';
+import { CONTEXTS } from './contexts.js';
+import { DELEGATIONS } from './delegations.js';
 import { FAILURES } from './failures.js';
+import { KEYS } from './keys.js';
 import { MALFORMED } from './malformed.js';
 import { NV_DEFINE } from './nv-define.js';
 import { NV_LOCKS } from './nv-locks.js';
 import { NV_USE } from './nv-use.js';
+import { OWNERS } from './owner.js';
 import { OWNERSHIP } from './ownership.js';
 import { PCRS } from './pcrs.js';
 import { PRESENCES } from './presence.js';
@@ -27,4 +31,8 @@ export const SCENARIOS: readonly Scenario[] = [
   ...PRESENCES,
   ...MALFORMED,
   ...FAILURES,
+  ...KEYS,
+  ...OWNERS,
+  ...CONTEXTS,
+  ...DELEGATIONS,
 ];

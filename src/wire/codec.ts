@@ -59,6 +59,11 @@ export class Reader {
     return this.#bytes.length - this.#at;
   }
 
+  /** The next byte, left where it is; undefined at the end. */
+  peek(): number | undefined {
+    return this.#bytes[this.#at];
+  }
+
   /** The next `length` bytes, as a copy that is the caller's to keep. */
   take(length: number): Uint8Array {
     const from = this.#advance(length);

@@ -6,14 +6,16 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { key11, pubKey } from '../../src/testing/guest/structures.js';
+import type { Clock } from '../../src/tpm/engine.js';
 import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
 import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
 import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
-import { concat, Reader } from '../../src/wire/codec.js';
+import { concat, equal, Reader } from '../../src/wire/codec.js';
 import { fixture, hex, ROOT, toHex } from '../_files.js';
 import { MemoryNvram } from './_memory-nvram.js';
+import { type Made, Oracle } from './_oracle.js';
 
-interface Exchange {
+export interface Exchange {
   readonly event?: undefined;
   readonly what: string;
   readonly name: string;
@@ -23,7 +25,7 @@ interface Exchange {
   readonly response: string;
   readonly random: readonly { field: string; offset: number; length: number }[];
 }
-type Step =
+export type Step =
   | Exchange
   | { readonly event: 'powerCut' }
   | { readonly event: 'storesFail'; readonly value: boolean }
@@ -53,11 +55,15 @@ export interface Difference {
 
 const HEADER_BYTES = 10;
 
+const MAKES_EK = ['TPM_CreateEndorsementKeyPair', 'TPM_CreateRevocableEK'];
+/** TPM_SET_PERM_DATA, TPM_PD_DAAPROOF. */
+const SETS_DAA_PROOF = hex('00000002 00000004 00000019');
+
 /** The modulus that a response shows of a key that was just made. */
 function modulusOf(name: string, response: Uint8Array): Uint8Array | undefined {
   const output = new Reader(response.slice(HEADER_BYTES));
   if (output.left === 0) return undefined;
-  if (name === 'TPM_CreateEndorsementKeyPair') return pubKey.read(output).modulus;
+  if (MAKES_EK.includes(name)) return pubKey.read(output).modulus;
   return name === 'TPM_TakeOwnership' ? key11.read(output).modulus : undefined;
 }
 
@@ -65,22 +71,39 @@ export class Replay {
   readonly nvram = new MemoryNvram();
   readonly differences: Difference[] = [];
   readonly tpm: Tpm12;
-  /** The state at the end, from which secrets come that no response shows. */
-  readonly #final: Permanent;
+  /** A later state, from which secrets come that no response shows. */
+  #final: Permanent;
+  readonly #oracle = new Oracle();
+  #made: Made | undefined;
   #draws: Uint8Array[] = [];
   #modulus: Uint8Array = new Uint8Array(256).fill(0xc5);
   #counter = 0;
   #clock = 0;
 
-  constructor({ startsFrom, endsWith }: Transcript) {
+  constructor(
+    { startsFrom, endsWith, steps }: Pick<Transcript, 'startsFrom' | 'endsWith' | 'steps'>,
+    clock: Clock = () => (this.#clock += 1000),
+  ) {
     this.#final = decodePermall(hex(endsWith));
+    this.#oracle.learn(this.#final);
+    if (startsFrom !== null) this.#oracle.learn(decodePermall(hex(startsFrom)));
+    // Keys that nobody wraps are told by their contexts, which may come later.
+    for (const step of steps) {
+      if (step.event === undefined) this.#oracle.find(hex(step.response));
+    }
     if (startsFrom !== null) this.nvram.blobs.set('permall', hex(startsFrom));
     this.tpm = new Tpm12({
       entropy: length => this.#draw(length),
-      clock: () => (this.#clock += 1000),
+      clock,
       generateKey: this.#key,
     });
     this.tpm.init(this.nvram);
+  }
+
+  /** Takes up the secrets of a state that is recorded as the steps go on. */
+  learn(permall: Uint8Array): void {
+    this.#final = decodePermall(permall);
+    this.#oracle.learn(this.#final);
   }
 
   run(steps: readonly Step[]): void {
@@ -105,15 +128,19 @@ export class Replay {
       .filter(({ field }) => field !== 'modulus')
       .map(({ offset, length }) => recorded.slice(offset, offset + length));
     this.#modulus = modulusOf(name, recorded) ?? this.#modulus;
-    this.#draws = [...this.#hidden(name), ...shown];
+    const { seeds, made, contextNonce } = this.#oracle.find(recorded);
+    this.#made = made;
+    const drawn = contextNonce === undefined ? seeds : [contextNonce, ...seeds];
+    this.#draws = [...this.#hidden(name, hex(request)), ...drawn, ...shown];
     const ours = toHex(this.tpm.process(hex(request), locality));
     if (ours !== response) this.differences.push({ what, recorded: response, ours });
   }
 
   /** What a command draws before its response does, and never shows. */
-  #hidden(name: string): Uint8Array[] {
+  #hidden(name: string, request: Uint8Array): Uint8Array[] {
     const { data } = this.#final;
-    if (name === 'TPM_CreateEndorsementKeyPair') {
+    const daa = name === 'TPM_SetCapability' && equal(request.slice(10, 22), SETS_DAA_PROOF);
+    if (MAKES_EK.includes(name) || name === 'TPM_RevokeTrust' || daa) {
       return [data.tpmDAASeed, data.daaProof, data.daaBlobKey.key];
     }
     if (name === 'TPM_TakeOwnership') {
@@ -123,13 +150,14 @@ export class Replay {
   }
 
   #draw(length: number): Uint8Array {
-    const next = this.#draws.shift();
-    if (next?.length === length) return next.slice();
+    const at = this.#draws.findIndex(draw => draw.length === length);
+    if (at >= 0) return this.#draws.splice(at, 1)[0]!.slice();
     this.#counter += 1;
     return concat(new Uint8Array(length).fill(this.#counter % 256));
   }
 
   readonly #key: GenerateKey = () => {
+    if (this.#made !== undefined) return this.#made;
     const { endorsementKey, srk } = this.#final.data;
     const same = [endorsementKey, srk].find(
       ({ pubKey }) => Buffer.compare(pubKey, this.#modulus) === 0,

@@ -2,21 +2,36 @@
  * State travels between this engine and swtpm 0.7.1 (libtpms), both ways, and the two answer the
  * same to what no transcript has.
  */
+import { generateKeyPairSync, verify } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
 import {
   authorised,
+  CAP,
   commands,
   ENTITY,
+  encryptAuth,
   encryptTo,
+  FLAG,
   HANDLE,
+  type Key11,
+  key11,
   NV_PER,
   type NvDataPublic,
   nvPublic,
+  pubKey,
+  publicKeyOf,
+  RESOURCE,
+  RSA_2048,
+  raw,
+  rsaKeyParms,
+  SRK_TEMPLATE,
   STARTUP,
   secretOf,
   Tpm12Client,
 } from '../../src/testing/guest/index.js';
+import { sha1 } from '../../src/testing/guest/sessions.js';
 import { decodePermall, encodePermall } from '../../src/tpm/tpm12/permall.js';
+import { concat, decode, encode } from '../../src/wire/codec.js';
 import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { type Swtpm, swtpm } from '../_swtpm.js';
@@ -124,6 +139,51 @@ peerTest('a saved state is the same, byte by byte', PEERS, t => {
     client.run(commands.saveState());
   }
   t.is(toHex(rig.nvram.blobs.get('savestate')!), toHex(theirs.savestate()!));
+});
+
+/** A key that the owner keeps; gives its handle. */
+function keptKey(client: Tpm12Client): number {
+  const wrapped = signingKey(client);
+  const handle = load(client, wrapped);
+  const { algorithmParms, modulus } = decode(key11, wrapped);
+  const pub = encode(pubKey, { algorithmParms, modulus });
+  const keep = raw.rawCommand('KeyControlOwner', 1, handle, pub, 1, raw.byte(1));
+  client.authorise(keep, ownerSecret());
+  return handle;
+}
+
+const sign = (client: Tpm12Client, handle: number): Uint8Array =>
+  client.authorise(raw.rawCommand('Sign', 1, handle, raw.counted(new Uint8Array(20))), AREA);
+
+peerTest('a key that the owner keeps goes along, both ways', PEERS, t => {
+  const rig = rigOn(owned());
+  const ours = keptKey(rig.client);
+  const theirs = swtpm(t, rig.nvram.permall);
+  const there = clientOf(theirs);
+  t.deepEqual(sign(there, ours), sign(rig.client, ours));
+  const second = keptKey(there);
+  const back = rigOn(theirs.permall()!);
+  t.deepEqual(sign(back.client, second), sign(there, second));
+  t.is(toHex(back.nvram.permall), toHex(theirs.permall()!));
+});
+
+peerTest('a signature over the ticks is one of the key, in the form of libtpms', PEERS, t => {
+  const there = clientOf(swtpm(t, owned()));
+  for (const client of [there, rigOn(owned()).client]) {
+    const wrapped = signingKey(client);
+    const handle = load(client, wrapped);
+    const [replay, stamped] = [new Uint8Array(20).fill(1), new Uint8Array(20).fill(2)];
+    const command = raw.rawCommand('TickStampBlob', 1, handle, replay, stamped);
+    const answer = client.authorise(command, AREA);
+    const [ticks, signature] = [answer.slice(0, 32), answer.slice(36)];
+    t.is(toHex(ticks.slice(0, 2)), '0014');
+    const data = raw.counted(concat(stamped, ticks));
+    const message = concat(hex('0005'), new TextEncoder().encode('TSTP'), replay, data);
+    const { algorithmParms, modulus } = decode(key11, wrapped);
+    const key = publicKeyOf({ algorithmParms, modulus });
+    t.true(verify('sha1', message, key, signature));
+    t.throws(() => client.run(command), { message: /AUTHFAIL/ });
+  }
 });
 
 /** What no transcript has: request after request, with its locality. */
@@ -241,6 +301,84 @@ peerTest('departure: TPM_CAP_MFR tells the number of the process', PEERS, t => {
     'BAD_MODE: that is nobody else’s business',
   );
 });
+
+peerTest('departure: a context whose handle is taken drops who has it', PEERS, t => {
+  const { ours, theirs } = bothWith(t);
+  const keep = (client: Tpm12Client): string => {
+    const handle = load(client, signingKey(client));
+    const blob = client.run(
+      raw.rawCommand('SaveContext', 1, handle, RESOURCE.KEY, new Uint8Array(16)),
+    );
+    const back = raw.rawCommand('LoadContext', 1, 0, raw.byte(1), blob);
+    t.throws(() => client.run(back), { message: /BAD_HANDLE/ });
+    return toHex(client.run(commands.getCapability(CAP.KEY_HANDLE)).slice(0, 2));
+  };
+  t.is(keep(theirs.client), '0000');
+  t.is(keep(ours.client), '0001');
+});
+
+peerTest('departure: a flag that is set to 2 shows as 2', PEERS, t => {
+  const { ours, theirs } = bothWith(t);
+  const READ_SRK_PUB = 0x11;
+  const shown = (client: Tpm12Client): number | undefined => {
+    const [flag, value] = [Uint8Array.of(0, 0, 0, READ_SRK_PUB), raw.byte(2)];
+    const set = raw.rawCommand('SetCapability', 0, 1, raw.counted(flag), raw.counted(value));
+    client.authorise(set, ownerSecret());
+    return client.run(commands.getCapability(CAP.FLAG, FLAG.PERMANENT))[1 + READ_SRK_PUB];
+  };
+  t.is(shown(theirs.client), 2);
+  t.is(shown(ours.client), 1);
+});
+
+peerTest('departure: a key of a wrong length puts the TPM out of service', PEERS, t => {
+  const { ours, theirs } = bothWith(t);
+  const sign = (client: Tpm12Client) => () => {
+    const handle = load(client, liar(client));
+    const digest = raw.counted(new Uint8Array(20));
+    return client.authorise(raw.rawCommand('Sign', 1, handle, digest), AREA);
+  };
+  t.throws(sign(theirs.client), { message: /TPM_FAIL\b/ });
+  t.throws(() => theirs.client.openOiap(), { message: /FAILEDSELFTEST/ });
+  t.throws(sign(ours.client), { message: /BAD_KEY_PROPERTY/ });
+  t.notThrows(() => ours.client.openOiap());
+});
+
+/** The secret of the SRK of the recorded states. */
+const WELL_KNOWN = new Uint8Array(20);
+const signing = (bits: number): Key11 => ({
+  ...SRK_TEMPLATE,
+  keyUsage: 0x10,
+  keyFlags: 2,
+  algorithmParms: {
+    ...RSA_2048,
+    encScheme: 1,
+    sigScheme: 2,
+    parms: encode(rsaKeyParms, { keyLength: bits, numPrimes: 2, exponent: new Uint8Array() }),
+  },
+});
+
+function signingKey(client: Tpm12Client): Uint8Array {
+  const session = client.openOsap(ENTITY.KEYHANDLE, HANDLE.SRK, WELL_KNOWN);
+  const command = raw.createWrapKey(HANDLE.SRK, encryptAuth(session, AREA), AREA, signing(512));
+  const auth = { session, secret: WELL_KNOWN, nonceOdd: client.nonce() };
+  return client.exchange(authorised(command, auth)).value;
+}
+
+const load = (client: Tpm12Client, wrapped: Uint8Array): number =>
+  client.authorise(raw.loadKey2(HANDLE.SRK, wrapped), WELL_KNOWN);
+
+/** A key of 512 bits that says it has 1024, wrapped by a guest who knows how. */
+function liar(client: Tpm12Client): Uint8Array {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 512 });
+  const { n, p } = privateKey.export({ format: 'jwk' });
+  const [modulus, prime] = [n, p].map(text => new Uint8Array(Buffer.from(text!, 'base64url')));
+  const key = { ...signing(1024), modulus: modulus! };
+  const open = encode(key11, key);
+  const digest = sha1(open.slice(0, -4));
+  const secret = concat(raw.byte(1), AREA, AREA, digest, raw.counted(prime!));
+  const srk = client.ownerReadInternalPub(HANDLE.SRK, ownerSecret());
+  return encode(key11, { ...key, encData: encryptTo(srk, secret) });
+}
 
 /** Both TPMs with the same EK and owner, and with NV indices that were defined since power on. */
 function bothWith(t: ExecutionContext, ...indices: readonly NvDataPublic[]) {

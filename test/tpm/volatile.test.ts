@@ -2,14 +2,22 @@
  * What a migration carries: a TPM goes on in another instance where it was, or the instance refuses
  * what does not fit.
  */
+import { createHash } from 'node:crypto';
 import test from 'ava';
 import fc from 'fast-check';
 import {
   authorised,
+  CAP,
   commands,
+  ENTITY,
+  encryptAuth,
+  HANDLE,
   NV_INDEX,
   NV_PER,
   nvPublic,
+  RESOURCE,
+  raw,
+  SRK_TEMPLATE,
   secretOf,
 } from '../../src/testing/guest/index.js';
 import { StateError } from '../../src/tpm/engine.js';
@@ -65,6 +73,34 @@ test('a TPM goes on where it was: PCRs, flags, an open session, ticks', t => {
   const elapsed = (at: Rig): bigint => Buffer.from(at.transmit(ticks)).readBigUInt64BE(12);
   t.true(elapsed(other) < 1000n, 'the ticks are those of this power cycle');
   t.is(toHex(other.transmit(ticks).slice(22)), toHex(rig.transmit(ticks).slice(22)));
+});
+
+test('loaded keys go along, each at its place, and a hash that was begun', t => {
+  const rig = source();
+  const { client } = rig;
+  const session = () => client.openOsap(ENTITY.KEYHANDLE, HANDLE.SRK, SRK);
+  const make = (): Uint8Array => {
+    const bound = session();
+    const template = { ...SRK_TEMPLATE, keyUsage: 0x0011 };
+    const command = raw.createWrapKey(HANDLE.SRK, encryptAuth(bound, AREA), AREA, template);
+    const auth = { session: bound, secret: SRK, nonceOdd: client.nonce() };
+    return client.exchange(authorised(command, auth)).value;
+  };
+  const wrapped = make();
+  const load = () => client.authorise(raw.loadKey2(HANDLE.SRK, wrapped), SRK);
+  const [first] = [load(), load(), load()];
+  client.run(commands.flushSpecific(first!, RESOURCE.KEY));
+  const blocks = raw.rawCommand('SHA1Update', 0, raw.counted(new Uint8Array(64)));
+  const end = raw.rawCommand('SHA1Complete', 0, raw.counted(new Uint8Array(3)));
+  client.run(raw.rawCommand('SHA1Start', 0));
+  client.run(blocks);
+  const other = target(rig);
+  const expected = new Uint8Array(createHash('sha1').update(new Uint8Array(67)).digest());
+  t.deepEqual(other.client.run(end), expected);
+  const handles = commands.getCapability(CAP.KEY_HANDLE);
+  t.deepEqual(other.client.run(handles), client.run(handles));
+  const read = (one: Rig) => Buffer.from(one.client.run(handles)).readUInt16BE();
+  t.is(read(other), 2);
 });
 
 test('what locks an index until the next start goes along', t => {

@@ -21,8 +21,12 @@ import { RESULT, TpmResponseError, TpmResponseFault } from './result-codes.js';
 /** One command, ready to be sent with or without authorisation. */
 export interface Command<T> {
   readonly ordinal: number;
-  /** Everything between the ordinal and the authorisation, as it goes into the HMAC too. */
+  /** Handles at the front, which no HMAC covers, so that a resource manager may change them. */
+  readonly handles?: Uint8Array;
+  /** Everything else before the authorisation, as it goes into the HMAC too. */
   readonly params: Uint8Array;
+  /** Bytes of handles at the front of the output, which no HMAC covers either. Default: 0. */
+  readonly outHandleBytes?: number;
   readonly output: Codec<T>;
 }
 
@@ -41,10 +45,14 @@ const header = struct({ tag: u16, paramSize: u32, code: u32 });
 export const frame = (tag: number, ordinal: number, body: Uint8Array): Uint8Array =>
   concat(encode(header, { tag, paramSize: HEADER_BYTES + body.length, code: ordinal }), body);
 
+/** What stands between the ordinal and the authorisation. */
+export const bodyOf = <T>({ handles = new Uint8Array(), params }: Command<T>): Uint8Array =>
+  concat(handles, params);
+
 /** Sends `command` without authorisation. */
 export const plain = <T>(command: Command<T>): Exchange<T> => ({
   ordinal: command.ordinal,
-  request: frame(TAG.RQU_COMMAND, command.ordinal, command.params),
+  request: frame(TAG.RQU_COMMAND, command.ordinal, bodyOf(command)),
   verify: response => parse(command, unframe(command.ordinal, TAG.RSP_COMMAND, response)),
 });
 

@@ -23,6 +23,7 @@ export {
 } from './constants.js';
 export { type Command, type Exchange, frame, plain } from './frames.js';
 export { encryptTo, publicKeyOf } from './oaep.js';
+export * as raw from './raw-commands.js';
 export {
   RESULT,
   type ResponseFault,
@@ -33,7 +34,9 @@ export {
 export {
   type Authorisation,
   type Authorised,
+  type AuthorisedTwice,
   authorised,
+  authorisedBy,
   encryptAuth,
   osapShared,
   type Session,
@@ -45,11 +48,15 @@ export {
   EVERY_LOCALITY,
   type Key11,
   type KeyParms,
+  key11,
+  keyParms,
   type NvDataPublic,
   nvPublic,
   type PcrInfoShort,
   type PubKey,
   pcrsHolding,
+  pubKey,
   RSA_2048,
+  rsaKeyParms,
   SRK_TEMPLATE,
 } from './structures.js';

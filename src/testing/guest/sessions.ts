@@ -7,7 +7,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { bool, concat, encode, Reader, struct, u32 } from '../../wire/codec.js';
 import { TAG } from './constants.js';
-import { type Command, type Exchange, form, frame, parse, unframe } from './frames.js';
+import { bodyOf, type Command, type Exchange, form, frame, parse, unframe } from './frames.js';
 import { RESULT, TpmResponseFault } from './result-codes.js';
 import { nonce } from './structures.js';
 
@@ -65,41 +65,85 @@ export const osapShared = (
   nonceOddOsap: Uint8Array,
 ): Uint8Array => hmac(secret, nonceEvenOsap, nonceOddOsap);
 
-/** ADIP: hides the 20 bytes of `secret` under an OSAP session's secret and its last nonce. */
-export function encryptAuth(session: Session, secret: Uint8Array): Uint8Array {
+/**
+ * ADIP: hides the 20 bytes of `secret` under an OSAP session's secret and its last nonce; a second
+ * secret in one command goes under the guest's nonce of that command.
+ */
+export function encryptAuth(
+  session: Session,
+  secret: Uint8Array,
+  rolling: Uint8Array = session.nonceEven,
+): Uint8Array {
   if (session.shared === undefined) throw new TypeError('a new secret travels in an OSAP session');
-  const pad = sha1(session.shared, session.nonceEven);
+  const pad = sha1(session.shared, rolling);
   return secret.map((byte, i) => byte ^ pad[i]!);
 }
 
 /** Sends `command` under one session. */
 export function authorised<T>(
   command: Command<T>,
-  { session, secret, nonceOdd, continueSession = false }: Authorisation,
+  authorisation: Authorisation,
 ): Exchange<Authorised<T>> {
-  const { ordinal, params } = command;
-  const key = session.shared ?? secret;
-  const ordinalBytes = encode(u32, ordinal);
-  const goesOn = encode(bool, continueSession);
-  const proof = hmac(key, sha1(ordinalBytes, params), session.nonceEven, nonceOdd, goesOn);
-  const trailer = concat(encode(u32, session.handle), nonceOdd, goesOn, proof);
-
+  const { request, verify } = authorisedBy(command, [authorisation]);
   return {
-    ordinal,
-    request: frame(TAG.RQU_AUTH1_COMMAND, ordinal, concat(params, trailer)),
+    ordinal: command.ordinal,
+    request,
     verify(response) {
-      const body = unframe(ordinal, TAG.RSP_AUTH1_COMMAND, response);
-      const split = Math.max(0, body.length - RESPONSE_AUTH_BYTES);
-      const outParams = body.slice(0, split);
-      const auth = form(ordinal, () => responseAuth.read(new Reader(body.slice(split))));
-      const outDigest = sha1(encode(u32, RESULT.SUCCESS), ordinalBytes, outParams);
-      const lives = encode(bool, auth.continueSession);
-      if (!timingSafeEqual(auth.resAuth, hmac(key, outDigest, auth.nonceEven, nonceOdd, lives))) {
-        const why = 'its HMAC is not of the secret that the command was sent with';
-        throw new TpmResponseFault('ERR_TPM_RESPONSE_AUTH', ordinal, why);
-      }
-      const next = auth.continueSession ? { ...session, nonceEven: auth.nonceEven } : undefined;
-      return { value: parse(command, outParams), session: next };
+      const { value, sessions } = verify(response);
+      return { value, session: sessions[0] };
     },
   };
 }
+
+/** The output of a command that was authorised twice, and both sessions as they are now. */
+export interface AuthorisedTwice<T> {
+  readonly value: T;
+  readonly sessions: readonly (Session | undefined)[];
+}
+
+const TAGS = [
+  { request: TAG.RQU_AUTH1_COMMAND, response: TAG.RSP_AUTH1_COMMAND },
+  { request: TAG.RQU_AUTH2_COMMAND, response: TAG.RSP_AUTH2_COMMAND },
+];
+
+/** Sends `command` under one session, or two. */
+export function authorisedBy<T>(
+  command: Command<T>,
+  authorisations: readonly Authorisation[],
+): Exchange<AuthorisedTwice<T>> {
+  const { ordinal, params, outHandleBytes = 0 } = command;
+  const ordinalBytes = encode(u32, ordinal);
+  const inDigest = sha1(ordinalBytes, params);
+  const trailers = authorisations.map(one => {
+    const goesOn = encode(bool, one.continueSession ?? false);
+    const proof = hmac(keyOf(one), inDigest, one.session.nonceEven, one.nonceOdd, goesOn);
+    return concat(encode(u32, one.session.handle), one.nonceOdd, goesOn, proof);
+  });
+  const tag = TAGS[authorisations.length - 1]!;
+
+  return {
+    ordinal,
+    request: frame(tag.request, ordinal, concat(bodyOf(command), ...trailers)),
+    verify(response) {
+      const body = unframe(ordinal, tag.response, response);
+      const split = Math.max(0, body.length - RESPONSE_AUTH_BYTES * authorisations.length);
+      const outParams = body.slice(0, split);
+      const covered = outParams.slice(outHandleBytes);
+      const outDigest = sha1(encode(u32, RESULT.SUCCESS), ordinalBytes, covered);
+      const from = new Reader(body.slice(split));
+      const sessions = authorisations.map(one => {
+        const auth = form(ordinal, () => responseAuth.read(from));
+        const lives = encode(bool, auth.continueSession);
+        const proof = hmac(keyOf(one), outDigest, auth.nonceEven, one.nonceOdd, lives);
+        if (!timingSafeEqual(auth.resAuth, proof)) {
+          const why = 'its HMAC is not of the secret that the command was sent with';
+          throw new TpmResponseFault('ERR_TPM_RESPONSE_AUTH', ordinal, why);
+        }
+        return auth.continueSession ? { ...one.session, nonceEven: auth.nonceEven } : undefined;
+      });
+      return { value: parse(command, outParams), sessions };
+    },
+  };
+}
+
+const keyOf = ({ session, secret }: Authorisation): Uint8Array => session.shared ?? secret;

@@ -5,6 +5,7 @@
  */
 import { encode } from '../../wire/codec.js';
 import { sha1 } from './crypto.js';
+import { demand } from './results.js';
 import type { TpmState } from './state.js';
 import { counterValue, digest, structure } from './structures.js';
 
@@ -24,6 +25,40 @@ export function isAudited({ permanent: { data } }: TpmState, ordinal: number): b
   }
   const bit = TSC_ORDINALS.indexOf(ordinal);
   return bit >= 0 && Math.floor(data.tscOrdinalAuditStatus / 2 ** bit) % 2 === 1;
+}
+
+/** The ordinals that are audited, from one on; those of the connection last. */
+export const auditedOrdinals = (state: TpmState, from: number): number[] => {
+  const low = Array.from(
+    { length: 8 * state.permanent.data.ordinalAuditStatus.length },
+    (_, at) => at,
+  );
+  return [...low.filter(ordinal => ordinal >= from), ...TSC_ORDINALS].filter(ordinal =>
+    isAudited(state, ordinal),
+  );
+};
+
+/**
+ * Has an ordinal audited or not; true where that changed.
+ * @throws TpmFault BADINDEX for an ordinal that there is no bit for
+ */
+export function setAudited(state: TpmState, ordinal: number, audited: boolean): boolean {
+  const { data } = state.permanent;
+  if (isAudited(state, ordinal) === audited) {
+    demand(
+      ordinal < 8 * data.ordinalAuditStatus.length || TSC_ORDINALS.includes(ordinal),
+      'BADINDEX',
+    );
+    return false;
+  }
+  if (ordinal < 8 * data.ordinalAuditStatus.length) {
+    data.ordinalAuditStatus[Math.floor(ordinal / 8)]! ^= 2 ** (ordinal % 8);
+    return true;
+  }
+  const bit = TSC_ORDINALS.indexOf(ordinal);
+  demand(bit >= 0, 'BADINDEX');
+  data.tscOrdinalAuditStatus = (data.tscOrdinalAuditStatus ^ (2 ** bit)) >>> 0;
+  return true;
 }
 
 /** Moves the counter where this is the first audited command; true where the state must be stored. */

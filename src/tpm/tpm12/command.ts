@@ -31,7 +31,9 @@ export const WHEN = {
   working:     { locksOut: true,  working: true,  started: true,  enabled: false, activated: false, owned: false },
   enabled:     { locksOut: true,  working: true,  started: true,  enabled: true,  activated: false, owned: false },
   operational: { locksOut: true,  working: true,  started: true,  enabled: true,  activated: true,  owned: false },
+  activated:   { locksOut: true,  working: true,  started: true,  enabled: false, activated: true,  owned: false },
   owned:       { locksOut: true,  working: true,  started: true,  enabled: true,  activated: true,  owned: true  },
+  lockedOut:   { locksOut: false, working: true,  started: true,  enabled: true,  activated: true,  owned: true  },
   workingOwned:{ locksOut: true,  working: true,  started: true,  enabled: false, activated: false, owned: true  },
   nvDefine:    { locksOut: true,  working: true,  started: true,  enabled: true,  activated: true,  owned: false, unlockedNv: true },
 } as const satisfies Record<string, Availability>;
@@ -39,8 +41,8 @@ export const WHEN = {
 export interface Command<In, Out> {
   readonly ordinal: number;
   readonly name: string;
-  /** Whether the command carries an authorisation session: never, always, or if the guest likes. */
-  readonly auth: 'none' | 'one' | 'optional';
+  /** How many authorisation sessions the command carries; `optional` is none or one. */
+  readonly auth: 'none' | 'one' | 'two' | 'optional' | 'oneOrTwo' | 'upToTwo';
   readonly when: keyof typeof WHEN;
   readonly input: Codec<In>;
   readonly output: Codec<Out>;

@@ -7,16 +7,20 @@
 import {
   constants,
   createCipheriv,
+  createDecipheriv,
   createHmac,
   createPrivateKey,
+  createPublicKey,
   generateKeyPairSync,
   hash,
   type KeyObject,
   privateDecrypt,
+  privateEncrypt,
+  publicDecrypt,
   publicEncrypt,
   timingSafeEqual,
 } from 'node:crypto';
-import { concat } from '../../wire/codec.js';
+import { concat, encode, equal, u32 } from '../../wire/codec.js';
 
 const plain = (buffer: Uint8Array): Uint8Array => new Uint8Array(buffer);
 
@@ -45,6 +49,24 @@ export function ctrCrypt(key: Uint8Array, counter: Uint8Array, data: Uint8Array)
   return plain(Buffer.concat([cipher.update(data), cipher.final()]));
 }
 
+const BLOCK_BYTES = 16;
+
+/** AES-128 in chains of blocks from zeros on, padded as PKCS #7 has it. */
+export function cbcEncrypt(key: Uint8Array, data: Uint8Array): Uint8Array {
+  const cipher = createCipheriv('aes-128-cbc', key, new Uint8Array(BLOCK_BYTES));
+  return plain(Buffer.concat([cipher.update(data), cipher.final()]));
+}
+
+/** What `cbcEncrypt` encrypted; undefined where it is not such a thing. */
+export function cbcDecrypt(key: Uint8Array, data: Uint8Array): Uint8Array | undefined {
+  try {
+    const cipher = createDecipheriv('aes-128-cbc', key, new Uint8Array(BLOCK_BYTES));
+    return plain(Buffer.concat([cipher.update(data), cipher.final()]));
+  } catch {
+    return undefined;
+  }
+}
+
 /** Two runs of bytes of one length, added bit by bit. */
 export const xor = (a: Uint8Array, b: Uint8Array): Uint8Array =>
   a.map((byte, at) => (byte ^ b[at]!) >>> 0);
@@ -68,11 +90,73 @@ export const generateRsaKey: GenerateKey = (bits, exponent) => {
   return { modulus: fromBase64(n!, bits / 8), prime: fromBase64(p!, bits / 16) };
 };
 
-const LABEL = new TextEncoder().encode('TCPA');
+const LABEL_DIGEST = sha1(new TextEncoder().encode('TCPA'));
+const SHA1_BYTES = 20;
+
+/** PKCS #1, MGF1 with SHA-1. */
+export function mgf1(seed: Uint8Array, length: number): Uint8Array {
+  const blocks: Uint8Array[] = [];
+  for (let count = 0; SHA1_BYTES * count < length; count += 1) {
+    blocks.push(sha1(seed, encode(u32, count)));
+  }
+  return concat(...blocks).slice(0, length);
+}
+
+/** PKCS #1, EME-OAEP without the zero in front: `length` bytes for a message that fits. */
+export function oaepPad(
+  message: Uint8Array,
+  seed: Uint8Array,
+  hash: Uint8Array,
+  length: number,
+): Uint8Array {
+  const zeros = new Uint8Array(length - message.length - 2 * SHA1_BYTES - 1);
+  const block = concat(hash, zeros, Uint8Array.of(1), message);
+  const masked = xor(block, mgf1(seed, block.length));
+  return concat(xor(seed, mgf1(masked, SHA1_BYTES)), masked);
+}
+
+/** What `oaepPad` padded; undefined where it is no such thing. */
+export function oaepUnpad(
+  padded: Uint8Array,
+): { message: Uint8Array; seed: Uint8Array; hash: Uint8Array } | undefined {
+  if (padded.length < 2 * SHA1_BYTES + 1) return undefined;
+  const masked = padded.slice(SHA1_BYTES);
+  const seed = xor(padded.slice(0, SHA1_BYTES), mgf1(masked, SHA1_BYTES));
+  const block = xor(masked, mgf1(seed, masked.length));
+  const rest = block.slice(SHA1_BYTES);
+  const start = rest.findIndex(byte => byte !== 0);
+  if (rest[start] !== 1) return undefined;
+  return { message: rest.slice(start + 1), seed, hash: block.slice(0, SHA1_BYTES) };
+}
+
+/** The public numbers of an RSA key. */
+export type RsaPublicKey = Omit<RsaKey, 'prime'>;
+
+/**
+ * Encrypts `message` to a key with OAEP; the 20 bytes of `seed` are what is random in it. Undefined
+ * where the message is too long for the key, or the key is none.
+ */
+export function oaepEncrypt(
+  key: RsaPublicKey,
+  message: Uint8Array,
+  seed: Uint8Array,
+): Uint8Array | undefined {
+  const room = key.modulus.length - 2 * SHA1_BYTES - 2;
+  if (message.length > room) return undefined;
+  const block = oaepPad(message, seed, LABEL_DIGEST, key.modulus.length - 1);
+  const padded = concat(Uint8Array.of(0), block);
+  try {
+    const asked = { key: publicKeyOf(key), padding: constants.RSA_NO_PADDING };
+    return plain(publicEncrypt(asked, padded));
+  } catch {
+    return undefined;
+  }
+}
+
 const OAEP = {
   padding: constants.RSA_PKCS1_OAEP_PADDING,
   oaepHash: 'sha1',
-  oaepLabel: LABEL,
+  oaepLabel: new TextEncoder().encode('TCPA'),
 } as const;
 
 /** Decrypts what was encrypted to a key; undefined where that does not come out. */
@@ -81,6 +165,66 @@ export function oaepDecrypt(key: RsaKey, message: Uint8Array): Uint8Array | unde
     return plain(privateDecrypt({ key: privateKeyOf(key), ...OAEP }, message));
   } catch {
     return undefined;
+  }
+}
+
+const PKCS1_HEAD_BYTES = 11;
+
+/**
+ * Decrypts what was encrypted to a key in the way of PKCS #1 v1.5. The padding is taken off here, as
+ * node:crypto does not do it any more.
+ */
+export function pkcs1Decrypt(key: RsaKey, message: Uint8Array): Uint8Array | undefined {
+  if (message.length > key.modulus.length) return undefined;
+  const whole = concat(new Uint8Array(key.modulus.length - message.length), message);
+  try {
+    const asked = { key: privateKeyOf(key), padding: constants.RSA_NO_PADDING };
+    const padded = plain(privateDecrypt(asked, whole));
+    const end = padded.indexOf(0, 2);
+    const sound = padded[0] === 0 && padded[1] === 2 && end >= PKCS1_HEAD_BYTES - 1;
+    return sound ? padded.slice(end + 1) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** RFC 8017 §9.2: what stands before a SHA-1 digest in a signature of PKCS #1 v1.5. */
+const SHA1_DIGEST_INFO = Uint8Array.of(
+  ...[0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14],
+);
+
+/** Signs `message` in the way of PKCS #1 v1.5, as it is; undefined where the key is not fit for it. */
+export function pkcs1Sign(key: RsaKey, message: Uint8Array): Uint8Array | undefined {
+  try {
+    const asked = { key: privateKeyOf(key), padding: constants.RSA_PKCS1_PADDING };
+    return plain(privateEncrypt(asked, message));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Signs a SHA-1 digest in the way of PKCS #1 v1.5. */
+export const pkcs1SignSha1 = (key: RsaKey, digest: Uint8Array): Uint8Array | undefined =>
+  pkcs1Sign(key, concat(SHA1_DIGEST_INFO, digest));
+
+/** Whether a SHA-1 digest was signed in the way of PKCS #1 v1.5. */
+export function pkcs1Verify(key: RsaPublicKey, digest: Uint8Array, signature: Uint8Array): boolean {
+  try {
+    const asked = { key: publicKeyOf(key), padding: constants.RSA_PKCS1_PADDING };
+    return equal(plain(publicDecrypt(asked, signature)), concat(SHA1_DIGEST_INFO, digest));
+  } catch {
+    return false;
+  }
+}
+
+/** Whether numbers make an RSA key: the prime divides the modulus, and the exponent has an inverse. */
+export function isRsaKey(key: RsaKey): boolean {
+  try {
+    jwkOf(key);
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
   }
 }
 
@@ -132,6 +276,12 @@ function inverse(a: bigint, modulus: bigint): bigint {
   if (r !== 1n) throw new RangeError('there is no inverse');
   return x < 0n ? x + modulus : x;
 }
+
+const publicKeyOf = ({ modulus, exponent }: RsaPublicKey): KeyObject =>
+  createPublicKey({
+    key: { kty: 'RSA', n: toBase64(toNumber(modulus)), e: toBase64(BigInt(exponent)) },
+    format: 'jwk',
+  });
 
 const toNumber = (bytes: Uint8Array): bigint =>
   bytes.length === 0 ? 0n : BigInt(`0x${Buffer.from(bytes).toString('hex')}`);

@@ -5,22 +5,16 @@
  * else that is thrown is a bug, and passes through.
  * @module
  */
-import {
-  type Codec,
-  concat,
-  encode,
-  Reader,
-  struct,
-  u16,
-  u32,
-  WireError,
-} from '../../wire/codec.js';
+import { type Codec, concat, encode, Reader, struct, u16, u32 } from '../../wire/codec.js';
 import { StateError, StoreFailure } from '../engine.js';
 import { extendAudit, isAudited, startAudit } from './audit.js';
-import { Call, secondsOf, type Tpm, trailer } from './call.js';
+import { Call, secondsOf, type Tpm } from './call.js';
 import { type AnyCommand, type Availability, WHEN } from './command.js';
 import { sha1 } from './crypto.js';
+import { GuestAuth, trailer } from './guest-auth.js';
 import { LIMITS } from './limits.js';
+import { allKeys, isOwnerEvict } from './loaded-keys.js';
+import { parse } from './parsing.js';
 import { decodePermall, encodePermall } from './permall.js';
 import { demand, TpmFault, TpmResult } from './results.js';
 import { TestState, wipePermanent } from './state.js';
@@ -104,12 +98,16 @@ const LIMITED_ORDINALS = new Set([
   0x4000_000a, 0x4000_000b,                // the connection commands
 ]);
 
+/** What does not end a hash that TPM_SHA1Start began. */
+const SHA1_FOLLOWERS = new Set([0xa1, 0xa2, 0xa3]);
+
 /** What the TPM does before any command: it completes its self-test, and forgets a saved state. */
 function prepare(tpm: Tpm, ordinal: number): void {
   const { state } = tpm;
   if (state.testState === TestState.LIMITED && !LIMITED_ORDINALS.has(ordinal)) {
     state.testState = TestState.FULL;
   }
+  if (!SHA1_FOLLOWERS.has(ordinal)) state.sha1Thread = undefined;
   if (state.stany.stateSaved && ordinal !== ORDINAL_STARTUP) {
     tpm.nvram.delete('savestate');
     state.stany.stateSaved = false;
@@ -149,28 +147,21 @@ function admit(call: Call, command: AnyCommand, tag: number, body: Uint8Array): 
   }
   demandAvailable(tpm, WHEN[command.when], tag);
   demand(tagsOf(command).includes(tag), 'BADTAG');
-  const guest = tag === Tag.AUTH1 ? parse(trailer, from) : undefined;
+  const trailers = Array.from({ length: tag - Tag.COMMAND }, () => parse(trailer, from));
   demand(from.left === 0, 'BAD_PARAM_SIZE');
-  call.trailer = guest;
+  call.auths = trailers.map(guest => new GuestAuth(call, guest));
   return input;
 }
 
 const TAGS: Readonly<Record<AnyCommand['auth'], readonly number[]>> = {
   none: [Tag.COMMAND],
   one: [Tag.AUTH1],
+  two: [Tag.AUTH2],
   optional: [Tag.COMMAND, Tag.AUTH1],
+  oneOrTwo: [Tag.AUTH1, Tag.AUTH2],
+  upToTwo: [Tag.COMMAND, Tag.AUTH1, Tag.AUTH2],
 };
 const tagsOf = (command: AnyCommand): readonly number[] => TAGS[command.auth];
-
-/** Reads what the guest sent. Bytes that are missing, and flags that are none, are its fault. */
-function parse<T>(codec: Codec<T>, from: Reader): T {
-  try {
-    return codec.read(from);
-  } catch (error) {
-    if (!(error instanceof WireError)) throw error;
-    throw new TpmFault(error.code === 'ERR_WIRE_VALUE' ? 'BAD_PARAMETER' : 'BAD_PARAM_SIZE');
-  }
-}
 
 function demandAvailable(tpm: Tpm, when: Availability, tag: number): void {
   const { testState, stany, stclearFlags, permanent } = tpm.state;
@@ -215,7 +206,9 @@ function settle<T>(call: Call, act: () => T): T {
  * to what is stored as well: the TPM fails, but what it says of itself outside stays true.
  */
 export function store(tpm: Tpm): void {
-  const blob = encodePermall(tpm.state.permanent);
+  const { permanent, keys } = tpm.state;
+  permanent.evictKeys = allKeys(keys).filter(isOwnerEvict);
+  const blob = encodePermall(permanent);
   demand(blob.length <= LIMITS.permanentBytes, 'FAIL');
   try {
     tpm.nvram.store('permall', blob);
@@ -254,12 +247,12 @@ function rollBack(tpm: Tpm): void {
 /** The answer: output, authorisation, audit. */
 function finish(call: Call, command: AnyCommand, tag: number, output: Uint8Array): Uint8Array {
   const audited = isAudited(call.state, command.ordinal) && command.ordinal !== ORDINAL_SAVE_STATE;
-  if (call.trailer === undefined && !audited) {
+  if (call.auths.length === 0 && !audited) {
     return respond(responseTag(tag), TpmResult.SUCCESS, output);
   }
   const covered = output.subarray(command.handleBytes?.output ?? 0);
   const digest = sha1(encode(u32, TpmResult.SUCCESS), encode(u32, command.ordinal), covered);
-  const trail = call.trailer === undefined ? [] : [call.answerAuthorisation(digest)];
+  const trail = call.auths.map(auth => auth.answer(digest));
   if (audited) audit(call, digest);
   return respond(responseTag(tag), TpmResult.SUCCESS, output, ...trail);
 }

@@ -10,7 +10,11 @@
  * - A command that fails after it removed an NV index is taken back, and says why it failed. libtpms
  *   stumbles over the missing index and goes into failure mode, at any guest's wish.
  * - TPM_CAP_MFR does not tell the number of the host's process.
- * And, without a counterpart to show: an SRK has at most 4096 bits, where libtpms would compute for
+ * - A signature by a key whose modulus has not the length that it says is TPM_BAD_KEY_PROPERTY;
+ *   libtpms goes into failure mode.
+ * - A context that is refused because its handle is taken leaves what has the handle alone.
+ * - A flag that TPM_SetCapability sets to 2 is set; libtpms shows the 2.
+ * docs/tpm12.md has the whole list, with reasons. Without a counterpart to show: an SRK has at most 4096 bits, where libtpms would compute for
  * as many as were asked for; a saved state with transport or DAA sessions of libtpms is refused.
  * @module
  */

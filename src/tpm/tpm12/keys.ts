@@ -4,7 +4,7 @@
  * @module
  */
 import { bool, type Codec, encode, list, type Of, struct, u8, u16, u32 } from '../../wire/codec.js';
-import { type RsaKey, sha1 } from './crypto.js';
+import { isRsaKey, type RsaKey, type RsaPublicKey, sha1 } from './crypto.js';
 import { LIMITS } from './limits.js';
 import { demand } from './results.js';
 import {
@@ -24,12 +24,32 @@ import {
 } from './structures.js';
 
 /** §5.8 TPM_KEY_USAGE, and what libtpms writes where there is no key. */
-export const KeyUsage = { NONE: 0, STORAGE: 0x0011 } as const;
+// biome-ignore format: table
+export const KeyUsage = {
+  NONE:       0,
+  SIGNING:    0x0010,
+  STORAGE:    0x0011,
+  IDENTITY:   0x0012,
+  AUTHCHANGE: 0x0013,
+  BIND:       0x0014,
+  LEGACY:     0x0015,
+  MIGRATE:    0x0016,
+} as const;
 /** §5.9 TPM_AUTH_DATA_USAGE. */
-export const AuthDataUsage = { NEVER: 0, ALWAYS: 1 } as const;
+export const AuthDataUsage = { NEVER: 0, ALWAYS: 1, NO_READ_PUBKEY: 3 } as const;
 /** §5.10 TPM_KEY_FLAGS. */
-export const KeyFlag = { MIGRATABLE: 0x2 } as const;
+// biome-ignore format: table
+export const KeyFlag = {
+  REDIRECTION:      0x01,
+  MIGRATABLE:       0x02,
+  VOLATILE:         0x04,
+  PCRIGNOREDONREAD: 0x08,
+  MIGRATEAUTHORITY: 0x10,
+} as const;
 const KEY_FLAGS = 0x1f;
+type KeyFlags = { readonly keyFlags: number };
+export const hasFlag = ({ keyFlags }: KeyFlags, flag: keyof typeof KeyFlag): boolean =>
+  (keyFlags & KeyFlag[flag]) !== 0;
 
 /** The 4 bytes before a key: a TPM_STRUCT_VER 1.1, or the tag of TPM_KEY12 and its filling. */
 const KEY12 = Uint8Array.of(0x00, 0x28, 0x00, 0x00);
@@ -43,7 +63,7 @@ const keyHead: Codec<Uint8Array> = {
   },
   write: (to, head) => structVer.write(to, head),
 };
-const isKey12 = (head: Uint8Array): boolean => KEY12.every((byte, at) => byte === head[at]);
+export const isKey12 = (head: Uint8Array): boolean => KEY12.every((byte, at) => byte === head[at]);
 
 // biome-ignore format: table
 const attributes = struct({
@@ -58,7 +78,7 @@ const info12 = embedded(pcrInfoLong);
 const modulus = sizedBuffer;
 
 /** What a key says of itself in public. `pcrs11` is of a TPM_KEY, `pcrs12` of a TPM_KEY12. */
-type PublicPart = Of<typeof attributes> & {
+export type PublicPart = Of<typeof attributes> & {
   head: Uint8Array;
   pcrs11: Of<typeof info11>;
   pcrs12: Of<typeof info12>;
@@ -105,12 +125,26 @@ function keyOf<S>(pub: Codec<PublicPart>, rest: Codec<S>): Codec<PublicPart & { 
 
 /** §10.2 TPM_KEY and §10.3 TPM_KEY12 as they travel: the secret part is encrypted, or in clear. */
 export const travellingKey = keyOf(publicPart, sizedBuffer);
+export type TravellingKey = Of<typeof travellingKey>;
 
 /** §10.6 TPM_STORE_ASYMKEY in clear, with §10.7 TPM_STORE_PRIVKEY: one prime. */
-const ASYMMETRIC_PAYLOADS = [0x01, 0x06, 0x07];
-export const PAYLOAD_ASYM = 0x01;
 // biome-ignore format: table
-const storeAsymkey = struct({
+export const Payload = {
+  ASYM:               0x01,
+  BIND:               0x02,
+  MIGRATE:            0x03,
+  SEAL:               0x05,
+  MIGRATE_RESTRICTED: 0x06,
+  MIGRATE_EXTERNAL:   0x07,
+  CMK_MIGRATE:        0x08,
+} as const;
+const ASYMMETRIC_PAYLOADS: readonly number[] = [
+  Payload.ASYM,
+  Payload.MIGRATE_RESTRICTED,
+  Payload.MIGRATE_EXTERNAL,
+];
+// biome-ignore format: table
+export const storeAsymkey = struct({
   payload:       restricted(u8, value => ASYMMETRIC_PAYLOADS.includes(value), 'INVALID_STRUCTURE'),
   usageAuth:     secret,
   migrationAuth: secret,
@@ -148,12 +182,21 @@ export const noKey = (): PublicPart & { secret: undefined } => ({
   secret: undefined,
 });
 
+/** A key as TPM_PUBKEY tells of it. */
+export const publicOf = ({
+  algorithmParms,
+  pubKey,
+}: Pick<PublicPart, 'algorithmParms' | 'pubKey'>) => ({
+  algorithmParms,
+  pubKey,
+});
+
 /** The digest that a key's secret part carries of its public one. */
 export const pubDataDigest = (key: PublicPart): Uint8Array => sha1(encode(publicPart, key));
 
 /** A loaded key and its handle, as libtpms keeps both of owner-evict keys and of saved ones. */
 // biome-ignore format: table
-const keyHandleEntry = struct({
+export const keyHandleEntry = struct({
   handle:          u32,
   key:             keptKey,
   parentPCRStatus: bool,
@@ -178,9 +221,29 @@ export function exponentOf({ rsa }: PublicPart['algorithmParms']): number {
   demand(rsa !== undefined, 'BAD_KEY_PROPERTY');
   if (rsa.exponent.length === 0) return DEFAULT_EXPONENT;
   demand(rsa.exponent.length <= 8, 'BAD_PARAM_SIZE');
-  const value = rsa.exponent.reduce((sum, byte) => sum * 256 + byte, 0);
+  const value = bigEndian(rsa.exponent);
   demand(EXPONENTS.includes(value), 'BAD_KEY_PROPERTY');
   return value;
+}
+
+/** An exponent as a number; it may be past what a number holds exactly. */
+const bigEndian = (bytes: Uint8Array): number =>
+  bytes.length === 0 ? DEFAULT_EXPONENT : bytes.reduce((sum, byte) => sum * 256 + byte, 0);
+
+/** Whether the numbers of a key make an RSA key. */
+export function isRsaPart(key: KeptKey): boolean {
+  const numbers = rsaKeyOf(key);
+  return numbers !== undefined && isRsaKey(numbers);
+}
+
+/** The public numbers of a key; undefined where it has none that this TPM works with. */
+export function rsaPublicOf(
+  key: Pick<PublicPart, 'algorithmParms' | 'pubKey'>,
+): RsaPublicKey | undefined {
+  const { rsa } = key.algorithmParms;
+  if (rsa === undefined || key.pubKey.length > LIMITS.srkBits / 8) return undefined;
+  const exponent = bigEndian(rsa.exponent);
+  return Number.isSafeInteger(exponent) ? { modulus: key.pubKey, exponent } : undefined;
 }
 
 /**
@@ -188,10 +251,8 @@ export function exponentOf({ rsa }: PublicPart['algorithmParms']): number {
  * than this TPM makes.
  */
 export function rsaKeyOf(key: KeptKey | KeptEndorsementKey): RsaKey | undefined {
-  const { secret, pubKey, algorithmParms } = key;
-  if (secret === undefined || algorithmParms.rsa === undefined) return undefined;
-  if (pubKey.length > LIMITS.srkBits / 8 || secret.prime.length > LIMITS.srkBits / 16) {
-    return undefined;
-  }
-  return { modulus: pubKey, exponent: exponentOf(algorithmParms), prime: secret.prime };
+  const open = rsaPublicOf(key);
+  const prime = key.secret?.prime;
+  if (open === undefined || prime === undefined) return undefined;
+  return prime.length > LIMITS.srkBits / 16 ? undefined : { ...open, prime };
 }

@@ -33,6 +33,8 @@ export const LIMITS = {
   /** Failed authorisations in a row that are forgiven before the lockout begins. */
   authFailures:          5,
   ekBits:             2048,
+  /** Bits of any other key that a guest may make or load. */
+  keyBits:            2048,
   /** Bits of an SRK. libtpms has no limit here but time, of which a guest must not take more. */
   srkBits:            4096,
 } as const;

@@ -3,7 +3,7 @@
  * which of them can be reset, and from which localities they are reset and extended.
  * @module
  */
-import { concat, encode, struct } from '../../wire/codec.js';
+import { concat, encode, type Of, struct } from '../../wire/codec.js';
 import { sha1 } from './crypto.js';
 import { LIMITS } from './limits.js';
 import { demand } from './results.js';
@@ -78,14 +78,22 @@ export const selected = (selection: Uint8Array): number[] =>
   );
 
 /** Part 2 §8.2 TPM_PCR_COMPOSITE. */
-const composite = struct({ select: pcrSelection, pcrValue: sizedBuffer });
+export const composite = struct({ select: pcrSelection, pcrValue: sizedBuffer });
 
 /** The digest over a selection of PCRs; zeros where it selects none. */
 export function compositeDigest(pcrs: readonly Uint8Array[], selection: Uint8Array): Uint8Array {
   if (!selectsAny(selection)) return noBytes20();
-  const pcrValue = concat(...selected(selection).map(pcr => pcrs[pcr]!));
-  return sha1(encode(composite, { select: selection, pcrValue }));
+  return sha1(encode(composite, compositeOf(pcrs, selection)));
 }
+
+/** A selection of PCRs with what they hold. */
+export const compositeOf = (
+  pcrs: readonly Uint8Array[],
+  selection: Uint8Array,
+): Of<typeof composite> => ({
+  select: selection,
+  pcrValue: concat(...selected(selection).map(pcr => pcrs[pcr]!)),
+});
 
 /** Demands that PCRs and locality are what a TPM_PCR_INFO_SHORT asks for. */
 export function demandRelease(

@@ -19,6 +19,7 @@ import {
 import { StateError } from '../engine.js';
 import { loadedKeys } from './keys.js';
 import { LIMITS } from './limits.js';
+import { allKeys, isOwnerEvict, keyPlaces } from './loaded-keys.js';
 import { STATIC_PCRS } from './pcr.js';
 import { decodeBlob, type Permanent, withDigest } from './permall.js';
 import { authSession, STCLEAR_FLAGS, type StclearData, type TpmState } from './state.js';
@@ -66,7 +67,7 @@ const saved = struct({
 });
 
 /** The bytes of `savestate` for a state. */
-export function encodeSaved({ stclear, stclearFlags: held, loadedKeys, permanent }: TpmState) {
+export function encodeSaved({ stclear, stclearFlags: held, keys, permanent }: TpmState) {
   return withDigest(
     encode(saved, {
       data: {
@@ -78,7 +79,7 @@ export function encodeSaved({ stclear, stclearFlags: held, loadedKeys, permanent
       },
       flags: { flags: held },
       keyFormat: 1,
-      keys: loadedKeys,
+      keys: allKeys(keys).filter(key => !isOwnerEvict(key)),
       nvFormat: 1,
       nv: nvVolatileOf(permanent),
     }),
@@ -102,7 +103,7 @@ export function restoreSaved(state: TpmState, blob: Uint8Array): void {
     authSessions: places(data.authSessions),
   };
   state.stclearFlags = held.flags;
-  state.loadedKeys = keys;
+  state.keys = keyPlaces(...state.permanent.evictKeys, ...keys);
 }
 
 /** Sessions at their places, and free places behind them. */

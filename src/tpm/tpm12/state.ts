@@ -63,6 +63,8 @@ export type AuthSession = Of<typeof authSession>;
 
 /** A counter ID that stands for no counter. */
 export const NO_COUNTER = 0xffff_ffff;
+/** The counter that this power cycle had chosen was released. */
+export const RELEASED_COUNTER = 0xffff_fffe;
 
 /** Part 2 §7.5 TPM_STCLEAR_DATA. */
 export interface StclearData {
@@ -95,13 +97,15 @@ export interface TpmState {
   stclearFlags: StclearFlags;
   stclear: StclearData;
   stany: StanyFlags;
-  /** Keys that are loaded and that the owner does not keep. */
-  loadedKeys: LoadedKey[];
+  /** By place: a key that goes leaves a place that the next one takes. The owner's keys are there too. */
+  keys: (LoadedKey | undefined)[];
   testState: TestState;
   /** When the ticks began, in microseconds of the clock, and the nonce of this power cycle. */
   ticks: { startedAt: number; nonce: Uint8Array };
   /** The hash sequence of locality 4 that is under way. */
   hash: Sha1Stream | undefined;
+  /** The hash that TPM_SHA1Start began. */
+  sha1Thread: Sha1Stream | undefined;
 }
 
 export const freshStany = (): StanyFlags => ({
@@ -139,10 +143,11 @@ export const poweredOn = (permanent: Permanent, ticks: TpmState['ticks']): TpmSt
   },
   stclear: freshStclear(),
   stany: freshStany(),
-  loadedKeys: [],
+  keys: Array.from({ length: LIMITS.keyHandles }, (_, place) => permanent.evictKeys[place]),
   testState: TestState.LIMITED,
   ticks,
   hash: undefined,
+  sha1Thread: undefined,
 });
 
 /** Overwrites the secrets of a permanent state that goes. */

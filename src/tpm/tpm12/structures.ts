@@ -10,6 +10,7 @@ import {
   bytes,
   type Codec,
   encode,
+  equal,
   flags64,
   type Of,
   Reader,
@@ -92,6 +93,15 @@ export function embedded<T>(inner: Codec<T>): Codec<T | undefined> {
   };
 }
 
+/** A structure within a counted buffer that must be there; bytes past it are dropped. */
+export function parsedBuffer<T>(inner: Codec<T>): Codec<T> {
+  return {
+    size: undefined,
+    read: from => inner.read(new Reader(sizedBuffer.read(from))),
+    write: (to, value) => sizedBuffer.write(to, encode(inner, value)),
+  };
+}
+
 /** Flags that lie in a 32-bit map, the first name in the lowest bit. */
 export function bitmap<const N extends string>(names: readonly N[]): Codec<Record<N, boolean>> {
   return {
@@ -126,6 +136,9 @@ export const noBytes20 = (): Uint8Array => new Uint8Array(20);
 /** §5.1 TPM_STRUCT_VER. */
 export const structVer = bytes(4);
 export const STRUCT_VER_1_1 = Uint8Array.of(1, 1, 0, 0);
+
+/** §5.1 TPM_STRUCT_VER where it must say 1.1. */
+export const structVer11 = restricted(structVer, ([a, b]) => a === 1 && b === 1, 'BAD_VERSION');
 
 /** §8.1 TPM_PCR_SELECTION: a map, PCR 0 in the lowest bit of the first byte. */
 export const pcrSelection: Codec<Uint8Array> = {
@@ -211,8 +224,9 @@ export const rsaKeyParms = struct({
 // biome-ignore format: table
 export const Algorithm = { NONE: 0, RSA: 1, SHA: 4, HMAC: 5, AES128: 6, MGF1: 7, XOR: 10 } as const;
 // biome-ignore format: table
-export const EncScheme = { NONE: 1, RSAES_OAEP_SHA1_MGF1: 3, SYM_CTR: 4, SYM_OFB: 5 } as const;
-export const SigScheme = { NONE: 1 } as const;
+export const EncScheme = { NONE: 1, RSAES_PKCS_V15: 2, RSAES_OAEP_SHA1_MGF1: 3, SYM_CTR: 4, SYM_OFB: 5 } as const;
+// biome-ignore format: table
+export const SigScheme = { NONE: 1, PKCS1_SHA1: 2, PKCS1_DER: 3, PKCS1_INFO: 4 } as const;
 
 const keyParmsHead = struct({ algorithmID: u32, encScheme: u16, sigScheme: u16 });
 const rsaParms = embedded(rsaKeyParms);
@@ -243,6 +257,11 @@ export const pubkey = struct({
   algorithmParms: keyParms,
   pubKey:         sizedBuffer,
 });
+export type Pubkey = Of<typeof pubkey>;
+
+/** Whether two public keys are the same, byte by byte. */
+export const samePubkey = (a: Pubkey, b: Pubkey): boolean =>
+  equal(encode(pubkey, a), encode(pubkey, b));
 
 /** §13.2 TPM_COUNTER_VALUE, as everybody may see it. */
 // biome-ignore format: table
@@ -298,12 +317,22 @@ export type NvDataPublic = Of<typeof nvDataPublic>;
 
 /** §20.2 TPM_DELEGATIONS. */
 // biome-ignore format: table
-const delegations = structure(0x001a, {
+const anyDelegations = structure(0x001a, {
   delegateType: u32,
   per1:         u32,
   per2:         u32,
 });
-const DEL_KEY_BITS = 2;
+export const DelegateType = { OWNER: 1, KEY: 2 } as const;
+/** The bits of per1 that mean something; none of per2 does. */
+const KEY_PERMISSIONS = 0x1fff_ffff;
+const delegations = restricted(
+  anyDelegations,
+  ({ delegateType, per1, per2 }) =>
+    per2 === 0 &&
+    (delegateType === DelegateType.OWNER ||
+      (delegateType === DelegateType.KEY && per1 <= KEY_PERMISSIONS)),
+  'BAD_PARAMETER',
+);
 
 /** §20.4 TPM_DELEGATE_PUBLIC. */
 // biome-ignore format: table
@@ -314,11 +343,18 @@ export const delegatePublic = structure(0x001b, {
   familyID:          u32,
   verificationCount: u32,
 });
-type DelegatePublic = Of<typeof delegatePublic>;
+/** The same where it must be of one type. */
+export const delegatePublicOf = (type: number): typeof delegatePublic =>
+  restricted(
+    delegatePublic,
+    ({ permissions }) => permissions.delegateType === type,
+    'INVALID_STRUCTURE',
+  );
+export type DelegatePublic = Of<typeof delegatePublic>;
 export const noDelegatePublic = (): DelegatePublic => ({
   rowLabel: 0,
   pcrInfo: noPcrInfoShort(),
-  permissions: { delegateType: DEL_KEY_BITS, per1: 0, per2: 0 },
+  permissions: { delegateType: DelegateType.KEY, per1: 0, per2: 0 },
   familyID: 0,
   verificationCount: 0,
 });
@@ -358,6 +394,13 @@ export const daInfoLimited = structure(0x0038, {
   actionAtThreshold: daActionType,
   vendorData:        sizedBuffer,
 });
+
+/** Whatever is left. */
+export const restOf: Codec<Uint8Array> = {
+  size: undefined,
+  read: from => from.take(from.left),
+  write: (to, value) => to.put(value),
+};
 
 /** Nothing at all. */
 export const nothing = struct({});

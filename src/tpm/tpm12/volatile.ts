@@ -29,8 +29,9 @@ import {
   WireError,
 } from '../../wire/codec.js';
 import { StateError } from '../engine.js';
-import { loadedKeys } from './keys.js';
+import { keyHandleEntry } from './keys.js';
 import { LIMITS } from './limits.js';
+import { keyPlaces } from './loaded-keys.js';
 import { TpmFault } from './results.js';
 import { nvVolatile, nvVolatileOf, places, setNvVolatile, stclearFlags } from './savestate.js';
 import { Sha1Stream, sha1Progress } from './sha1-stream.js';
@@ -68,10 +69,11 @@ const body = struct({
   stany:        struct({ postInitialise: bool, tosPresent: bool, stateSaved: bool }),
   stclearFlags: stclearFlags,
   stclear:      stclearData,
-  keys:         loadedKeys(u16, LIMITS.keyHandles),
+  keys:         list(u8, struct({ place: u8, key: keyHandleEntry }), LIMITS.keyHandles),
   nv:           list(u32, nvVolatile, LIMITS.permanentBytes),
   ticks:        struct({ elapsed: u64, nonce }),
   hash:         list(u8, sha1Progress, 1),
+  sha1Thread:   list(u8, sha1Progress, 1),
 });
 
 const sha256 = (data: Uint8Array): Uint8Array =>
@@ -97,14 +99,18 @@ export function encodeVolatile(state: TpmState, permall: Uint8Array, now: number
           session === undefined ? [] : [{ place, session }],
         ),
       },
-      keys: state.loadedKeys,
+      keys: state.keys.flatMap((key, place) => (key === undefined ? [] : [{ place, key }])),
       nv: nvVolatileOf(state.permanent),
       ticks: { elapsed: now - state.ticks.startedAt, nonce: state.ticks.nonce },
-      hash: state.hash === undefined ? [] : [state.hash.progress()],
+      hash: progressOf(state.hash),
+      sha1Thread: progressOf(state.sha1Thread),
     }),
   );
   return concat(content, sha256(content));
 }
+
+const progressOf = (stream: Sha1Stream | undefined) =>
+  stream === undefined ? [] : [stream.progress()];
 
 const age = (now: number, then: number): number => (now - then + 2 ** 32) % 2 ** 32;
 
@@ -127,14 +133,20 @@ export function restoreVolatile(
     if (place >= sessions.length) throw refuse(`there is no session ${place}`);
     sessions[place] = session;
   }
+  const keys = keyPlaces();
+  for (const { place, key } of held.keys) {
+    if (place >= keys.length) throw refuse(`there is no place ${place} for a key`);
+    keys[place] = key;
+  }
   Object.assign(state, {
     testState: held.testState as TestState,
     stany: held.stany,
     stclearFlags: held.stclearFlags.flags,
     stclear: { ...stclear, authFailTime: age(seconds(now), authFailAge), authSessions: sessions },
-    loadedKeys: held.keys,
+    keys,
     ticks: { startedAt: now - held.ticks.elapsed, nonce: held.ticks.nonce },
     hash: held.hash.map(progress => Sha1Stream.resume(progress))[0],
+    sha1Thread: held.sha1Thread.map(progress => Sha1Stream.resume(progress))[0],
   } satisfies Partial<TpmState>);
 }
 

@@ -4,21 +4,17 @@
  * @module
  */
 import { struct, u16, u32 } from '../../../wire/codec.js';
-import type { Call, Entity } from '../call.js';
+import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { OWNER_EVICT } from '../keys.js';
+import { demandVerified, findRow } from '../delegation.js';
+import type { Entity } from '../guest-auth.js';
+import { dropKey, entityOfKey, findKey, isOwnerEvict } from '../loaded-keys.js';
 import { findNv, nvDigest } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
-import {
-  AdipScheme,
-  EntityType,
-  openAt,
-  sharedSecret,
-  terminate,
-  terminateEntity,
-} from '../sessions.js';
+import { demandAdipScheme, EntityType, openAt, sharedSecret, terminate } from '../sessions.js';
 import { type AuthSession, Handle, Protocol } from '../state.js';
-import { nonce, nothing } from '../structures.js';
+import { noBytes20, nonce, nothing } from '../structures.js';
+import { entityOfCounter, findCounter } from './counters.js';
 
 /** Opens a session that may authorise anything. */
 export const oiap = command({
@@ -68,30 +64,26 @@ function bind(
 ): void {
   session.entityType = entityType % 256;
   session.adipEncScheme = Math.floor(entityType / 256);
-  const { XOR, AES128_CTR } = AdipScheme;
-  const xor = session.adipEncScheme === XOR && !call.state.permanent.flags.FIPS;
-  demand(xor || session.adipEncScheme === AES128_CTR, 'INAPPROPRIATE_ENC');
-  const { secret, digest } = entityOf(call, session.entityType, entityValue);
+  demandAdipScheme(session.adipEncScheme, call.state.permanent.flags.FIPS);
+  const { secret, digest } = entityOf(call, session, entityValue);
   session.entityDigest = digest.slice();
   session.sharedSecret = sharedSecret(secret, nonceEvenOSAP, nonceOddOSAP);
 }
 
 /** The secret of an entity, and the digest that tells it from others. */
-function entityOf({ state }: Call, type: number, value: number): Entity {
-  const { data, nv } = state.permanent;
-  switch (type) {
+function entityOf(call: Call, session: AuthSession, value: number): Entity {
+  const { state } = call;
+  const { nv } = state.permanent;
+  switch (session.entityType) {
     case EntityType.KEYHANDLE:
-      return keyEntity(state, value);
+      return keyEntity(call, value);
     case EntityType.OWNER:
       // Whether there is an owner at all was asked before the command ran.
-      demand(state.stclear.ownerReference === Handle.OWNER, 'BAD_PARAMETER');
-      return { secret: data.ownerAuth, digest: data.ownerAuth };
+      return ownerEntity(call, session);
     case EntityType.SRK:
-      return keyEntity(state, Handle.SRK);
+      return keyEntity(call, Handle.SRK);
     case EntityType.COUNTER: {
-      const counter = data.counters[value];
-      demand(counter?.valid === true, 'BAD_COUNTER');
-      return { secret: counter.authData, digest: counter.authData };
+      return entityOfCounter(value, findCounter(call, value));
     }
     case EntityType.NV: {
       const entry = findNv(nv, value);
@@ -102,23 +94,20 @@ function entityOf({ state }: Call, type: number, value: number): Entity {
   }
 }
 
-function keyEntity({ permanent, loadedKeys }: Call['state'], handle: number): Entity {
-  demand(handle !== Handle.OPERATOR, 'BAD_HANDLE');
-  demand(handle !== Handle.EK, 'KEYNOTFOUND');
-  // What else lies between SRK and EK is no key.
-  demand(!(handle > Handle.SRK && handle < Handle.EK), 'INVALID_RESOURCE');
-  const { secret } =
-    handle === Handle.SRK
-      ? permanent.data.srk
-      : findKey([...permanent.evictKeys, ...loadedKeys], handle);
-  demand(secret !== undefined, 'KEYNOTFOUND');
-  return { secret: secret.usageAuth, digest: secret.pubDataDigest };
+/** The owner, or the delegation that TPM_SetOwnerPointer put in its place. */
+function ownerEntity(call: Call, session: AuthSession): Entity {
+  const { ownerReference } = call.state.stclear;
+  if (ownerReference === Handle.OWNER) return call.owner;
+  const { pub, authValue } = findRow(call, ownerReference);
+  demandVerified(call, pub);
+  session.protocol = Protocol.DSAP;
+  session.delegation = pub;
+  return { secret: authValue, digest: call.owner.digest };
 }
 
-function findKey(keys: Call['state']['loadedKeys'], handle: number) {
-  const found = keys.find(key => key.handle === handle);
-  demand(found !== undefined, 'INVALID_KEYHANDLE');
-  return found.key;
+function keyEntity(call: Call, handle: number): Entity {
+  demand(handle !== Handle.OPERATOR, 'BAD_HANDLE');
+  return entityOfKey(findKey(call, handle, { readOnly: true, ignorePcrs: true }).key);
 }
 
 /** Ends an authorisation session. */
@@ -132,6 +121,30 @@ export const terminateHandle = command({
   output: nothing,
   run({ state }, { handle }) {
     demand(terminate(state.stclear.authSessions, handle), 'INVALID_AUTHHANDLE');
+    return {};
+  },
+});
+
+/** Forgets the sessions that were saved: none of them can be loaded again. */
+function forgetContexts(stclear: Call['state']['stclear']): void {
+  stclear.contextNonceSession = noBytes20();
+  stclear.contextCount = 0;
+  stclear.contextList.fill(0);
+}
+
+/** Ends every authorisation session (Part 3, §27.8: of TPM 1.1). */
+export const reset = command({
+  ordinal: 0x5a,
+  name: 'TPM_Reset',
+  auth: 'none',
+  when: 'working',
+  input: nothing,
+  output: nothing,
+  run({ state: { stclear } }) {
+    for (const session of stclear.authSessions) {
+      if (session !== undefined) terminate(stclear.authSessions, session.handle);
+    }
+    forgetContexts(stclear);
     return {};
   },
 });
@@ -176,11 +189,8 @@ export const flushSpecific = command({
 });
 
 function flushKey({ state }: Call, handle: number): void {
-  const { permanent, loadedKeys, stclear } = state;
-  const found = [...permanent.evictKeys, ...loadedKeys].find(key => key.handle === handle);
+  const found = state.keys.find(key => key?.handle === handle);
   demand(found !== undefined, 'BAD_PARAMETER');
-  demand((found.keyControl & OWNER_EVICT) === 0, 'KEY_OWNER_CONTROL');
-  state.loadedKeys = loadedKeys.filter(key => key !== found);
-  if (found.key.secret === undefined) return;
-  terminateEntity(stclear.authSessions, EntityType.KEYHANDLE, found.key.secret.pubDataDigest);
+  demand(!isOwnerEvict(found), 'KEY_OWNER_CONTROL');
+  dropKey(state, found);
 }

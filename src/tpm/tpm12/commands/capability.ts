@@ -19,17 +19,16 @@ import {
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { lockoutSeconds } from '../dispatch.js';
-import { type LoadedKey, OWNER_EVICT } from '../keys.js';
 import { DURATIONS_US, LIMITS, TIMEOUTS_US } from '../limits.js';
+import { allKeys, findLoaded, isOwnerEvict } from '../loaded-keys.js';
 import { findNv, freeNvBytes } from '../nv-area.js';
 import { PERMANENT_FLAGS, permanentFlags } from '../permall.js';
 import { demand, TpmFault } from '../results.js';
 import { stclearFlags } from '../savestate.js';
-import { NO_COUNTER, Protocol, STCLEAR_FLAGS, TestState } from '../state.js';
+import { NO_COUNTER, Protocol, RELEASED_COUNTER, STCLEAR_FLAGS, TestState } from '../state.js';
 import {
   Algorithm,
   bitmap,
-  capVersionInfo,
   daInfo,
   daInfoLimited,
   EncScheme,
@@ -42,16 +41,8 @@ import {
   sizedBuffer,
   structure,
 } from '../structures.js';
+import { MANUFACTURER, TPM_VERSION, versionInfo } from '../version.js';
 import { Resource } from './authorisation.js';
-
-/**
- * Who made this TPM, as it tells its guests: what libtpms says, since software that knows the answer
- * of one must not see another TPM behind the other.
- */
-const MANUFACTURER = new TextEncoder().encode('IBM\0');
-const TPM_VERSION = Uint8Array.of(0x01, 0x02, 0x12, 0x9e);
-const SPEC_LEVEL = 2;
-const ERRATA_REVISION = 3;
 
 /** Part 2 §7.1 TPM_PERMANENT_FLAGS on the bus: a byte a flag. */
 const permanentFlagBytes = structure(0x001f, { flags: flagBytes(PERMANENT_FLAGS) });
@@ -93,11 +84,7 @@ const oneOf =
   (_call, value) =>
     yes(known.includes(value));
 
-const allKeys = ({ state }: Call): LoadedKey[] => [
-  ...state.permanent.evictKeys,
-  ...state.loadedKeys,
-];
-const freeKeys = (call: Call): number => LIMITS.keyHandles - allKeys(call).length;
+const freeKeys = ({ state }: Call): number => LIMITS.keyHandles - allKeys(state.keys).length;
 const sessionHandles = ({ state }: Call): number[] =>
   state.stclear.authSessions.flatMap(session => (session === undefined ? [] : [session.handle]));
 const freeSessions = (call: Call): number => LIMITS.authSessions - sessionHandles(call).length;
@@ -180,13 +167,12 @@ const PROPERTIES: Readonly<Record<number, (call: Call) => Uint8Array>> = {
 };
 
 /** A counter that was released counts as none. */
-const RELEASED_COUNTER = 0xffff_fffe;
 const activeCounter = (id: number): number => (id === RELEASED_COUNTER ? NO_COUNTER : id);
 
 /** The handles of each kind of resource, for TPM_CAP_HANDLE. */
 // biome-ignore format: table
 const HANDLES: Readonly<Record<number, (call: Call) => number[]>> = {
-  [Resource.KEY]:     call => allKeys(call).map(key => key.handle),
+  [Resource.KEY]:     ({ state }) => allKeys(state.keys).map(key => key.handle),
   [Resource.AUTH]:    sessionHandles,
   [Resource.TRANS]:   () => [],
   [Resource.CONTEXT]: contextHandles,
@@ -240,7 +226,7 @@ const AREAS: Readonly<Record<number, Answer<Uint8Array>>> = {
   [Area.AUTH_ENCRYPT]: by32(oneOf(Algorithm.XOR, Algorithm.AES128)),
   [Area.SELECT_SIZE]:  byStructure(selectSize, (_call, { reqSize }) => yes(reqSize > 0 && reqSize <= LIMITS.pcrs / 8)),
   [Area.DA_LOGIC]:     daLogic,
-  [Area.VERSION_VAL]:  versionValue,
+  [Area.VERSION_VAL]:  versionInfo,
 };
 
 function lookUp<T>(
@@ -260,9 +246,7 @@ function flagsOf({ state }: Call, flag: number): Uint8Array {
 }
 
 function keyStatus(call: Call, handle: number): Uint8Array {
-  const found = allKeys(call).find(key => key.handle === handle);
-  demand(found !== undefined, 'INVALID_KEYHANDLE');
-  return yes((found.keyControl & OWNER_EVICT) !== 0);
+  return yes(isOwnerEvict(findLoaded(call.state.keys, handle)));
 }
 
 function daLogic({ tpm, state }: Call): Uint8Array {
@@ -278,16 +262,6 @@ function daLogic({ tpm, state }: Call): Uint8Array {
     currentCount: state.stclear.authFailCount,
     thresholdCount: LIMITS.authFailures,
     actionDependValue: seconds,
-  });
-}
-
-function versionValue(): Uint8Array {
-  return encode(capVersionInfo, {
-    version: TPM_VERSION,
-    specLevel: SPEC_LEVEL,
-    errataRev: ERRATA_REVISION,
-    tpmVendorID: MANUFACTURER,
-    vendorSpecific: new Uint8Array(),
   });
 }
 

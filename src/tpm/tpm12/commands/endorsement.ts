@@ -2,10 +2,10 @@
  * The Endorsement Key (TPM Main Part 3, §14).
  * @module
  */
-import { encode, struct, u32 } from '../../../wire/codec.js';
+import { bool, encode, struct, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sha1 } from '../crypto.js';
+import { sameSecret, sha1, wipe } from '../crypto.js';
 import {
   AuthDataUsage,
   exponentOf,
@@ -13,6 +13,7 @@ import {
   KeyUsage,
   noKey,
   pubDataDigest,
+  publicOf,
 } from '../keys.js';
 import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
@@ -24,11 +25,11 @@ import {
   type KeyParms,
   keyParms,
   nonce,
+  nothing,
   pubkey,
   SigScheme,
 } from '../structures.js';
-
-const publicOf = ({ algorithmParms, pubKey }: KeptEndorsementKey) => ({ algorithmParms, pubKey });
+import { clearOwner } from './ownership.js';
 
 /** The public key, and the digest over it and the guest's nonce. */
 const withChecksum = (key: KeptEndorsementKey, antiReplay: Uint8Array) => {
@@ -46,20 +47,71 @@ export const createEndorsementKeyPair = command({
   input: struct({ antiReplay: nonce, keyInfo: keyParms }),
   output: keyAndChecksum,
   run(call, { antiReplay, keyInfo }) {
+    const made = createEndorsementKey(call, antiReplay, keyInfo);
+    call.state.permanent.flags.enableRevokeEK = false;
+    return made;
+  },
+});
+
+function createEndorsementKey(call: Call, antiReplay: Uint8Array, keyInfo: KeyParms) {
+  const { data, flags } = call.state.permanent;
+  demand(data.endorsementKey.keyUsage === KeyUsage.NONE, 'DISABLED_CMD');
+  demand(keyInfo.algorithmID === Algorithm.RSA && keyInfo.rsa !== undefined, 'BAD_KEY_PROPERTY');
+  demand(keyInfo.rsa.keyLength === LIMITS.ekBits, 'BAD_KEY_PROPERTY');
+  demand(keyInfo.rsa.numPrimes === 2, 'BAD_KEY_PROPERTY');
+  demand(keyInfo.encScheme === EncScheme.RSAES_OAEP_SHA1_MGF1, 'BAD_KEY_PROPERTY');
+  data.endorsementKey = makeEndorsementKey(call, { ...keyInfo, sigScheme: SigScheme.NONE });
+  call.altered = true;
+  renewDaaSecrets(call);
+  flags.CEKPUsed = true;
+  return withChecksum(data.endorsementKey, antiReplay);
+}
+
+/** Draws the secrets that every DAA credential of this TPM rests on anew. */
+export function renewDaaSecrets({ tpm, state }: Call): void {
+  const { data } = state.permanent;
+  data.tpmDAASeed = tpm.entropy(20);
+  data.daaProof = tpm.entropy(20);
+  data.daaBlobKey = { ...data.daaBlobKey, valid: true, key: tpm.entropy(16) };
+}
+
+/** Makes an Endorsement Key that can be taken back, by who knows a secret. */
+export const createRevocableEK = command({
+  ordinal: 0x7f,
+  name: 'TPM_CreateRevocableEK',
+  auth: 'none',
+  when: 'operational',
+  input: struct({ antiReplay: nonce, keyInfo: keyParms, generateReset: bool, inputEKreset: nonce }),
+  output: struct({ pubEndorsementKey: pubkey, checksum: digest, outputEKreset: nonce }),
+  run(call, { antiReplay, keyInfo, generateReset, inputEKreset }) {
+    const made = createEndorsementKey(call, antiReplay, keyInfo);
     const { data, flags } = call.state.permanent;
-    demand(data.endorsementKey.keyUsage === KeyUsage.NONE, 'DISABLED_CMD');
-    demand(keyInfo.algorithmID === Algorithm.RSA && keyInfo.rsa !== undefined, 'BAD_KEY_PROPERTY');
-    demand(keyInfo.rsa.keyLength === LIMITS.ekBits, 'BAD_KEY_PROPERTY');
-    demand(keyInfo.rsa.numPrimes === 2, 'BAD_KEY_PROPERTY');
-    demand(keyInfo.encScheme === EncScheme.RSAES_OAEP_SHA1_MGF1, 'BAD_KEY_PROPERTY');
-    data.endorsementKey = makeEndorsementKey(call, { ...keyInfo, sigScheme: SigScheme.NONE });
-    call.altered = true;
-    data.tpmDAASeed = call.tpm.entropy(20);
-    data.daaProof = call.tpm.entropy(20);
-    data.daaBlobKey = { ...data.daaBlobKey, valid: true, key: call.tpm.entropy(16) };
-    flags.CEKPUsed = true;
-    flags.enableRevokeEK = false;
-    return withChecksum(data.endorsementKey, antiReplay);
+    flags.enableRevokeEK = true;
+    data.ekReset = generateReset ? call.tpm.entropy(20) : inputEKreset;
+    return { ...made, outputEKreset: data.ekReset };
+  },
+});
+
+/** Takes a revocable Endorsement Key back, and the owner with it. */
+export const revokeTrust = command({
+  ordinal: 0x80,
+  name: 'TPM_RevokeTrust',
+  auth: 'none',
+  when: 'operational',
+  input: struct({ ekReset: nonce }),
+  output: nothing,
+  run(call, { ekReset }) {
+    const { data, flags } = call.state.permanent;
+    demand(flags.enableRevokeEK, 'PERMANENTEK');
+    demand(sameSecret(data.ekReset, ekReset), 'AUTHFAIL');
+    call.demandPresence();
+    clearOwner(call, 'all');
+    flags.nvLocked = false;
+    renewDaaSecrets(call);
+    if (data.endorsementKey.secret !== undefined) wipe(data.endorsementKey.secret.prime);
+    data.endorsementKey = noKey();
+    flags.CEKPUsed = false;
+    return {};
   },
 });
 
@@ -91,6 +143,35 @@ export const readPubek = command({
   },
 });
 
+/** Shows the owner the Endorsement Key. */
+export const ownerReadPubek = command({
+  ordinal: 0x7d,
+  name: 'TPM_OwnerReadPubek',
+  auth: 'one',
+  when: 'owned',
+  input: nothing,
+  output: struct({ pubEndorsementKey: pubkey }),
+  run(call) {
+    call.authoriseOwner();
+    return { pubEndorsementKey: publicOf(call.state.permanent.data.endorsementKey) };
+  },
+});
+
+/** Hides the Endorsement Key from everybody but the owner. */
+export const disablePubekRead = command({
+  ordinal: 0x7e,
+  name: 'TPM_DisablePubekRead',
+  auth: 'one',
+  when: 'owned',
+  input: nothing,
+  output: nothing,
+  run(call) {
+    call.authoriseOwner();
+    call.setFlag('readPubek', false);
+    return {};
+  },
+});
+
 /** Shows the owner the Endorsement Key, or the Storage Root Key. */
 export const ownerReadInternalPub = command({
   ordinal: 0x81,
@@ -104,7 +185,7 @@ export const ownerReadInternalPub = command({
     const { endorsementKey, srk } = call.state.permanent.data;
     if (keyHandle === Handle.EK) return { publicPortion: publicOf(endorsementKey) };
     if (keyHandle === Handle.SRK) {
-      return { publicPortion: { algorithmParms: srk.algorithmParms, pubKey: srk.pubKey } };
+      return { publicPortion: publicOf(srk) };
     }
     throw new TpmFault('BAD_PARAMETER');
   },

@@ -3,6 +3,7 @@
  * @module
  */
 import { struct, u32 } from '../../../wire/codec.js';
+import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { sha1 } from '../crypto.js';
 import { attributesOf, DRTM_PCR, mayFrom, resetPcr, selected } from '../pcr.js';
@@ -19,18 +20,25 @@ export const extend = command({
   when: 'working',
   input: struct({ pcrNum: u32, inDigest: digest }),
   output: struct({ outDigest: digest }),
-  run({ state, locality }, { pcrNum, inDigest }) {
-    demand(mayFrom(attributesOf(pcrNum).extend, locality), 'BAD_LOCALITY');
-    const held = state.stclear.pcrs[pcrNum]!;
-    // Only a hash sequence starts the PCR of a trusted system.
-    const unstarted = pcrNum === DRTM_PCR && held.every(byte => byte === 0);
-    demand(!unstarted || locality === DRTM_LOCALITY, 'BAD_LOCALITY');
-    const outDigest = sha1(held, inDigest);
-    state.stclear.pcrs[pcrNum] = outDigest;
-    const silent = state.permanent.flags.disable || state.stclearFlags.deactivated;
-    return { outDigest: silent ? noBytes20() : outDigest };
-  },
+  run: (call, { pcrNum, inDigest }) => ({ outDigest: extendPcr(call, pcrNum, inDigest) }),
 });
+
+/** Extends a PCR, and gives what it holds then, or zeros where the TPM is out of service. */
+export function extendPcr(
+  { state, locality }: Call,
+  pcrNum: number,
+  inDigest: Uint8Array,
+): Uint8Array {
+  demand(mayFrom(attributesOf(pcrNum).extend, locality), 'BAD_LOCALITY');
+  const held = state.stclear.pcrs[pcrNum]!;
+  // Only a hash sequence starts the PCR of a trusted system.
+  const unstarted = pcrNum === DRTM_PCR && held.every(byte => byte === 0);
+  demand(!unstarted || locality === DRTM_LOCALITY, 'BAD_LOCALITY');
+  const outDigest = sha1(held, inDigest);
+  state.stclear.pcrs[pcrNum] = outDigest;
+  const silent = state.permanent.flags.disable || state.stclearFlags.deactivated;
+  return silent ? noBytes20() : outDigest;
+}
 
 /** What a PCR holds. */
 export const pcrRead = command({

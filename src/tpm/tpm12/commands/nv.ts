@@ -6,7 +6,6 @@
 import { struct, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { ctrCrypt, sha1, xor } from '../crypto.js';
 import { LIMITS } from '../limits.js';
 import {
   demandNvRelease,
@@ -22,7 +21,7 @@ import {
 } from '../nv-area.js';
 import { heldBytes, NV_INDEX_LOCK, type NvEntry } from '../permall.js';
 import { demand, TpmFault } from '../results.js';
-import { AdipScheme, EntityType, terminateEntity } from '../sessions.js';
+import { EntityType, terminateEntity } from '../sessions.js';
 import {
   ALL_LOCALITIES,
   type NvDataPublic,
@@ -57,7 +56,7 @@ export const nvDefineSpace = command({
   output: nothing,
   run(call, { pubInfo, encAuth }) {
     const { data } = call.state.permanent;
-    const byOwner = call.trailer !== undefined;
+    const byOwner = call.isAuthorised;
     if (pubInfo.nvIndex === NV_INDEX_LOCK && !byOwner) {
       demand(pubInfo.dataSize === 0, 'BADINDEX');
       call.setFlag('nvLocked', true);
@@ -76,7 +75,7 @@ export const nvDefineSpace = command({
     }
     define(call, pubInfo, authValue);
     data.noOwnerNVWrite = writes;
-    call.endSession();
+    call.endSessions();
     return {};
   },
 });
@@ -85,12 +84,8 @@ const isPlatformIndex = (nvIndex: number): boolean => Math.floor(nvIndex / D_BIT
 
 /** The owner's OSAP session; it also carries the new index's secret, encrypted. */
 function authoriseDefinition(call: Call, encAuth: Uint8Array): Uint8Array {
-  call.openSession(call.owner, 'OSAP');
-  call.checkAuthorisation();
-  const { adipEncScheme, sharedSecret, nonceEven } = call.session;
-  return adipEncScheme === AdipScheme.AES128_CTR
-    ? ctrCrypt(sharedSecret.subarray(0, 16), nonceEven.subarray(0, 16), encAuth)
-    : xor(encAuth, sha1(sharedSecret, nonceEven));
+  call.authoriseOwner('OSAP');
+  return call.auth.decrypt(encAuth);
 }
 
 function demandUnowned(call: Call, pubInfo: NvDataPublic): void {
@@ -133,7 +128,7 @@ function dropOld(call: Call, old: NvEntry): void {
     demand(!(permits(old, 'WRITE_STCLEAR') && old.publicInfo.writeSTClear), 'AREA_LOCKED');
   }
   const ended = terminateEntity(state.stclear.authSessions, EntityType.NV, nvDigest(old));
-  if (call.trailer !== undefined && ended.includes(call.trailer.authHandle)) call.endSession();
+  if (call.isAuthorised && ended.includes(call.auth.handle)) call.endSessions();
   removeNv(state.permanent.nv, old);
   call.altered = true;
 }
@@ -170,7 +165,7 @@ export const nvWriteValue = command({
     const dir = nvIndex === NV_INDEX_DIR;
     const global = nvIndex === NV_INDEX_0;
     const entry = dir || global ? undefined : findNv(permanent.nv, nvIndex);
-    const byOwner = call.trailer !== undefined;
+    const byOwner = call.isAuthorised;
     const ownersIndex = dir || (entry !== undefined && permits(entry, 'OWNERWRITE'));
     if (ownersIndex) demandInService(call);
     if (byOwner) {
@@ -231,7 +226,7 @@ export const nvWriteValueAuth = command({
   run(call, { nvIndex, offset, data }) {
     const entry = findNv(call.state.permanent.nv, nvIndex);
     demand(permits(entry, 'AUTHWRITE'), 'AUTH_CONFLICT');
-    call.authorise({ secret: entry.authValue, digest: nvDigest(entry) });
+    call.auth.authorise({ secret: entry.authValue, digest: nvDigest(entry) });
     if (permits(entry, 'PPWRITE')) call.demandPresence();
     demandNvRelease(call, entry.publicInfo.pcrInfoWrite);
     demandWritable(call, entry);
@@ -256,10 +251,10 @@ export const nvReadValue = command({
     const entry = nvIndex === NV_INDEX_DIR ? undefined : findNv(permanent.nv, nvIndex);
     const ownersIndex = entry !== undefined && permits(entry, 'OWNERREAD');
     if (ownersIndex) demandInService(call);
-    if (call.trailer !== undefined) {
+    if (call.isAuthorised) {
       demand(entry === undefined || ownersIndex, 'AUTH_CONFLICT');
-      call.openSession(call.owner);
-      if (permanent.flags.nvLocked) call.checkAuthorisation();
+      call.auth.openSession(call.owner);
+      if (permanent.flags.nvLocked) call.auth.check();
     } else if (entry !== undefined) {
       demand(!permits(entry, 'AUTHREAD'), 'AUTH_CONFLICT');
       demand(!(permanent.flags.nvLocked && ownersIndex), 'AUTH_CONFLICT');
@@ -290,7 +285,7 @@ export const nvReadValueAuth = command({
   run(call, { nvIndex, offset, dataSize }) {
     const entry = findNv(call.state.permanent.nv, nvIndex);
     demand(permits(entry, 'AUTHREAD'), 'AUTH_CONFLICT');
-    call.authorise({ secret: entry.authValue, digest: nvDigest(entry) });
+    call.auth.authorise({ secret: entry.authValue, digest: nvDigest(entry) });
     if (permits(entry, 'PPREAD')) call.demandPresence();
     demandNvRelease(call, entry.publicInfo.pcrInfoRead);
     demandReadable(entry);

@@ -7,21 +7,12 @@ import { auditedByDefault } from '../audit-defaults.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { oaepDecrypt, wipe } from '../crypto.js';
-import {
-  AuthDataUsage,
-  exponentOf,
-  type KeptKey,
-  KeyFlag,
-  KeyUsage,
-  noKey,
-  PAYLOAD_ASYM,
-  pubDataDigest,
-  rsaKeyOf,
-  travellingKey,
-} from '../keys.js';
+import { bareSecret } from '../guest-auth.js';
+import { createKey } from '../key-making.js';
+import { AuthDataUsage, KeyFlag, KeyUsage, noKey, rsaKeyOf, travellingKey } from '../keys.js';
 import { LIMITS } from '../limits.js';
+import { allKeys, dropKey } from '../loaded-keys.js';
 import { permits, removeNv } from '../nv-area.js';
-import { compositeDigest } from '../pcr.js';
 import { noDelegates, noFamilies, noSymmetricKey, type PermanentFlag } from '../permall.js';
 import { demand } from '../results.js';
 import { terminate } from '../sessions.js';
@@ -48,17 +39,18 @@ export const takeOwnership = command({
     demand(!data.ownerInstalled, 'OWNER_SET');
     demand(flags.ownership, 'INSTALL_DISABLED');
     demand(data.endorsementKey.keyUsage !== KeyUsage.NONE, 'NO_ENDORSEMENT');
-    call.openSession({ secret: noBytes20(), digest: noBytes20() }, 'OIAP');
+    call.auth.openSession(bareSecret(noBytes20()), 'OIAP');
     demand(protocolID === Protocol.OWNER, 'BAD_PARAMETER');
     const ownerAuth = decryptSecret(call, encOwnerAuth);
-    call.keyIs(ownerAuth);
-    call.checkAuthorisation();
+    call.auth.keyIs(ownerAuth);
+    call.auth.check();
     demandSrkParams(srkParams, flags.FIPS);
-    data.srk = makeSrk(call, srkParams);
+    const srk = createKey(call, srkParams);
+    data.srk = srk;
     call.altered = true;
     data.tpmProof = call.tpm.entropy(20);
-    data.srk.secret!.usageAuth = decryptSecret(call, encSrkAuth);
-    data.srk.secret!.migrationAuth = data.tpmProof.slice();
+    srk.secret.usageAuth = decryptSecret(call, encSrkAuth);
+    srk.secret.migrationAuth = data.tpmProof.slice();
     data.ownerAuth = ownerAuth;
     data.ownerInstalled = true;
     data.contextKey = { ...data.contextKey, valid: true, key: call.tpm.entropy(16) };
@@ -91,47 +83,7 @@ function demandSrkParams(params: SrkParams, fips: boolean): void {
   demand(rsa.keyLength >= LIMITS.ekBits, 'BAD_KEY_PROPERTY');
   demand(rsa.exponent.length === 0, 'BAD_KEY_PROPERTY');
   if (fips) demand(params.authDataUsage !== AuthDataUsage.NEVER, 'NOTFIPS');
-  demand(rsa.keyLength <= LIMITS.srkBits && rsa.keyLength % 16 === 0, 'BAD_KEY_PROPERTY');
-}
-
-function makeSrk(call: Call, params: SrkParams): KeptKey {
-  const { algorithmParms } = params;
-  const bits = algorithmParms.rsa!.keyLength;
-  const { modulus, prime } = call.tpm.generateKey(bits, exponentOf(algorithmParms));
-  const key = {
-    ...noKey(),
-    head: params.head[0] === 0 ? params.head : noKey().head,
-    keyUsage: KeyUsage.STORAGE,
-    keyFlags: params.keyFlags,
-    authDataUsage: params.authDataUsage,
-    algorithmParms,
-    ...createdPcrs(call, params),
-    pubKey: modulus,
-  };
-  const secret = {
-    payload: PAYLOAD_ASYM,
-    usageAuth: noBytes20(),
-    migrationAuth: noBytes20(),
-    pubDataDigest: pubDataDigest(key),
-    prime,
-  };
-  return { ...key, secret };
-}
-
-/** The PCR information of a new key, with what the PCRs held when it was made. */
-function createdPcrs({ state, locality }: Call, { pcrs11, pcrs12 }: SrkParams) {
-  const { pcrs } = state.stclear;
-  return {
-    pcrs11: pcrs11 && {
-      ...pcrs11,
-      digestAtCreation: compositeDigest(pcrs, pcrs11.pcrSelection),
-    },
-    pcrs12: pcrs12 && {
-      ...pcrs12,
-      localityAtCreation: 2 ** locality,
-      digestAtCreation: compositeDigest(pcrs, pcrs12.creationPCRSelection),
-    },
-  };
+  demand(rsa.keyLength <= LIMITS.srkBits, 'BAD_KEY_PROPERTY');
 }
 
 /** Removes the owner, with the owner's authorisation. */
@@ -146,7 +98,7 @@ export const ownerClear = command({
     call.authoriseOwner();
     demand(!call.state.permanent.flags.disableOwnerClear, 'CLEAR_DISABLED');
     clearOwner(call);
-    call.endSession();
+    call.endSessions();
     return {};
   },
 });
@@ -163,6 +115,35 @@ export const forceClear = command({
     call.demandPresence();
     demand(!call.state.stclearFlags.disableForceClear, 'CLEAR_DISABLED');
     clearOwner(call);
+    return {};
+  },
+});
+
+/** Forbids TPM_OwnerClear for as long as there is this owner. */
+export const disableOwnerClear = command({
+  ordinal: 0x5c,
+  name: 'TPM_DisableOwnerClear',
+  auth: 'one',
+  when: 'owned',
+  input: nothing,
+  output: nothing,
+  run(call) {
+    call.authoriseOwner();
+    call.setFlag('disableOwnerClear', true);
+    return {};
+  },
+});
+
+/** Forbids TPM_ForceClear until the next start. */
+export const disableForceClear = command({
+  ordinal: 0x5e,
+  name: 'TPM_DisableForceClear',
+  auth: 'none',
+  when: 'operational',
+  input: nothing,
+  output: nothing,
+  run({ state }) {
+    state.stclearFlags.disableForceClear = true;
     return {};
   },
 });
@@ -184,14 +165,13 @@ const CLEARED_FLAGS: Partial<Record<PermanentFlag, boolean>> = {
 
 const D_BIT = 0x1000_0000;
 
-/** Lets everything go that was the owner's; the Endorsement Key stays. */
-function clearOwner(call: Call): void {
+/** Lets everything go that was the owner's; the Endorsement Key stays, and NV of the platform. */
+export function clearOwner(call: Call, nvGoes: 'the owners' | 'all' = 'the owners'): void {
   const { state } = call;
   const { permanent, stclear } = state;
   const { data } = permanent;
   call.altered = true;
-  state.loadedKeys = [];
-  permanent.evictKeys = [];
+  for (const key of allKeys(state.keys)) dropKey(state, key);
   wipe(data.ownerAuth, data.tpmProof, data.operatorAuth);
   wipe(data.contextKey.key, data.delegateKey.key);
   if (data.srk.secret !== undefined) wipe(data.srk.secret.prime, data.srk.secret.usageAuth);
@@ -217,8 +197,7 @@ function clearOwner(call: Call): void {
   for (const entry of [...permanent.nv]) {
     const owners =
       entry !== undefined && (permits(entry, 'OWNERWRITE') || permits(entry, 'OWNERREAD'));
-    if (owners && Math.floor(entry.publicInfo.nvIndex / D_BIT) % 2 === 0) {
-      removeNv(permanent.nv, entry);
-    }
+    const platforms = owners && Math.floor(entry.publicInfo.nvIndex / D_BIT) % 2 === 1;
+    if (owners && (!platforms || nvGoes === 'all')) removeNv(permanent.nv, entry);
   }
 }

@@ -6,6 +6,7 @@ import { struct, u32 } from '../../../wire/codec.js';
 import { command } from '../command.js';
 import { LIMITS } from '../limits.js';
 import { currentTicks, nothing, sizedBuffer } from '../structures.js';
+import { ticksNow } from '../ticks.js';
 
 /** Random bytes, as many as fit into a response. */
 export const getRandom = command({
@@ -32,8 +33,6 @@ export const stirRandom = command({
   run: () => ({}),
 });
 
-const TICK_US = 1;
-
 /** The microseconds since power on, and the nonce of this power cycle. */
 export const getTicks = command({
   ordinal: 0xf1,
@@ -42,10 +41,5 @@ export const getTicks = command({
   when: 'operational',
   input: nothing,
   output: struct({ currentTime: currentTicks }),
-  run({ tpm, state }) {
-    const elapsed = BigInt(Math.floor(tpm.clock() - state.ticks.startedAt));
-    return {
-      currentTime: { currentTicks: elapsed, tickRate: TICK_US, tickNonce: state.ticks.nonce },
-    };
-  },
+  run: ({ tpm }) => ({ currentTime: ticksNow(tpm) }),
 });

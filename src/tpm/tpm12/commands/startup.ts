@@ -58,6 +58,19 @@ export const startup = command({
   },
 });
 
+/** The platform's own command, which no guest has: TPM_Init is power on. */
+export const init = command({
+  ordinal: 0x97,
+  name: 'TPM_Init',
+  auth: 'none',
+  when: 'always',
+  input: nothing,
+  output: nothing,
+  run(): Record<never, never> {
+    throw new TpmFault('BAD_ORDINAL');
+  },
+});
+
 function startClear({ state }: Call): void {
   state.stclearFlags.deactivated = state.permanent.flags.deactivated;
   for (const entry of state.permanent.nv) {

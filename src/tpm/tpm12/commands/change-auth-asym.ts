@@ -1,0 +1,104 @@
+/**
+ * Changing the secret of a key without telling who knows the old one's parent (TPM Main Part 3,
+ * §27.9, of TPM 1.1): through a key of the moment, that an identity vouches for.
+ * @module
+ */
+import { encode, struct, u16, u32 } from '../../../wire/codec.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { hmacSha1, sameSecret, sha1 } from '../crypto.js';
+import { createKey, demandKeyProperties } from '../key-making.js';
+import { decryptWith, encryptTo, signWith } from '../key-use.js';
+import {
+  AuthDataUsage,
+  type KeptKey,
+  KeyFlag,
+  KeyUsage,
+  noKey,
+  storeAsymkey,
+  travellingKey,
+} from '../keys.js';
+import { addKey, authoriseKey, findKey } from '../loaded-keys.js';
+import { load } from '../parsing.js';
+import { demand } from '../results.js';
+import { EntityType } from '../sessions.js';
+import { Handle } from '../state.js';
+import { digest, keyParms, nonce, secret, sizedBuffer } from '../structures.js';
+import { certify1, certifyInfo } from './certify.js';
+
+/** Makes a key of the moment. */
+export const changeAuthAsymStart = command({
+  ordinal: 0x0e,
+  name: 'TPM_ChangeAuthAsymStart',
+  auth: 'optional',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ idHandle: u32, antiReplay: nonce, inputKey: keyParms }),
+  output: struct({ certifyInfo, sig: sizedBuffer, ephHandle: u32, tempKey: travellingKey }),
+  run(call, { idHandle, antiReplay, inputKey }) {
+    const { key: identity } = findKey(call, idHandle);
+    demand(identity.keyUsage === KeyUsage.IDENTITY, 'INVALID_KEYUSAGE');
+    authoriseKey(call, identity);
+    const template = {
+      ...noKey(),
+      keyUsage: KeyUsage.AUTHCHANGE,
+      keyFlags: KeyFlag.VOLATILE,
+      authDataUsage: AuthDataUsage.NEVER,
+      algorithmParms: inputKey,
+    };
+    // A key of the moment needs no secret, whatever FIPS has to say of other keys.
+    demandKeyProperties(
+      { ...template, authDataUsage: AuthDataUsage.ALWAYS },
+      call.state.permanent.flags.FIPS,
+    );
+    const key = createKey(call, template);
+    const entry = { key, parentPCRStatus: false, keyControl: 0 };
+    const info = certify1({ key, parentPCRStatus: true }, antiReplay);
+    const sig = signWith(identity, sha1(encode(certifyInfo, info)));
+    const ephHandle = addKey(call.state.keys, entry, call.tpm.entropy);
+    return { certifyInfo: info, sig, ephHandle, tempKey: { ...key, secret: new Uint8Array() } };
+  },
+});
+
+const changeAuthValidate = struct({ newAuthSecret: secret, n1: nonce });
+
+/** Takes the new secret, encrypted to the key of the moment, and proves that it has it. */
+export const changeAuthAsymFinish = command({
+  ordinal: 0x0f,
+  name: 'TPM_ChangeAuthAsymFinish',
+  auth: 'optional',
+  when: 'owned',
+  handleBytes: { input: 8, output: 0 },
+  input: struct({
+    parentHandle: u32,
+    ephHandle: u32,
+    entityType: u16,
+    newAuthLink: digest,
+    encNewAuth: sizedBuffer,
+    encData: sizedBuffer,
+  }),
+  output: struct({ outData: sizedBuffer, saltNonce: nonce, changeProof: digest }),
+  run(call, { parentHandle, ephHandle, entityType, newAuthLink, encNewAuth, encData }) {
+    const { key: parent } = findKey(call, parentHandle);
+    authoriseParent(call, parentHandle, parent);
+    demand(entityType === EntityType.KEY, 'WRONG_ENTITYTYPE');
+    demand(parent.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
+    const key = load(storeAsymkey, decryptWith(parent, encData));
+    const { key: ephemeral } = findKey(call, ephHandle);
+    demand(ephemeral.keyUsage === KeyUsage.AUTHCHANGE, 'BAD_PARAMETER');
+    const { newAuthSecret, n1 } = load(changeAuthValidate, decryptWith(ephemeral, encNewAuth));
+    demand(sameSecret(hmacSha1(key.usageAuth, newAuthSecret), newAuthLink), 'AUTHFAIL');
+    const changed = encode(storeAsymkey, { ...key, usageAuth: newAuthSecret });
+    const outData = encryptTo(call, parent, changed);
+    const saltNonce = call.tpm.entropy(20);
+    const { keys } = call.state;
+    keys[keys.findIndex(entry => entry?.handle === ephHandle)] = undefined;
+    return { outData, saltNonce, changeProof: hmacSha1(newAuthSecret, saltNonce, n1) };
+  },
+});
+
+/** Under the SRK it is the owner who changes secrets. */
+function authoriseParent(call: Call, handle: number, parent: KeptKey): void {
+  if (call.isAuthorised && handle === Handle.SRK) call.authoriseOwner();
+  else authoriseKey(call, parent);
+}

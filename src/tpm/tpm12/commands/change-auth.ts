@@ -1,0 +1,105 @@
+/**
+ * Changing secrets (TPM Main Part 3, §17): of what is wrapped or sealed, and of the owner.
+ * @module
+ */
+import { encode, struct, u16, u32 } from '../../../wire/codec.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { sameSecret, wipe } from '../crypto.js';
+import { bareSecret } from '../guest-auth.js';
+import { decryptWith, encryptTo } from '../key-use.js';
+import { KeyUsage, storeAsymkey } from '../keys.js';
+import { entityOfKey, findKey } from '../loaded-keys.js';
+import { load } from '../parsing.js';
+import { demand, TpmFault } from '../results.js';
+import { EntityType, terminate } from '../sessions.js';
+import { Protocol } from '../state.js';
+import { sealedData } from '../stored-data.js';
+import { noBytes20, nothing, secret, sizedBuffer } from '../structures.js';
+
+/** Gives a wrapped key, or sealed data, another secret. */
+export const changeAuth = command({
+  ordinal: 0x0c,
+  name: 'TPM_ChangeAuth',
+  auth: 'two',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({
+    parentHandle: u32,
+    protocolID: u16,
+    newAuth: secret,
+    entityType: u16,
+    encData: sizedBuffer,
+  }),
+  output: struct({ outData: sizedBuffer }),
+  run(call, { parentHandle, protocolID, newAuth, entityType, encData }) {
+    const known = entityType === EntityType.DATA || entityType === EntityType.KEY;
+    demand(known, 'WRONG_ENTITYTYPE');
+    const { key: parent } = findKey(call, parentHandle);
+    call.auth.openSession(entityOfKey(parent), 'OSAP');
+    call.auth2.openSession(bareSecret(noBytes20()), 'OIAP');
+    demand(protocolID === Protocol.ADCP, 'BAD_PARAMETER');
+    const changed = call.auth.decrypt(newAuth);
+    call.auth.check();
+    demand(parent.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
+    const clear = decryptWith(parent, encData);
+    const outData = encryptTo(call, parent, withSecret(call, entityType, clear, changed));
+    call.endSessions();
+    return { outData };
+  },
+});
+
+/** The clear part of a key or of sealed data, with another secret; who changes it knows the old. */
+function withSecret(
+  call: Call,
+  entityType: number,
+  clear: Uint8Array,
+  changed: Uint8Array,
+): Uint8Array {
+  if (entityType === EntityType.KEY) {
+    const key = load(storeAsymkey, clear);
+    call.auth2.keyIs(key.usageAuth);
+    call.auth2.check('AUTH2FAIL');
+    return encode(storeAsymkey, { ...key, usageAuth: changed });
+  }
+  const sealed = load(sealedData, clear);
+  const ours = sameSecret(sealed.tpmProof, call.state.permanent.data.tpmProof);
+  demand(ours, 'AUTHFAIL');
+  call.auth2.keyIs(sealed.authData);
+  call.auth2.check('AUTH2FAIL');
+  return encode(sealedData, { ...sealed, authData: changed });
+}
+
+/** Gives the owner, or the SRK, another secret. Every session of the owner ends. */
+export const changeAuthOwner = command({
+  ordinal: 0x10,
+  name: 'TPM_ChangeAuthOwner',
+  auth: 'one',
+  when: 'owned',
+  input: struct({ protocolID: u16, newAuth: secret, entityType: u16 }),
+  output: nothing,
+  run(call, { protocolID, newAuth, entityType }) {
+    const { data } = call.state.permanent;
+    call.authoriseOwner('OSAP');
+    demand(protocolID === Protocol.ADCP, 'BAD_PARAMETER');
+    const changed = call.auth.decrypt(newAuth);
+    if (entityType === EntityType.OWNER) {
+      wipe(data.ownerAuth);
+      data.ownerAuth = changed;
+    } else if (entityType === EntityType.SRK) data.srk.secret!.usageAuth = changed;
+    else throw new TpmFault('WRONG_ENTITYTYPE');
+    endOwnerSessions(call);
+    call.endSessions();
+    call.altered = true;
+    return {};
+  },
+});
+
+/** Ends the owner's sessions, but for the one of this command, which ends with it. */
+function endOwnerSessions({ auth, state: { stclear } }: Call): void {
+  for (const session of stclear.authSessions) {
+    const bound = session !== undefined && session.protocol !== Protocol.OIAP;
+    if (!bound || session.entityType !== EntityType.OWNER) continue;
+    if (session.handle !== auth.handle) terminate(stclear.authSessions, session.handle);
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * Monotonic counters (TPM Main Part 3, §25): eight of them, of which one counts per power cycle.
+ * @module
+ */
+import { bytes, encode, struct, u32 } from '../../../wire/codec.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { sha1, wipe } from '../crypto.js';
+import type { Entity } from '../guest-auth.js';
+import type { Permanent } from '../permall.js';
+import { demand } from '../results.js';
+import { EntityType, terminateEntity } from '../sessions.js';
+import { NO_COUNTER, RELEASED_COUNTER } from '../state.js';
+import { counterValue, noBytes20, nothing, secret } from '../structures.js';
+
+type Counter = Permanent['data']['counters'][number];
+
+/** @throws TpmFault BAD_COUNTER where no counter has the ID */
+export function findCounter({ state }: Call, countID: number): Counter {
+  const counter = state.permanent.data.counters[countID];
+  demand(counter?.valid === true, 'BAD_COUNTER');
+  return counter;
+}
+
+/**
+ * A counter, as an authorisation is for it. libtpms knows it in a session by a digest with the ID in
+ * the host's order, that is gone when the TPM was restarted.
+ */
+export function entityOfCounter(countID: number, { value, authData }: Counter): Entity {
+  const id = encode(u32, countID).reverse();
+  return { secret: authData, digest: sha1(id, value.label, authData) };
+}
+
+/** Makes a counter that starts after every other one. */
+export const createCounter = command({
+  ordinal: 0xdc,
+  name: 'TPM_CreateCounter',
+  auth: 'one',
+  when: 'owned',
+  input: struct({ encAuth: secret, label: bytes(4) }),
+  output: struct({ countID: u32, counterValue }),
+  run(call, { encAuth, label }) {
+    call.authoriseOwner('OSAP');
+    call.endSessions();
+    const authData = call.auth.decrypt(encAuth);
+    const { counters } = call.state.permanent.data;
+    const countID = counters.findIndex(({ valid }) => !valid);
+    demand(countID >= 0, 'RESOURCES');
+    const counter = (Math.max(...counters.map(({ value }) => value.counter)) + 1) % 2 ** 32;
+    counters[countID] = { value: { label, counter }, authData, valid: true };
+    call.altered = true;
+    return { countID, counterValue: { label, counter } };
+  },
+});
+
+/** Counts, on the one counter that this power cycle has chosen. */
+export const incrementCounter = command({
+  ordinal: 0xdd,
+  name: 'TPM_IncrementCounter',
+  auth: 'one',
+  when: 'owned',
+  input: struct({ countID: u32 }),
+  output: struct({ counterValue }),
+  run(call, { countID }) {
+    const { stclear } = call.state;
+    const chosen = stclear.countID === NO_COUNTER || stclear.countID === countID;
+    demand(chosen, 'BAD_COUNTER');
+    const counter = findCounter(call, countID);
+    call.auth.authorise(entityOfCounter(countID, counter));
+    stclear.countID = countID;
+    counter.value.counter = (counter.value.counter + 1) % 2 ** 32;
+    call.altered = true;
+    return { counterValue: counter.value };
+  },
+});
+
+/** Reads a counter. */
+export const readCounter = command({
+  ordinal: 0xde,
+  name: 'TPM_ReadCounter',
+  auth: 'none',
+  when: 'operational',
+  input: struct({ countID: u32 }),
+  output: struct({ counterValue }),
+  run: (call, { countID }) => ({ counterValue: findCounter(call, countID).value }),
+});
+
+/** Lets a counter go, by who knows its secret. */
+export const releaseCounter = command({
+  ordinal: 0xdf,
+  name: 'TPM_ReleaseCounter',
+  auth: 'one',
+  when: 'operational',
+  input: struct({ countID: u32 }),
+  output: nothing,
+  run(call, { countID }) {
+    call.auth.authorise(entityOfCounter(countID, findCounter(call, countID)));
+    release(call, countID);
+    return {};
+  },
+});
+
+/** Lets a counter go, by the owner. */
+export const releaseCounterOwner = command({
+  ordinal: 0xe0,
+  name: 'TPM_ReleaseCounterOwner',
+  auth: 'one',
+  when: 'owned',
+  input: struct({ countID: u32 }),
+  output: nothing,
+  run(call, { countID }) {
+    call.authoriseOwner();
+    release(call, countID);
+    return {};
+  },
+});
+
+/** The count stays, so that no later counter can fall behind it. */
+function release(call: Call, countID: number): void {
+  const { stclear } = call.state;
+  const counter = findCounter(call, countID);
+  const { digest } = entityOfCounter(countID, counter);
+  const ended = terminateEntity(stclear.authSessions, EntityType.COUNTER, digest, call.auth.handle);
+  if (ended.includes(call.auth.handle)) call.endSessions();
+  wipe(counter.authData);
+  counter.authData = noBytes20();
+  counter.valid = false;
+  if (stclear.countID === countID) stclear.countID = RELEASED_COUNTER;
+  call.altered = true;
+}

@@ -1,0 +1,458 @@
+/**
+ * Delegation (TPM Main Part 3, §19, and §18.3 TPM_DSAP, §18.4 TPM_SetOwnerPointer).
+ * @module
+ */
+import { bool, concat, decode, encode, struct, u8, u16, u32 } from '../../../wire/codec.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { sameSecret, sha1 } from '../crypto.js';
+import {
+  type AnyBlob,
+  clearSecret,
+  demandProven,
+  demandVerified,
+  encodeBlob,
+  FamilyFlag,
+  findEnabledFamily,
+  findFamily,
+  findRow,
+  keyBlob,
+  openSecret,
+  ownerBlob,
+  provenBlob,
+  publicRow,
+  sealSecret,
+} from '../delegation.js';
+import { LIMITS } from '../limits.js';
+import { entityOfKey, findKey } from '../loaded-keys.js';
+import { load } from '../parsing.js';
+import { demand, TpmFault } from '../results.js';
+import {
+  demandAdipScheme,
+  EntityType,
+  openAt,
+  sharedSecret,
+  terminate,
+  terminateBound,
+} from '../sessions.js';
+import { type AuthSession, Handle, Protocol } from '../state.js';
+import {
+  type DelegatePublic,
+  DelegateType,
+  delegatePublic,
+  noBytes20,
+  nonce,
+  nothing,
+  secret,
+  sizedBuffer,
+  structure,
+} from '../structures.js';
+
+const Operation = { CREATE: 1, ENABLE: 2, ADMIN: 3, INVALIDATE: 4 } as const;
+
+/** Whether this authorisation is itself a delegation. */
+const isDelegated = ({ auth, state }: Call): boolean =>
+  auth.session.protocol === Protocol.DSAP || state.stclear.ownerReference !== Handle.OWNER;
+
+/** A delegation acts within its family only. */
+function demandFamily(call: Call, familyID: number): void {
+  demand(call.auth.session.delegation.familyID === familyID, 'DELEGATE_FAMILY');
+}
+
+/** Ends every session that is bound to an entity: each may be a delegation that is no more. */
+function endBoundSessions(call: Call): void {
+  const { stclear } = call.state;
+  const own = call.isAuthorised ? call.auth.handle : undefined;
+  const ended = terminateBound(stclear.authSessions, own);
+  if (own !== undefined && ended.includes(own)) call.endSessions();
+  stclear.ownerReference = Handle.OWNER;
+}
+
+/** Counts a write without an owner, of which there may be so many. */
+function nextNoOwnerWrite({ state }: Call): number {
+  const writes = state.permanent.data.noOwnerNVWrite + 1;
+  demand(writes <= LIMITS.noOwnerNvWrites, 'MAXNVWRITES');
+  return writes;
+}
+
+/** Makes a family of delegations, enables it, locks it, or ends it. */
+export const delegateManage = command({
+  ordinal: 0xd2,
+  name: 'TPM_Delegate_Manage',
+  auth: 'optional',
+  when: 'operational',
+  input: struct({ familyID: u32, opCode: u32, opData: sizedBuffer }),
+  output: struct({ retData: sizedBuffer }),
+  run(call, { familyID, opCode, opData }) {
+    const { data } = call.state.permanent;
+    const makes = opCode === Operation.CREATE;
+    const family = makes ? undefined : findFamily(call, familyID);
+    let writes = data.noOwnerNVWrite;
+    if (call.isAuthorised) {
+      call.authoriseOwner();
+      if (isDelegated(call) && !makes) demandFamily(call, familyID);
+    } else {
+      demand(!data.ownerInstalled, 'AUTHFAIL');
+      demand(((family?.flags ?? 0) & FamilyFlag.ADMIN_LOCK) === 0, 'DELEGATE_LOCK');
+      writes = nextNoOwnerWrite(call);
+    }
+    endBoundSessions(call);
+    const retData = operate(call, family, opCode, opData);
+    data.noOwnerNVWrite = writes;
+    call.altered = true;
+    return { retData };
+  },
+});
+
+type Family = ReturnType<typeof findFamily>;
+
+function operate(
+  call: Call,
+  family: Family | undefined,
+  opCode: number,
+  opData: Uint8Array,
+): Uint8Array {
+  const flag = (): boolean => {
+    demand(opData.length === 1, 'BAD_PARAM_SIZE');
+    return opData[0] !== 0;
+  };
+  switch (opCode) {
+    case Operation.CREATE:
+      return createFamily(call, opData);
+    case Operation.ENABLE:
+      setFlag(family!, FamilyFlag.ENABLED, flag());
+      break;
+    case Operation.ADMIN:
+      setFlag(family!, FamilyFlag.ADMIN_LOCK, flag());
+      break;
+    case Operation.INVALIDATE:
+      Object.assign(family!, {
+        label: 0,
+        familyID: 0,
+        verificationCount: 0,
+        flags: 0,
+        valid: false,
+      });
+      break;
+    default:
+      throw new TpmFault('BAD_PARAMETER');
+  }
+  return new Uint8Array();
+}
+
+function setFlag(family: Family, flag: number, value: boolean): void {
+  family.flags = ((family.flags & ~flag) | (value ? flag : 0)) >>> 0;
+}
+
+function createFamily({ state }: Call, opData: Uint8Array): Uint8Array {
+  const { data } = state.permanent;
+  const row = data.familyTable.find(({ valid }) => !valid);
+  demand(row !== undefined, 'RESOURCES');
+  demand(opData.length === 1, 'BAD_PARAM_SIZE');
+  data.lastFamilyID = (data.lastFamilyID + 1) % 2 ** 32;
+  const familyID = data.lastFamilyID;
+  Object.assign(row, { label: opData[0], familyID, verificationCount: 1, valid: true });
+  setFlag(row, FamilyFlag.ENABLED, false);
+  setFlag(row, FamilyFlag.ADMIN_LOCK, false);
+  return encode(u32, familyID);
+}
+
+/** Demands that one delegation may make another: in its family, and with no more than it has. */
+function demandSubset(call: Call, wanted: DelegatePublic): Family {
+  const family = findFamily(call, wanted.familyID);
+  if (call.auth.session.protocol !== Protocol.DSAP) return family;
+  demandFamily(call, wanted.familyID);
+  demand((family.flags & FamilyFlag.ENABLED) !== 0, 'DISABLED_CMD');
+  const held = call.auth.session.delegation.permissions;
+  const { per1, per2 } = wanted.permissions;
+  demand((per1 & ~held.per1) === 0 && (per2 & ~held.per2) === 0, 'AUTHFAIL');
+  return family;
+}
+
+/** A blob that delegates, for who knows `authValue`. */
+function makeBlob(
+  call: Call,
+  publicInfo: DelegatePublic,
+  family: Family,
+  authValue: Uint8Array,
+  pubKeyDigest?: Uint8Array,
+): Uint8Array {
+  const blob = {
+    pub: { ...publicInfo, verificationCount: family.verificationCount },
+    integrityDigest: noBytes20(),
+    additionalArea: new Uint8Array(),
+    sensitiveArea: sealSecret(call, authValue),
+    ...(pubKeyDigest && { pubKeyDigest }),
+  };
+  call.endSessions();
+  return encodeBlob(provenBlob(call, blob));
+}
+
+/** Delegates the use of a key. */
+export const delegateCreateKeyDelegation = command({
+  ordinal: 0xd4,
+  name: 'TPM_Delegate_CreateKeyDelegation',
+  auth: 'one',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ keyHandle: u32, publicInfo: delegatePublic, delAuth: secret }),
+  output: struct({ blob: sizedBuffer }),
+  run(call, { keyHandle, publicInfo, delAuth }) {
+    const { key } = findKey(call, keyHandle);
+    call.auth.authorise(entityOfKey(key), 'OSAP');
+    const family = demandSubset(call, publicInfo);
+    demand(publicInfo.permissions.delegateType === DelegateType.KEY, 'BAD_PARAMETER');
+    const authValue = call.auth.decrypt(delAuth);
+    const digest = sha1(encode(sizedBuffer, key.pubKey));
+    return { blob: makeBlob(call, publicInfo, family, authValue, digest) };
+  },
+});
+
+/** Delegates what is the owner's. */
+export const delegateCreateOwnerDelegation = command({
+  ordinal: 0xd5,
+  name: 'TPM_Delegate_CreateOwnerDelegation',
+  auth: 'one',
+  when: 'owned',
+  input: struct({ increment: bool, publicInfo: delegatePublic, delAuth: secret }),
+  output: struct({ blob: sizedBuffer }),
+  run(call, { increment, publicInfo, delAuth }) {
+    call.authoriseOwner('OSAP');
+    const family = demandSubset(call, publicInfo);
+    demand(publicInfo.permissions.delegateType === DelegateType.OWNER, 'BAD_PARAMETER');
+    const authValue = call.auth.decrypt(delAuth);
+    if (increment) {
+      family.verificationCount = (family.verificationCount + 1) % 2 ** 32;
+      call.altered = true;
+      endBoundSessions(call);
+    }
+    return { blob: makeBlob(call, publicInfo, family, authValue) };
+  },
+});
+
+/** Keeps a delegation of the owner in the TPM. */
+export const delegateLoadOwnerDelegation = command({
+  ordinal: 0xd8,
+  name: 'TPM_Delegate_LoadOwnerDelegation',
+  auth: 'optional',
+  when: 'operational',
+  input: struct({ index: u32, blobSize: u32, blob: ownerBlob }),
+  output: nothing,
+  run(call, { index, blob }) {
+    const { data } = call.state.permanent;
+    const family = findEnabledFamily(call, blob.pub.familyID);
+    let writes = data.noOwnerNVWrite;
+    let authValue: Uint8Array;
+    if (data.ownerInstalled) {
+      demand(call.isAuthorised, 'AUTHFAIL');
+      call.authoriseOwner();
+      if (isDelegated(call)) demandFamily(call, blob.pub.familyID);
+      demandProven(call, blob);
+      authValue = openSecret(call, blob);
+    } else {
+      // There is nobody whom an authorisation could be of; libtpms answers it with a stray pointer.
+      demand(!call.isAuthorised, 'AUTHFAIL');
+      demand((family.flags & FamilyFlag.ADMIN_LOCK) === 0, 'DELEGATE_LOCK');
+      writes = nextNoOwnerWrite(call);
+      authValue = clearSecret(blob);
+    }
+    const row = data.delegateTable[index];
+    demand(row !== undefined, 'BADINDEX');
+    endBoundSessions(call);
+    Object.assign(row, { pub: blob.pub, authValue, valid: true });
+    data.noOwnerNVWrite = writes;
+    call.altered = true;
+    return {};
+  },
+});
+
+// biome-ignore format: table
+const familyEntry = structure(0x0025, {
+  label:             u8,
+  familyID:          u32,
+  verificationCount: u32,
+  flags:             u32,
+});
+
+/** The families, and the delegations that the TPM keeps. */
+export const delegateReadTable = command({
+  ordinal: 0xdb,
+  name: 'TPM_Delegate_ReadTable',
+  auth: 'none',
+  when: 'operational',
+  input: nothing,
+  output: struct({ familyTable: sizedBuffer, delegateTable: sizedBuffer }),
+  run({ state }) {
+    const { familyTable, delegateTable } = state.permanent.data;
+    const families = familyTable.filter(({ valid }) => valid).map(row => encode(familyEntry, row));
+    const rows = delegateTable.flatMap(({ valid, pub }, index) =>
+      valid ? [encode(publicRow, { index, pub })] : [],
+    );
+    return { familyTable: concat(...families), delegateTable: concat(...rows) };
+  },
+});
+
+const TAG_OWNER_BLOB = 0x2a;
+const TAG_KEY_BLOB = 0x27;
+
+/** A blob of either kind, which tells itself by its tag. */
+function anyBlob(bytes: Uint8Array): AnyBlob {
+  const tag = load(u16, bytes);
+  if (tag === TAG_OWNER_BLOB) return load(ownerBlob, bytes);
+  demand(tag === TAG_KEY_BLOB, 'BAD_PARAMETER');
+  return load(keyBlob, bytes);
+}
+
+const INDEX_BYTES = 4;
+
+/** Makes a delegation good again after its family was verified anew. */
+export const delegateUpdateVerification = command({
+  ordinal: 0xd1,
+  name: 'TPM_Delegate_UpdateVerification',
+  auth: 'one',
+  when: 'owned',
+  input: struct({ inputData: sizedBuffer }),
+  output: struct({ outputData: sizedBuffer }),
+  run(call, { inputData }) {
+    call.authoriseOwner();
+    if (inputData.length === INDEX_BYTES) {
+      const row = findRow(call, decode(u32, inputData));
+      const { verificationCount } = demandOwnFamily(call, row.pub.familyID);
+      row.pub.verificationCount = verificationCount;
+      call.altered = true;
+      return { outputData: new Uint8Array() };
+    }
+    const blob = anyBlob(inputData);
+    demandProven(call, blob);
+    const { verificationCount } = demandOwnFamily(call, blob.pub.familyID);
+    const updated = { ...blob, pub: { ...blob.pub, verificationCount } };
+    return { outputData: encodeBlob(provenBlob(call, updated)) };
+  },
+});
+
+function demandOwnFamily(call: Call, familyID: number): Family {
+  const family = findFamily(call, familyID);
+  if (call.auth.session.protocol !== Protocol.DSAP) return family;
+  demandFamily(call, familyID);
+  demand((family.flags & FamilyFlag.ENABLED) !== 0, 'DISABLED_CMD');
+  return family;
+}
+
+/** Tells whether a delegation is good. */
+export const delegateVerifyDelegation = command({
+  ordinal: 0xd6,
+  name: 'TPM_Delegate_VerifyDelegation',
+  auth: 'none',
+  when: 'owned',
+  input: struct({ delegation: sizedBuffer }),
+  output: nothing,
+  run(call, { delegation }) {
+    const blob = anyBlob(delegation);
+    demandVerified(call, blob.pub);
+    demandProven(call, blob);
+    openSecret(call, blob);
+    return {};
+  },
+});
+
+/** Lets the owner's secret stand for a delegation from now on, for software that knows of none. */
+export const setOwnerPointer = command({
+  ordinal: 0x75,
+  name: 'TPM_SetOwnerPointer',
+  auth: 'none',
+  when: 'owned',
+  input: struct({ entityType: u16, entityValue: u32 }),
+  output: nothing,
+  run(call, { entityType, entityValue }) {
+    const { stclear } = call.state;
+    if (entityType === EntityType.DEL_ROW) {
+      demandVerified(call, findRow(call, entityValue).pub);
+      stclear.ownerReference = entityValue;
+    } else {
+      demand(entityType === EntityType.OWNER, 'BAD_PARAMETER');
+      stclear.ownerReference = Handle.OWNER;
+    }
+    return {};
+  },
+});
+
+/** What a DSAP session is opened with. */
+interface Delegation {
+  readonly pub: DelegatePublic;
+  readonly authValue: Uint8Array;
+  readonly entityDigest: Uint8Array;
+}
+
+/** Opens a session for a delegation. */
+export const dsap = command({
+  ordinal: 0x11,
+  name: 'TPM_DSAP',
+  auth: 'none',
+  when: 'workingOwned',
+  handleBytes: { input: 30, output: 44 },
+  input: struct({
+    entityType: u16,
+    keyHandle: u32,
+    nonceOddDSAP: nonce,
+    entityValue: sizedBuffer,
+  }),
+  output: struct({ authHandle: u32, nonceEven: nonce, nonceEvenDSAP: nonce }),
+  run(call, { entityType, keyHandle, nonceOddDSAP, entityValue }) {
+    const kind = entityType % 256;
+    const { pub, authValue, entityDigest } = delegationOf(call, kind, keyHandle, entityValue);
+    const { authSessions } = call.state.stclear;
+    const session = openAt(authSessions, Protocol.DSAP, call.tpm.entropy);
+    try {
+      session.adipEncScheme = Math.floor(entityType / 256);
+      demandAdipScheme(session.adipEncScheme, call.state.permanent.flags.FIPS);
+    } catch (error) {
+      terminate(authSessions, session.handle);
+      throw error;
+    }
+    const nonceEvenDSAP = call.tpm.entropy(20);
+    Object.assign(session, {
+      entityType: kind === EntityType.DEL_KEY_BLOB ? EntityType.KEYHANDLE : EntityType.OWNER,
+      delegation: pub,
+      entityDigest: entityDigest.slice(),
+      sharedSecret: sharedSecret(authValue, nonceEvenDSAP, nonceOddDSAP),
+    } satisfies Partial<AuthSession>);
+    return { authHandle: session.handle, nonceEven: session.nonceEven, nonceEvenDSAP };
+  },
+});
+
+function delegationOf(call: Call, kind: number, keyHandle: number, value: Uint8Array): Delegation {
+  const { ownerAuth } = call.state.permanent.data;
+  switch (kind) {
+    case EntityType.DEL_OWNER_BLOB: {
+      const blob = blobOf(value, ownerBlob);
+      demandVerified(call, blob.pub);
+      demandProven(call, blob);
+      return { pub: blob.pub, authValue: openSecret(call, blob), entityDigest: ownerAuth };
+    }
+    case EntityType.DEL_ROW: {
+      const { pub, authValue } = findRow(call, load(u32, value));
+      demandVerified(call, pub);
+      return { pub, authValue, entityDigest: ownerAuth };
+    }
+    case EntityType.DEL_KEY_BLOB: {
+      const blob = blobOf(value, keyBlob);
+      demandVerified(call, blob.pub);
+      demandProven(call, blob);
+      const { key } = findKey(call, keyHandle, { readOnly: true, ignorePcrs: true });
+      demand(sameSecret(sha1(encode(sizedBuffer, key.pubKey)), blob.pubKeyDigest), 'KEYNOTFOUND');
+      const { digest } = entityOfKey(key);
+      return { pub: blob.pub, authValue: openSecret(call, blob), entityDigest: digest };
+    }
+    default:
+      throw new TpmFault('BAD_PARAMETER');
+  }
+}
+
+/** Whatever is wrong with it, what does not parse is no entity of that kind. */
+function blobOf<T>(bytes: Uint8Array, codec: Parameters<typeof load<T>>[0]): T {
+  try {
+    return load(codec, bytes);
+  } catch (error) {
+    throw error instanceof TpmFault ? new TpmFault('WRONG_ENTITYTYPE') : error;
+  }
+}

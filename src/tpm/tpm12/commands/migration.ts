@@ -1,0 +1,145 @@
+/**
+ * Migration of keys (TPM Main Part 3, §11.1 to §11.4): a key that may leave goes to another TPM,
+ * with its owner's leave and its own secret.
+ * @module
+ */
+import { encode, struct, u16, u32 } from '../../../wire/codec.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { sameSecret, sha1 } from '../crypto.js';
+import { bareSecret } from '../guest-auth.js';
+import { demandUsualExponent } from '../key-making.js';
+import { decryptWith, encryptTo } from '../key-use.js';
+import { AuthDataUsage, KeyUsage, Payload, storeAsymkey } from '../keys.js';
+import { LIMITS } from '../limits.js';
+import { authoriseKey, entityOfKey, findKey } from '../loaded-keys.js';
+import { createBlob, openBlob } from '../migration-blob.js';
+import { load } from '../parsing.js';
+import { demand, TpmFault } from '../results.js';
+import { digest, EncScheme, type Pubkey, pubkey, sizedBuffer } from '../structures.js';
+
+/** Part 2, TPM_MIGRATE_SCHEME. */
+export const MigrateScheme = {
+  MIGRATE: 1,
+  REWRAP: 2,
+  RESTRICT_MIGRATE: 4,
+  RESTRICT_APPROVE: 5,
+} as const;
+
+/** Part 2, TPM_MIGRATIONKEYAUTH: a key to migrate to, and the owner's leave. */
+// biome-ignore format: table
+export const migrationKeyAuth = struct({
+  migrationKey:    pubkey,
+  migrationScheme: u16,
+  digest,
+});
+
+/** The owner's leave. libtpms has the scheme in the order of its host in it. */
+function leave({ state }: Call, migrationKey: Pubkey, migrationScheme: number): Uint8Array {
+  const scheme = encode(u16, migrationScheme).reverse();
+  return sha1(encode(pubkey, migrationKey), scheme, state.permanent.data.tpmProof);
+}
+
+/** Demands that the owner of this TPM gave leave for a key to migrate to. */
+export function demandLeave(
+  call: Call,
+  {
+    migrationKey,
+    migrationScheme,
+    digest: given,
+  }: { migrationKey: Pubkey; migrationScheme: number; digest: Uint8Array },
+): void {
+  demand(sameSecret(leave(call, migrationKey, migrationScheme), given), 'AUTHFAIL');
+}
+
+/** The owner gives leave to migrate to a key. */
+export const authorizeMigrationKey = command({
+  ordinal: 0x2b,
+  name: 'TPM_AuthorizeMigrationKey',
+  auth: 'one',
+  when: 'owned',
+  input: struct({ migrationScheme: u16, migrationKey: pubkey }),
+  output: struct({ outData: migrationKeyAuth }),
+  run(call, { migrationScheme, migrationKey }) {
+    const { rsa, encScheme } = migrationKey.algorithmParms;
+    demand(rsa !== undefined && rsa.keyLength >= LIMITS.keyBits, 'BAD_KEY_PROPERTY');
+    demandUsualExponent(rsa.exponent);
+    call.authoriseOwner();
+    demand(encScheme === EncScheme.RSAES_OAEP_SHA1_MGF1, 'INAPPROPRIATE_ENC');
+    const given = leave(call, migrationKey, migrationScheme);
+    return { outData: { migrationKey, migrationScheme, digest: given } };
+  },
+});
+
+/** Wraps a key for another parent: at once, or through a blob that needs its random bytes too. */
+export const createMigrationBlob = command({
+  ordinal: 0x28,
+  name: 'TPM_CreateMigrationBlob',
+  auth: 'oneOrTwo',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({
+    parentHandle: u32,
+    migrationType: u16,
+    migrationKeyAuth,
+    encData: sizedBuffer,
+  }),
+  output: struct({ random: sizedBuffer, outData: sizedBuffer }),
+  run(call, { parentHandle, migrationType, migrationKeyAuth: to, encData }) {
+    const { key: parent } = findKey(call, parentHandle);
+    const byParent = call.auths.length === 2;
+    if (byParent) call.auth.authorise(entityOfKey(parent));
+    else demand(parent.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
+    demand(parent.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
+    const clear = decryptWith(parent, encData);
+    const key = load(storeAsymkey, clear);
+    demand(key.payload === Payload.ASYM, 'BAD_MIGRATION');
+    const entityAuth = byParent ? call.auth2 : call.auth;
+    entityAuth.authorise(bareSecret(key.migrationAuth), 'OIAP', 'AUTH2FAIL');
+    demandLeave(call, to);
+    if (migrationType === MigrateScheme.MIGRATE) {
+      return createBlob(call, key, key.migrationAuth, Payload.MIGRATE, to.migrationKey);
+    }
+    demand(migrationType === MigrateScheme.REWRAP, 'BAD_PARAMETER');
+    return { random: new Uint8Array(), outData: encryptTo(call, to.migrationKey, clear) };
+  },
+});
+
+/** Wraps a key that came in a migration blob for its parent here. */
+export const convertMigrationBlob = command({
+  ordinal: 0x2a,
+  name: 'TPM_ConvertMigrationBlob',
+  auth: 'optional',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ parentHandle: u32, inData: sizedBuffer, random: sizedBuffer }),
+  output: struct({ outData: sizedBuffer }),
+  run(call, { parentHandle, inData, random }) {
+    const { key: parent } = findKey(call, parentHandle);
+    authoriseKey(call, parent);
+    demand(parent.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
+    const key = openBlob(decryptWith(parent, inData), random);
+    demand(key.payload === Payload.MIGRATE, 'BAD_MIGRATION');
+    const converted = encode(storeAsymkey, { ...key, payload: Payload.ASYM });
+    return { outData: encryptTo(call, parent, converted) };
+  },
+});
+
+/** Hands a migration blob on to another key, as an authority does. */
+export const migrateKey = command({
+  ordinal: 0x25,
+  name: 'TPM_MigrateKey',
+  auth: 'optional',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ maKeyHandle: u32, pubKey: pubkey, inData: sizedBuffer }),
+  output: struct({ outData: sizedBuffer }),
+  run(call, { maKeyHandle, pubKey, inData }) {
+    const { key } = findKey(call, maKeyHandle);
+    authoriseKey(call, key);
+    demand(key.keyUsage === KeyUsage.MIGRATE, 'INVALID_KEYUSAGE');
+    const oaep = key.algorithmParms.encScheme === EncScheme.RSAES_OAEP_SHA1_MGF1;
+    if (!oaep) throw new TpmFault('BAD_KEY_PROPERTY');
+    return { outData: encryptTo(call, pubKey, decryptWith(key, inData)) };
+  },
+});

@@ -1,0 +1,83 @@
+/**
+ * Hashing for those who cannot (TPM Main Part 3, §13.1 to §13.4). There is one thread of it, and any
+ * other command ends it.
+ * @module
+ */
+import { struct, u32 } from '../../../wire/codec.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { LIMITS } from '../limits.js';
+import { demand } from '../results.js';
+import { Sha1Stream } from '../sha1-stream.js';
+import { digest, nothing, sizedBuffer } from '../structures.js';
+import { extendPcr } from './integrity.js';
+
+const BLOCK_BYTES = 64;
+const BYTES_MAX = LIMITS.bufferBytes - BLOCK_BYTES;
+
+/** Begins. */
+export const sha1Start = command({
+  ordinal: 0xa0,
+  name: 'TPM_SHA1Start',
+  auth: 'none',
+  when: 'working',
+  input: nothing,
+  output: struct({ maxNumBytes: u32 }),
+  run({ state }) {
+    state.sha1Thread = new Sha1Stream();
+    return { maxNumBytes: BYTES_MAX };
+  },
+});
+
+/** Takes whole blocks. */
+export const sha1Update = command({
+  ordinal: 0xa1,
+  name: 'TPM_SHA1Update',
+  auth: 'none',
+  when: 'working',
+  input: struct({ hashData: sizedBuffer }),
+  output: nothing,
+  run({ state }, { hashData }) {
+    const thread = state.sha1Thread;
+    demand(thread !== undefined, 'SHA_THREAD');
+    const sound = hashData.length % BLOCK_BYTES === 0 && hashData.length <= BYTES_MAX;
+    if (!sound) state.sha1Thread = undefined;
+    demand(sound, 'SHA_ERROR');
+    thread.update(hashData);
+    return {};
+  },
+});
+
+/** Takes the last bytes, at most a block, and gives the digest. The thread is over either way. */
+function complete({ state }: Call, hashData: Uint8Array): Uint8Array {
+  const thread = state.sha1Thread;
+  state.sha1Thread = undefined;
+  demand(hashData.length <= BLOCK_BYTES, 'SHA_ERROR');
+  demand(thread !== undefined, 'SHA_THREAD');
+  thread.update(hashData);
+  return thread.finish();
+}
+
+export const sha1Complete = command({
+  ordinal: 0xa2,
+  name: 'TPM_SHA1Complete',
+  auth: 'none',
+  when: 'working',
+  input: struct({ hashData: sizedBuffer }),
+  output: struct({ hashValue: digest }),
+  run: (call, { hashData }) => ({ hashValue: complete(call, hashData) }),
+});
+
+/** Ends, and extends a PCR with the digest. */
+export const sha1CompleteExtend = command({
+  ordinal: 0xa3,
+  name: 'TPM_SHA1CompleteExtend',
+  auth: 'none',
+  when: 'working',
+  input: struct({ pcrNum: u32, hashData: sizedBuffer }),
+  output: struct({ hashValue: digest, outDigest: digest }),
+  run(call, { pcrNum, hashData }) {
+    const hashValue = complete(call, hashData);
+    return { hashValue, outDigest: extendPcr(call, pcrNum, hashValue) };
+  },
+});

@@ -1,0 +1,223 @@
+/**
+ * Storage functions: data (TPM Main Part 3, §10.1 to §10.3, §10.8): TPM_Seal, TPM_Sealx,
+ * TPM_Unseal, TPM_UnBind.
+ * @module
+ */
+import { encode, struct, u8, u32 } from '../../../wire/codec.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { ctrCrypt, mgf1, sameSecret, sha1, xor } from '../crypto.js';
+import { bareSecret } from '../guest-auth.js';
+import { decryptWith, encryptTo } from '../key-use.js';
+import { hasFlag, type KeptKey, KeyUsage, Payload } from '../keys.js';
+import { authoriseKey, entityOfKey, findKey } from '../loaded-keys.js';
+import { load } from '../parsing.js';
+import { compositeDigest, mayFrom } from '../pcr.js';
+import { demand, TpmFault } from '../results.js';
+import { AdipScheme } from '../sessions.js';
+import {
+  type StoredData,
+  sealedData,
+  sealInfoOf,
+  storedData,
+  storedDigest,
+} from '../stored-data.js';
+import {
+  ALL_LOCALITIES,
+  EncScheme,
+  restOf,
+  secret,
+  selectsAny,
+  sizedBuffer,
+  structVer11,
+} from '../structures.js';
+
+const sealInput = struct({
+  keyHandle: u32,
+  encAuth: secret,
+  pcrInfo: sizedBuffer,
+  inData: sizedBuffer,
+});
+const sealOutput = struct({ sealedData: storedData });
+
+/** Encrypts data to a storage key, for this TPM and for what its PCRs hold then. */
+export const seal = command({
+  ordinal: 0x17,
+  name: 'TPM_Seal',
+  auth: 'one',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: sealInput,
+  output: sealOutput,
+  run(call, { keyHandle, encAuth, pcrInfo: info, inData }) {
+    const key = authoriseSealing(call, keyHandle, inData);
+    const head = sealInfoOf(info, wanted => created(call, wanted));
+    return { sealedData: sealUnder(call, key, head, encAuth, inData) };
+  },
+});
+
+/** Encrypts data that came encrypted in the guest's session, and that goes back so. */
+export const sealx = command({
+  ordinal: 0x3d,
+  name: 'TPM_Sealx',
+  auth: 'one',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: sealInput,
+  output: sealOutput,
+  run(call, { keyHandle, encAuth, pcrInfo: info, inData }) {
+    const key = authoriseSealing(call, keyHandle, inData);
+    const { adipEncScheme } = call.auth.session;
+    const et = adipEncScheme === AdipScheme.XOR ? ET_KEY_XOR : adipEncScheme * 256;
+    const head = { ...sealInfoOf(info, wanted => created(call, wanted), 'long'), et };
+    const clear = cryptData(call, adipEncScheme, inData);
+    return { sealedData: sealUnder(call, key, head, encAuth, clear) };
+  },
+});
+
+/** TPM_ET_KEY with the scheme XOR, as TPM_Sealx notes it. */
+const ET_KEY_XOR = 0x0005;
+
+function authoriseSealing(call: Call, keyHandle: number, inData: Uint8Array): KeptKey {
+  const { key } = findKey(call, keyHandle);
+  call.auth.authorise(entityOfKey(key), 'OSAP');
+  demand(inData.length > 0, 'BAD_PARAMETER');
+  demandSealing(key);
+  return key;
+}
+
+function demandSealing(key: KeptKey): void {
+  demand(key.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
+  demand(!hasFlag(key, 'MIGRATABLE'), 'INVALID_KEYUSAGE');
+}
+
+/** The PCR information of what is sealed, with what the PCRs hold now. */
+function created(
+  { state, locality }: Call,
+  { pcrs11, pcrs12 }: Pick<StoredData, 'pcrs11' | 'pcrs12'>,
+) {
+  const digestOf = (selection: Uint8Array) => compositeDigest(state.stclear.pcrs, selection);
+  return {
+    pcrs11: pcrs11 && { ...pcrs11, digestAtCreation: digestOf(pcrs11.pcrSelection) },
+    pcrs12: pcrs12 && {
+      ...pcrs12,
+      localityAtCreation: 2 ** locality,
+      digestAtCreation: digestOf(pcrs12.creationPCRSelection),
+    },
+  };
+}
+
+function sealUnder(
+  call: Call,
+  key: KeptKey,
+  head: StoredData,
+  encAuth: Uint8Array,
+  data: Uint8Array,
+): StoredData {
+  const clear = encode(sealedData, {
+    payload: Payload.SEAL,
+    authData: call.auth.decrypt(encAuth),
+    tpmProof: call.state.permanent.data.tpmProof,
+    storedDigest: storedDigest(head),
+    data,
+  });
+  call.endSessions();
+  return { ...head, encData: encryptTo(call, key, clear) };
+}
+
+/** Encrypts or decrypts data in the guest's session; both are the same. */
+function cryptData({ auth }: Call, scheme: number, data: Uint8Array): Uint8Array {
+  const { nonceEven, sharedSecret } = auth.session;
+  if (scheme === AdipScheme.XOR) {
+    const label = new TextEncoder().encode('XOR');
+    const seed = [nonceEven, auth.nonceOdd, label, sharedSecret];
+    return xor(data, mgf1(Uint8Array.of(...seed.flatMap(part => [...part])), data.length));
+  }
+  demand(scheme === AdipScheme.AES128_CTR, 'INAPPROPRIATE_ENC');
+  const counter = sha1(nonceEven, auth.nonceOdd).subarray(0, 16);
+  return ctrCrypt(sharedSecret.subarray(0, 16), counter, data);
+}
+
+/** Gives sealed data back, to who knows its secret, where the PCRs are as they should be. */
+export const unseal = command({
+  ordinal: 0x18,
+  name: 'TPM_Unseal',
+  auth: 'oneOrTwo',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ parentHandle: u32, inData: storedData }),
+  output: struct({ secret: sizedBuffer }),
+  run(call, { parentHandle, inData }) {
+    const { key } = findKey(call, parentHandle);
+    const byParent = call.auths.length === 2;
+    if (byParent) call.auth.authorise(entityOfKey(key));
+    else authoriseKeyless(key);
+    demandSealing(key);
+    const sealed = openSealed(call, key, inData);
+    demandSealPcrs(call, inData);
+    const dataAuth = byParent ? call.auth2 : call.auth;
+    dataAuth.authorise(bareSecret(sealed.authData), 'OIAP', 'AUTH2FAIL');
+    if (inData.et === 0) return { secret: sealed.data };
+    demand(byParent, 'AUTHFAIL');
+    demand(call.auth.isBound, 'BAD_MODE');
+    const data = cryptData(call, Math.floor(inData.et / 256), sealed.data);
+    call.auth.end();
+    return { secret: data };
+  },
+});
+
+/** A key whose authorisation did not come must be one that needs none. */
+function authoriseKeyless(key: KeptKey): void {
+  demand(key.authDataUsage === 0, 'AUTHFAIL');
+}
+
+function openSealed(call: Call, key: KeptKey, stored: StoredData) {
+  const { tpmProof } = call.state.permanent.data;
+  try {
+    const sealed = load(sealedData, decryptWith(key, stored.encData));
+    const ours =
+      sameSecret(sealed.tpmProof, tpmProof) &&
+      sameSecret(sealed.storedDigest, storedDigest(stored)) &&
+      sealed.payload === Payload.SEAL;
+    demand(ours, 'NOTSEALED_BLOB');
+    return sealed;
+  } catch (error) {
+    throw error instanceof TpmFault ? new TpmFault('NOTSEALED_BLOB') : error;
+  }
+}
+
+function demandSealPcrs({ state, locality }: Call, { pcrs11, pcrs12 }: StoredData): void {
+  const selection = pcrs11?.pcrSelection ?? pcrs12?.releasePCRSelection;
+  if (selection !== undefined && selectsAny(selection)) {
+    const found = compositeDigest(state.stclear.pcrs, selection);
+    const wanted = (pcrs11 ?? pcrs12)!.digestAtRelease;
+    demand(Buffer.compare(found, wanted) === 0, 'WRONGPCRVAL');
+  }
+  demand(mayFrom(pcrs12?.localityAtRelease ?? ALL_LOCALITIES, locality), 'BAD_LOCALITY');
+}
+
+const boundData = struct({ ver: structVer11, payload: u8, payloadData: restOf });
+
+/** Decrypts what anybody encrypted to a binding key. */
+export const unBind = command({
+  ordinal: 0x1e,
+  name: 'TPM_UnBind',
+  auth: 'optional',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ keyHandle: u32, inData: sizedBuffer }),
+  output: struct({ outData: sizedBuffer }),
+  run(call, { keyHandle, inData }) {
+    demand(inData.length > 0, 'BAD_PARAMETER');
+    const { key } = findKey(call, keyHandle);
+    authoriseKey(call, key);
+    const legacy = key.keyUsage === KeyUsage.LEGACY;
+    demand(legacy || key.keyUsage === KeyUsage.BIND, 'INVALID_KEYUSAGE');
+    const clear = decryptWith(key, inData);
+    const oaep = key.algorithmParms.encScheme === EncScheme.RSAES_OAEP_SHA1_MGF1;
+    if (legacy && !oaep) return { outData: clear };
+    const bound = load(boundData, clear);
+    demand(bound.payload === Payload.BIND, 'INVALID_STRUCTURE');
+    return { outData: bound.payloadData };
+  },
+});
