@@ -4,7 +4,15 @@
  * @module
  */
 import { bitmapClusters } from './bitmaps.js';
-import { isCopied, l1Reserved, l2Reserved, type Mapping, mappingOf, offsetOf } from './entries.js';
+import {
+  isCompressed,
+  isCopied,
+  l1Reserved,
+  l2Reserved,
+  type Mapping,
+  mappingOf,
+  offsetOf,
+} from './entries.js';
 import type { Image } from './image.js';
 import { WIDTHS } from './refcount-width.js';
 import { References } from './references.js';
@@ -341,7 +349,8 @@ class Checker {
       if (before !== undefined || !this.#isWalked(table)) continue;
       const found = this.#corruptions;
       for (const [k, entry] of this.#words(table, clusterSize)) {
-        if (isZero(entry)) continue;
+        // Compressed clusters have no copied flag.
+        if (isZero(entry) || isCompressed(entry)) continue;
         const mapping = mappingOf(entry, clusterBits);
         if (mapping.kind === 'compressed' || !hasCluster(mapping)) continue;
         const what: Words = () => `the L2 table at ${hex(table)}, entry ${k}`;

@@ -41,9 +41,11 @@ export type Mapping =
 
 const UNALLOCATED: Mapping = { kind: 'unallocated' };
 
+export const isCompressed = (word: Word): boolean => (word.high & COMPRESSED) !== 0;
+
 /** Reads an L2 entry. */
 export function mappingOf(word: Word, clusterBits: number): Mapping {
-  if ((word.high & COMPRESSED) !== 0) return compressed(word, clusterBits);
+  if (isCompressed(word)) return compressed(word, clusterBits);
   const offset = offsetOf(word);
   const copied = isCopied(word);
   if ((word.low & ZEROS) !== 0) return { kind: 'zero', offset, copied };
@@ -55,13 +57,12 @@ export function mappingOf(word: Word, clusterBits: number): Mapping {
  * lies in, where x = 62 - (clusterBits - 8).
  */
 function compressed(word: Word, clusterBits: number): Mapping {
-  const x = 62 - (clusterBits - 8);
-  // x is 49 to 61: the border always lies in the high half.
-  const border = 2 ** (x - 32);
-  const high = word.high % 2 ** 30;
-  const offset = (high % border) * 2 ** 32 + word.low;
-  const sectors = Math.floor(high / border) + 1;
-  return { kind: 'compressed', offset, length: sectors * 512 - (offset % 512) };
+  // x is 49 to 61: the border always lies in the high half, and below its sign.
+  const border = 62 - (clusterBits - 8) - 32;
+  const high = word.high & 0x3fff_ffff;
+  const offset = (high & ((1 << border) - 1)) * 2 ** 32 + word.low;
+  const sectors = (high >>> border) + 1;
+  return { kind: 'compressed', offset, length: sectors * 512 - (word.low & 511) };
 }
 
 /** The cluster at `offset`, which is ours alone. */
