@@ -15,7 +15,7 @@
  * - A context that is refused because its handle is taken leaves what has the handle alone.
  * - A flag that TPM_SetCapability sets to 2 is set; libtpms shows the 2.
  * docs/tpm12.md has the whole list, with reasons. Without a counterpart to show: an SRK has at most 4096 bits, where libtpms would compute for
- * as many as were asked for; a saved state with transport or DAA sessions of libtpms is refused.
+ * as many as were asked for; a saved state with DAA sessions of libtpms is refused.
  * @module
  */
 import assert from 'node:assert/strict';
@@ -86,7 +86,16 @@ export class Tpm12 implements Engine {
     const presencePin = this.#options.physicalPresence ?? (() => false);
     const state = poweredOn(permanent, { startedAt: clock(), nonce: entropy(20) });
     const isImplemented = (ordinal: number): boolean => commandsByOrdinal.has(ordinal);
-    return { state, nvram, entropy, clock, generateKey, presencePin, isImplemented };
+    const handleBytes: Tpm['handleBytes'] = ordinal => {
+      const found = commandsByOrdinal.get(ordinal);
+      return found && (found.handleBytes ?? { input: 0, output: 0 });
+    };
+    const tpm: Tpm = {
+      ...{ state, nvram, entropy, clock, generateKey, presencePin, isImplemented, handleBytes },
+      runWrapped: (request, locality, through) =>
+        execute(commandsByOrdinal, tpm, request, locality, through).response,
+    };
+    return tpm;
   }
 
   process(command: Uint8Array, locality: number): Uint8Array {
