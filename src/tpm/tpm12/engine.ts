@@ -31,9 +31,10 @@ import {
 } from '../engine.js';
 import type { Tpm } from './call.js';
 import { commandsByOrdinal } from './commands.js';
-import { type GenerateKey, generateRsaKey, sha1 } from './crypto.js';
+import { type GenerateKey, generateRsaKey, sha1, wipe } from './crypto.js';
 import { execute, store } from './dispatch.js';
 import { KeyUsage } from './keys.js';
+import { allKeys } from './loaded-keys.js';
 import { DRTM_PCR, enterDynamicMode } from './pcr.js';
 import { decodePermall, freshPermanent, type Permanent } from './permall.js';
 import { passes } from './self-test.js';
@@ -197,9 +198,13 @@ export class Tpm12 implements Engine {
 
   close(): void {
     if (this.#tpm === undefined) return;
-    const { permanent, stclear } = this.#tpm.state;
+    const { permanent, stclear, keys } = this.#tpm.state;
     wipePermanent(permanent);
     for (const session of stclear.authSessions) if (session !== undefined) wipeSession(session);
+    for (const session of stclear.transSessions) if (session !== undefined) wipe(session.authData);
+    for (const { key } of allKeys(keys)) {
+      if (key.secret !== undefined) wipe(key.secret.prime, key.secret.usageAuth);
+    }
     this.#tpm = undefined;
   }
 
