@@ -10,6 +10,7 @@ import { LIMITS } from './limits.js';
 import type { PermanentFlag } from './permall.js';
 import { demand } from './results.js';
 import type { TpmState } from './state.js';
+import { endTransport, type TransportAuth, type TransportSession } from './transport.js';
 
 /** An engine, as its commands see it. */
 export interface Tpm {
@@ -21,6 +22,14 @@ export interface Tpm {
   /** The pin by which the platform tells that somebody stands before it. */
   readonly presencePin: () => boolean;
   readonly isImplemented: (ordinal: number) => boolean;
+  /** Bytes of handles at the front of a command and of its response; undefined for no command. */
+  readonly handleBytes: (ordinal: number) => { input: number; output: number } | undefined;
+  /** Runs a command that came through a transport session. */
+  readonly runWrapped: (
+    request: Uint8Array,
+    locality: number,
+    through: TransportSession,
+  ) => Uint8Array;
 }
 
 export class Call {
@@ -31,12 +40,22 @@ export class Call {
   inParamDigest: Uint8Array = new Uint8Array(20);
   /** The guest's authorisations, where it came with any that parse. */
   auths: readonly GuestAuth[] = [];
+  /** The transport session that authorises this command, and the handle that was given for it. */
+  transportAuth: TransportAuth | undefined;
+  transportHandle: number | undefined;
+  /** The transport session that this command came through. */
+  readonly through: TransportSession | undefined;
+  /** What the HMAC of the answer covers, where that is not the output itself. */
+  outParamDigest: Uint8Array | undefined;
+  /** What is audited, where that is not the input and the output. */
+  auditDigests: { readonly input: Uint8Array; readonly output: Uint8Array } | undefined;
   /** Whether the permanent state in memory is no longer the stored one. */
   altered = false;
   /** Whether a session lives on although the command is refused. */
   sparesSession = false;
 
-  constructor(tpm: Tpm, ordinal: number, locality: number) {
+  constructor(tpm: Tpm, ordinal: number, locality: number, through?: TransportSession) {
+    this.through = through;
     this.tpm = tpm;
     this.ordinal = ordinal;
     this.locality = locality;
@@ -105,6 +124,8 @@ export class Call {
   /** Lets go of the guest's sessions, where the guest or a refusal ends them. */
   close(refused: boolean): void {
     for (const auth of this.auths) auth.close(refused ? !this.sparesSession : !auth.goesOn);
+    const ends = refused || this.transportAuth?.goesOn === false;
+    if (this.transportHandle !== undefined && ends) endTransport(this.state, this.transportHandle);
   }
 }
 

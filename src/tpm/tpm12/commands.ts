@@ -32,6 +32,7 @@ import * as sha1 from './commands/sha1.js';
 import * as signing from './commands/signing.js';
 import * as startup from './commands/startup.js';
 import * as storage from './commands/storage.js';
+import * as transport from './commands/transport.js';
 
 // biome-ignore format: table
 export const COMMANDS: readonly AnyCommand[] = [
@@ -76,6 +77,7 @@ export const COMMANDS: readonly AnyCommand[] = [
   migration.convertMigrationBlob,        migration.migrateKey,
   cmk.cmkSetRestrictions,                cmk.cmkApproveMA,                cmk.cmkCreateKey,
   cmk.cmkCreateTicket,                   cmk.cmkCreateBlob,               cmk.cmkConvertMigration,
+  transport.establishTransport,          transport.executeTransport,      transport.releaseTransportSigned,
   delegation.dsap,                       delegation.setOwnerPointer,      delegation.delegateManage,
   delegation.delegateCreateKeyDelegation,   delegation.delegateCreateOwnerDelegation,
   delegation.delegateLoadOwnerDelegation,   delegation.delegateReadTable,

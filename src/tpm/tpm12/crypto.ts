@@ -49,6 +49,17 @@ export function ctrCrypt(key: Uint8Array, counter: Uint8Array, data: Uint8Array)
   return plain(Buffer.concat([cipher.update(data), cipher.final()]));
 }
 
+/** AES-128 as a stream, in counter or output feedback mode: it encrypts and decrypts alike. */
+export function cipherStream(
+  mode: 'ctr' | 'ofb',
+  key: Uint8Array,
+  start: Uint8Array,
+  data: Uint8Array,
+): Uint8Array {
+  const cipher = createCipheriv(`aes-128-${mode}`, key, start);
+  return plain(Buffer.concat([cipher.update(data), cipher.final()]));
+}
+
 const BLOCK_BYTES = 16;
 
 /** AES-128 in chains of blocks from zeros on, padded as PKCS #7 has it. */

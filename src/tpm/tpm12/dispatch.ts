@@ -18,6 +18,7 @@ import { parse } from './parsing.js';
 import { decodePermall, encodePermall } from './permall.js';
 import { demand, TpmFault, TpmResult } from './results.js';
 import { TestState, wipePermanent } from './state.js';
+import { endExclusive, has, type TransportSession } from './transport.js';
 
 /** Part 2 §6.1: the tags of requests; a response has the tag of its request plus 3. */
 const Tag = { COMMAND: 0x00c1, AUTH1: 0x00c2, AUTH2: 0x00c3 } as const;
@@ -45,20 +46,21 @@ export function execute(
   tpm: Tpm,
   request: Uint8Array,
   locality: number,
+  through?: TransportSession,
 ): Execution {
   let ordinal = 0;
   try {
     const head = parse(header, new Reader(request));
     ordinal = head.code;
     demand(head.paramSize === request.length, 'BAD_PARAM_SIZE');
-    prepare(tpm, ordinal);
+    prepare(tpm, ordinal, through);
     const found = commands.get(ordinal);
     if (found === undefined) {
       // The tag of this refusal follows the request, alone among all refusals.
       const response = respond(responseTag(head.tag), TpmResult.BAD_ORDINAL);
       return { response, ordinal, result: TpmResult.BAD_ORDINAL, failure: undefined };
     }
-    const response = run(found, tpm, head.tag, request.subarray(HEADER_BYTES), locality);
+    const response = run(found, tpm, head.tag, request.subarray(HEADER_BYTES), locality, through);
     demand(response.length <= LIMITS.bufferBytes, 'SIZE');
     return { response, ordinal, result: TpmResult.SUCCESS, failure: undefined };
   } catch (error) {
@@ -98,20 +100,28 @@ const LIMITED_ORDINALS = new Set([
   0x4000_000a, 0x4000_000b,                // the connection commands
 ]);
 
+const ORDINAL_EXECUTE_TRANSPORT = 0xe7;
+/** What tells by its own handle whether it ends the exclusive transport session. */
+const USES_TRANSPORT = new Set([ORDINAL_EXECUTE_TRANSPORT, 0xe8]);
+
 /** What does not end a hash that TPM_SHA1Start began. */
 const SHA1_FOLLOWERS = new Set([0xa1, 0xa2, 0xa3]);
 
 /** What the TPM does before any command: it completes its self-test, and forgets a saved state. */
-function prepare(tpm: Tpm, ordinal: number): void {
+function prepare(tpm: Tpm, ordinal: number, through: TransportSession | undefined): void {
   const { state } = tpm;
   if (state.testState === TestState.LIMITED && !LIMITED_ORDINALS.has(ordinal)) {
     state.testState = TestState.FULL;
   }
-  if (!SHA1_FOLLOWERS.has(ordinal)) state.sha1Thread = undefined;
+  const goesOn =
+    ordinal === ORDINAL_EXECUTE_TRANSPORT ||
+    (SHA1_FOLLOWERS.has(ordinal) && state.sha1Transport === (through?.transHandle ?? 0));
+  if (!goesOn) state.sha1Thread = undefined;
   if (state.stany.stateSaved && ordinal !== ORDINAL_STARTUP) {
     tpm.nvram.delete('savestate');
     state.stany.stateSaved = false;
   }
+  if (through === undefined && !USES_TRANSPORT.has(ordinal)) endExclusive(state);
 }
 
 function run(
@@ -120,8 +130,9 @@ function run(
   tag: number,
   body: Uint8Array,
   locality: number,
+  through: TransportSession | undefined,
 ): Uint8Array {
-  const call = new Call(tpm, command.ordinal, locality);
+  const call = new Call(tpm, command.ordinal, locality, through);
   let refused = true;
   try {
     const input = admit(call, command, tag, body);
@@ -246,14 +257,17 @@ function rollBack(tpm: Tpm): void {
 
 /** The answer: output, authorisation, audit. */
 function finish(call: Call, command: AnyCommand, tag: number, output: Uint8Array): Uint8Array {
-  const audited = isAudited(call.state, command.ordinal) && command.ordinal !== ORDINAL_SAVE_STATE;
-  if (call.auths.length === 0 && !audited) {
+  const auths = [...call.auths, ...(call.transportAuth ? [call.transportAuth] : [])];
+  const isToAudit =
+    isAudited(call.state, command.ordinal) && command.ordinal !== ORDINAL_SAVE_STATE;
+  if (auths.length === 0 && !isToAudit) {
     return respond(responseTag(tag), TpmResult.SUCCESS, output);
   }
   const covered = output.subarray(command.handleBytes?.output ?? 0);
-  const digest = sha1(encode(u32, TpmResult.SUCCESS), encode(u32, command.ordinal), covered);
-  const trail = call.auths.map(auth => auth.answer(digest));
-  if (audited) audit(call, digest);
+  const success = encode(u32, TpmResult.SUCCESS);
+  const digest = call.outParamDigest ?? sha1(success, encode(u32, command.ordinal), covered);
+  const trail = auths.map(auth => auth.answer(digest));
+  if (isToAudit) audit(call, digest);
   return respond(responseTag(tag), TpmResult.SUCCESS, output, ...trail);
 }
 
@@ -268,5 +282,20 @@ export function audit(call: Call, outParamDigest?: Uint8Array): void {
     }
     throw error;
   }
-  extendAudit(call.state, call.inParamDigest, outParamDigest);
+  const { input, output } = audited(call, outParamDigest);
+  extendAudit(call.state, input, output);
+}
+
+/** What is audited of a command. Of one that came encrypted only the ordinal is. */
+function audited(
+  { inParamDigest, ordinal, through, auditDigests }: Call,
+  outParamDigest: Uint8Array | undefined,
+): { input: Uint8Array; output: Uint8Array | undefined } {
+  if (auditDigests !== undefined) return auditDigests;
+  if (through === undefined || !has(through, 'ENCRYPT')) {
+    return { input: inParamDigest, output: outParamDigest };
+  }
+  const code = encode(u32, ordinal);
+  const output = outParamDigest && sha1(encode(u32, TpmResult.SUCCESS), code);
+  return { input: sha1(code), output };
 }

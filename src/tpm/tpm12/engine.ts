@@ -15,7 +15,7 @@
  * - A context that is refused because its handle is taken leaves what has the handle alone.
  * - A flag that TPM_SetCapability sets to 2 is set; libtpms shows the 2.
  * docs/tpm12.md has the whole list, with reasons. Without a counterpart to show: an SRK has at most 4096 bits, where libtpms would compute for
- * as many as were asked for; a saved state with transport or DAA sessions of libtpms is refused.
+ * as many as were asked for; a saved state with DAA sessions of libtpms is refused.
  * @module
  */
 import assert from 'node:assert/strict';
@@ -31,9 +31,10 @@ import {
 } from '../engine.js';
 import type { Tpm } from './call.js';
 import { commandsByOrdinal } from './commands.js';
-import { type GenerateKey, generateRsaKey, sha1 } from './crypto.js';
+import { type GenerateKey, generateRsaKey, sha1, wipe } from './crypto.js';
 import { execute, store } from './dispatch.js';
 import { KeyUsage } from './keys.js';
+import { allKeys } from './loaded-keys.js';
 import { DRTM_PCR, enterDynamicMode } from './pcr.js';
 import { decodePermall, freshPermanent, type Permanent } from './permall.js';
 import { passes } from './self-test.js';
@@ -86,7 +87,16 @@ export class Tpm12 implements Engine {
     const presencePin = this.#options.physicalPresence ?? (() => false);
     const state = poweredOn(permanent, { startedAt: clock(), nonce: entropy(20) });
     const isImplemented = (ordinal: number): boolean => commandsByOrdinal.has(ordinal);
-    return { state, nvram, entropy, clock, generateKey, presencePin, isImplemented };
+    const handleBytes: Tpm['handleBytes'] = ordinal => {
+      const found = commandsByOrdinal.get(ordinal);
+      return found && (found.handleBytes ?? { input: 0, output: 0 });
+    };
+    const tpm: Tpm = {
+      ...{ state, nvram, entropy, clock, generateKey, presencePin, isImplemented, handleBytes },
+      runWrapped: (request, locality, through) =>
+        execute(commandsByOrdinal, tpm, request, locality, through).response,
+    };
+    return tpm;
   }
 
   process(command: Uint8Array, locality: number): Uint8Array {
@@ -188,9 +198,13 @@ export class Tpm12 implements Engine {
 
   close(): void {
     if (this.#tpm === undefined) return;
-    const { permanent, stclear } = this.#tpm.state;
+    const { permanent, stclear, keys } = this.#tpm.state;
     wipePermanent(permanent);
     for (const session of stclear.authSessions) if (session !== undefined) wipeSession(session);
+    for (const session of stclear.transSessions) if (session !== undefined) wipe(session.authData);
+    for (const { key } of allKeys(keys)) {
+      if (key.secret !== undefined) wipe(key.secret.prime, key.secret.usageAuth);
+    }
     this.#tpm = undefined;
   }
 

@@ -64,6 +64,10 @@ export class GuestAuth {
     return this.#trailer.authHandle;
   }
 
+  get authData(): Uint8Array {
+    return this.#trailer.authData;
+  }
+
   get nonceOdd(): Uint8Array {
     return this.#trailer.nonceOdd;
   }

@@ -9,7 +9,14 @@ import type { Call } from './call.js';
 import { wipe } from './crypto.js';
 import type { Entity } from './guest-auth.js';
 import { takeHandle, type WantedHandle } from './handles.js';
-import { AuthDataUsage, hasFlag, type KeptKey, type LoadedKey, OWNER_EVICT } from './keys.js';
+import {
+  AuthDataUsage,
+  hasFlag,
+  type KeptKey,
+  KeyUsage,
+  type LoadedKey,
+  OWNER_EVICT,
+} from './keys.js';
 import { LIMITS } from './limits.js';
 import { compositeDigest, mayFrom } from './pcr.js';
 import { demand } from './results.js';
@@ -71,6 +78,8 @@ interface Search {
   /** Only the public part will be read: a key may let its PCRs be ignored then. */
   readonly readOnly?: boolean;
   readonly ignorePcrs?: boolean;
+  /** Only the public part of the Endorsement Key is ever asked for. */
+  readonly allowEk?: boolean;
 }
 
 /**
@@ -80,12 +89,19 @@ interface Search {
 export function findKey(
   call: Call,
   handle: number,
-  { readOnly = false, ignorePcrs = false }: Search = {},
+  { readOnly = false, ignorePcrs = false, allowEk = false }: Search = {},
 ): { key: KeptKey; parentPCRStatus: boolean } {
+  if (allowEk && handle === Handle.EK) return endorsementKey(call.state);
   const found = lookUp(call.state, handle);
   const ignored = readOnly && hasFlag(found.key, 'PCRIGNOREDONREAD');
   if (!ignorePcrs && !ignored) demandKeyPcrs(call, found.key);
   return found;
+}
+
+function endorsementKey({ permanent }: TpmState) {
+  const { endorsementKey: ek } = permanent.data;
+  demand(ek.keyUsage !== KeyUsage.NONE, 'KEYNOTFOUND');
+  return { key: { ...ek, secret: undefined }, parentPCRStatus: false };
 }
 
 function lookUp({ permanent, keys }: TpmState, handle: number) {

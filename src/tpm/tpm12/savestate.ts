@@ -24,6 +24,7 @@ import { STATIC_PCRS } from './pcr.js';
 import { decodeBlob, type Permanent, withDigest } from './permall.js';
 import { authSession, STCLEAR_FLAGS, type StclearData, type TpmState } from './state.js';
 import { digest, flagBytes, nonce, structure } from './structures.js';
+import { transportInternal, transportPlaces } from './transport.js';
 
 /** A count of things that this engine does not have, and whose state it could not take over. */
 const none: Codec<number> = checked(u32, count => count === 0);
@@ -40,7 +41,7 @@ const stclearData = structure(0x0024, {
   authFailCount:            u32,
   authFailTime:             u32,
   authSessions:             list(u32, authSession, LIMITS.authSessions),
-  transportSessions:        none,
+  transSessions:            list(u32, transportInternal, LIMITS.transportSessions),
   daaSessions:              none,
   contextNonceSession:      nonce,
   contextCount:             u32,
@@ -74,7 +75,7 @@ export function encodeSaved({ stclear, stclearFlags: held, keys, permanent }: Tp
         ...stclear,
         pcrs: STATIC_PCRS.map(pcr => stclear.pcrs[pcr]!),
         authSessions: stclear.authSessions.filter(session => session !== undefined),
-        transportSessions: 0,
+        transSessions: stclear.transSessions.filter(session => session !== undefined),
         daaSessions: 0,
       },
       flags: { flags: held },
@@ -92,7 +93,7 @@ export function encodeSaved({ stclear, stclearFlags: held, keys, permanent }: Tp
  */
 export function restoreSaved(state: TpmState, blob: Uint8Array): void {
   const { data, flags: held, keys, nv } = decodeBlob('savestate', saved, blob, LIMITS.savedBytes);
-  const { transportSessions: _transport, daaSessions: _daa, ...rest } = data;
+  const { daaSessions: _daa, ...rest } = data;
   setNvVolatile('savestate', state.permanent, nv);
   state.stclear = {
     ...rest,
@@ -101,6 +102,7 @@ export function restoreSaved(state: TpmState, blob: Uint8Array): void {
       return place < 0 ? now : data.pcrs[place]!;
     }),
     authSessions: places(data.authSessions),
+    transSessions: transportPlaces(...data.transSessions),
   };
   state.stclearFlags = held.flags;
   state.keys = keyPlaces(...state.permanent.evictKeys, ...keys);

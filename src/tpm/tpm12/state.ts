@@ -12,12 +12,14 @@ import { freshPcrs } from './pcr.js';
 import type { Permanent } from './permall.js';
 import type { Sha1Stream } from './sha1-stream.js';
 import { delegatePublic, digest, noBytes20, nonce, secret } from './structures.js';
+import type { TransportSession } from './transport.js';
 
 /** Part 2 §4.4.9 TPM_KEY_HANDLE: the handles that always are. */
 // biome-ignore format: table
 export const Handle = {
   SRK:      0x4000_0000,
   OWNER:    0x4000_0001,
+  TRANSPORT: 0x4000_0003,
   OPERATOR: 0x4000_0004,
   EK:       0x4000_0006,
 } as const;
@@ -79,6 +81,8 @@ export interface StclearData {
   authFailTime: number;
   /** By place: a session that ends leaves a place that the next one takes. */
   authSessions: (AuthSession | undefined)[];
+  /** By place, as above. */
+  transSessions: (TransportSession | undefined)[];
   contextNonceSession: Uint8Array;
   contextCount: number;
   contextList: number[];
@@ -90,6 +94,8 @@ interface StanyFlags {
   postInitialise: boolean;
   tosPresent: boolean;
   stateSaved: boolean;
+  /** The handle of the transport session that any other command ends; 0 for none. */
+  transportExclusive: number;
 }
 
 export interface TpmState {
@@ -106,12 +112,15 @@ export interface TpmState {
   hash: Sha1Stream | undefined;
   /** The hash that TPM_SHA1Start began. */
   sha1Thread: Sha1Stream | undefined;
+  /** The transport session that it was begun through; 0 for none. */
+  sha1Transport: number;
 }
 
 export const freshStany = (): StanyFlags => ({
   postInitialise: true,
   tosPresent: false,
   stateSaved: false,
+  transportExclusive: 0,
 });
 
 /** TPM_STCLEAR_DATA as of power on, but with the PCRs that it is given. */
@@ -125,6 +134,7 @@ export const freshStclear = (pcrs: Uint8Array[] = freshPcrs()): StclearData => (
   authFailCount: 0,
   authFailTime: 0,
   authSessions: new Array<AuthSession | undefined>(LIMITS.authSessions).fill(undefined),
+  transSessions: Array.from({ length: LIMITS.transportSessions }, () => undefined),
   contextNonceSession: noBytes20(),
   contextCount: 0,
   contextList: new Array<number>(LIMITS.contexts).fill(0),
@@ -148,6 +158,7 @@ export const poweredOn = (permanent: Permanent, ticks: TpmState['ticks']): TpmSt
   ticks,
   hash: undefined,
   sha1Thread: undefined,
+  sha1Transport: 0,
 });
 
 /** Overwrites the secrets of a permanent state that goes. */

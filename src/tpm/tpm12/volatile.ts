@@ -37,6 +37,7 @@ import { nvVolatile, nvVolatileOf, places, setNvVolatile, stclearFlags } from '.
 import { Sha1Stream, sha1Progress } from './sha1-stream.js';
 import { authSession, type TestState, type TpmState } from './state.js';
 import { digest, nonce } from './structures.js';
+import { transportInternal, transportPlaces } from './transport.js';
 
 const KIND = new TextEncoder().encode('nvtpm-tpm12');
 const REVISION = 1;
@@ -56,6 +57,7 @@ const stclearData = struct({
   authFailCount:            u32,
   authFailAge:              u32,
   authSessions:             list(u8, struct({ place: u8, session: authSession }), LIMITS.authSessions),
+  transSessions:            list(u8, struct({ place: u8, session: transportInternal }), LIMITS.transportSessions),
   contextNonceSession:      nonce,
   contextCount:             u32,
   contextList:              array(LIMITS.contexts, u32),
@@ -66,7 +68,7 @@ const stclearData = struct({
 const body = struct({
   permall:      bytes(DIGEST_BYTES),
   testState:    checked(u8, state => state >= 1 && state <= 3),
-  stany:        struct({ postInitialise: bool, tosPresent: bool, stateSaved: bool }),
+  stany:        struct({ postInitialise: bool, tosPresent: bool, stateSaved: bool, transportExclusive: u32 }),
   stclearFlags: stclearFlags,
   stclear:      stclearData,
   keys:         list(u8, struct({ place: u8, key: keyHandleEntry }), LIMITS.keyHandles),
@@ -74,6 +76,7 @@ const body = struct({
   ticks:        struct({ elapsed: u64, nonce }),
   hash:         list(u8, sha1Progress, 1),
   sha1Thread:   list(u8, sha1Progress, 1),
+  sha1Transport: u32,
 });
 
 const sha256 = (data: Uint8Array): Uint8Array =>
@@ -98,12 +101,16 @@ export function encodeVolatile(state: TpmState, permall: Uint8Array, now: number
         authSessions: stclear.authSessions.flatMap((session, place) =>
           session === undefined ? [] : [{ place, session }],
         ),
+        transSessions: stclear.transSessions.flatMap((session, place) =>
+          session === undefined ? [] : [{ place, session }],
+        ),
       },
       keys: state.keys.flatMap((key, place) => (key === undefined ? [] : [{ place, key }])),
       nv: nvVolatileOf(state.permanent),
       ticks: { elapsed: now - state.ticks.startedAt, nonce: state.ticks.nonce },
       hash: progressOf(state.hash),
       sha1Thread: progressOf(state.sha1Thread),
+      sha1Transport: state.sha1Transport,
     }),
   );
   return concat(content, sha256(content));
@@ -127,11 +134,16 @@ export function restoreVolatile(
   const held = parse(blob);
   if (!equal(held.permall, sha256(permall))) throw refuse('it belongs to another permall');
   setNvVolatile('volatilestate', state.permanent, held.nv);
-  const { authFailAge, authSessions, ...stclear } = held.stclear;
+  const { authFailAge, authSessions, transSessions, ...stclear } = held.stclear;
   const sessions = places([]);
   for (const { place, session } of authSessions) {
     if (place >= sessions.length) throw refuse(`there is no session ${place}`);
     sessions[place] = session;
+  }
+  const transports = transportPlaces();
+  for (const { place, session } of transSessions) {
+    if (place >= transports.length) throw refuse(`there is no transport session ${place}`);
+    transports[place] = session;
   }
   const keys = keyPlaces();
   for (const { place, key } of held.keys) {
@@ -142,10 +154,16 @@ export function restoreVolatile(
     testState: held.testState as TestState,
     stany: held.stany,
     stclearFlags: held.stclearFlags.flags,
-    stclear: { ...stclear, authFailTime: age(seconds(now), authFailAge), authSessions: sessions },
+    stclear: {
+      ...stclear,
+      authFailTime: age(seconds(now), authFailAge),
+      authSessions: sessions,
+      transSessions: transports,
+    },
     keys,
     ticks: { startedAt: now - held.ticks.elapsed, nonce: held.ticks.nonce },
     hash: held.hash.map(progress => Sha1Stream.resume(progress))[0],
+    sha1Transport: held.sha1Transport,
     sha1Thread: held.sha1Thread.map(progress => Sha1Stream.resume(progress))[0],
   } satisfies Partial<TpmState>);
 }

@@ -14,6 +14,7 @@ import { demand, TpmFault } from '../results.js';
 import { demandAdipScheme, EntityType, openAt, sharedSecret, terminate } from '../sessions.js';
 import { type AuthSession, Handle, Protocol } from '../state.js';
 import { noBytes20, nonce, nothing } from '../structures.js';
+import { endTransport } from '../transport.js';
 import { entityOfCounter, findCounter } from './counters.js';
 
 /** Opens a session that may authorise anything. */
@@ -176,9 +177,10 @@ export const flushSpecific = command({
         stclear.contextList[place] = 0;
         break;
       }
-      // There are no transport and no DAA sessions, so no handle is one of theirs.
       case Resource.TRANS:
-        throw new TpmFault('INVALID_AUTHHANDLE');
+        demand(endTransport(call.state, handle), 'INVALID_AUTHHANDLE');
+        break;
+      // There are no DAA sessions, so no handle is one of theirs.
       case Resource.DAA:
         throw new TpmFault('BAD_HANDLE');
       default:

@@ -88,6 +88,10 @@ const freeKeys = ({ state }: Call): number => LIMITS.keyHandles - allKeys(state.
 const sessionHandles = ({ state }: Call): number[] =>
   state.stclear.authSessions.flatMap(session => (session === undefined ? [] : [session.handle]));
 const freeSessions = (call: Call): number => LIMITS.authSessions - sessionHandles(call).length;
+const transportHandles = ({ state }: Call): number[] =>
+  state.stclear.transSessions.flatMap(session => session?.transHandle ?? []);
+const freeTransports = (call: Call): number =>
+  LIMITS.transportSessions - transportHandles(call).length;
 const counterIds = ({ state }: Call): number[] =>
   state.permanent.data.counters.flatMap(({ valid }, id) => (valid ? [id] : []));
 const contextHandles = ({ state }: Call): number[] =>
@@ -140,7 +144,7 @@ const PROPERTIES: Readonly<Record<number, (call: Call) => Uint8Array>> = {
   [Property.KEYS]:             call => word(freeKeys(call)),
   [Property.MIN_COUNTER]:      () => word(0),
   [Property.AUTHSESS]:         call => word(freeSessions(call)),
-  [Property.TRANSESS]:         () => word(LIMITS.transportSessions),
+  [Property.TRANSESS]:         call => word(freeTransports(call)),
   [Property.COUNTERS]:         call => word(LIMITS.counters - counterIds(call).length),
   [Property.MAX_AUTHSESS]:     () => word(LIMITS.authSessions),
   [Property.MAX_TRANSESS]:     () => word(LIMITS.transportSessions),
@@ -157,7 +161,7 @@ const PROPERTIES: Readonly<Record<number, (call: Call) => Uint8Array>> = {
   [Property.DAASESS]:          () => word(LIMITS.daaSessions),
   [Property.CONTEXT_DIST]:     () => word(0xffff_ffff),
   [Property.DAA_INTERRUPT]:    () => yes(true),
-  [Property.SESSIONS]:         call => word(freeSessions(call) + LIMITS.transportSessions),
+  [Property.SESSIONS]:         call => word(freeSessions(call) + freeTransports(call)),
   [Property.MAX_SESSIONS]:     () => word(LIMITS.authSessions + LIMITS.transportSessions),
   [Property.CMK_RESTRICTION]:  ({ state }) => word(state.permanent.data.restrictDelegate),
   [Property.DURATION]:         () => words(DURATIONS_US),
@@ -174,7 +178,7 @@ const activeCounter = (id: number): number => (id === RELEASED_COUNTER ? NO_COUN
 const HANDLES: Readonly<Record<number, (call: Call) => number[]>> = {
   [Resource.KEY]:     ({ state }) => allKeys(state.keys).map(key => key.handle),
   [Resource.AUTH]:    sessionHandles,
-  [Resource.TRANS]:   () => [],
+  [Resource.TRANS]:   transportHandles,
   [Resource.CONTEXT]: contextHandles,
   [Resource.COUNTER]: counterIds,
   [Resource.DAA]:     () => [],

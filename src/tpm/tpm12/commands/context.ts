@@ -15,6 +15,7 @@ import { demand, TpmFault } from '../results.js';
 import { EntityType, placeSession, terminate } from '../sessions.js';
 import { type AuthSession, authSession, Handle, Protocol } from '../state.js';
 import { noBytes20, sizedBuffer } from '../structures.js';
+import { endTransport, placeTransport, transportInternal } from '../transport.js';
 import { Resource } from './authorisation.js';
 import { entityOfCounter } from './counters.js';
 
@@ -69,6 +70,15 @@ export const saveContext = command({
       const blob = { ...head, contextCount: 0 };
       return { contextBlob: seal(permanent.data, blob, nonce, keyHandleEntry, key) };
     }
+    if (resourceType === Resource.TRANS) {
+      const session = stclear.transSessions.find(one => one?.transHandle === handle);
+      demand(session !== undefined, 'INVALID_RESOURCE');
+      const nonce = nonceOf(call, 'contextNonceSession');
+      const blob = { ...head, contextCount: countContext(call, 'if there is room') };
+      const sealed = seal(permanent.data, blob, nonce, transportInternal, session);
+      endTransport(call.state, handle);
+      return { contextBlob: sealed };
+    }
     const session = resourceType === Resource.AUTH ? findSession(call, handle) : undefined;
     demand(session !== undefined, 'INVALID_RESOURCE');
     const nonce = nonceOf(call, 'contextNonceSession');
@@ -99,6 +109,13 @@ export const loadContext = command({
       if (fleeting) demandNonce(call, 'contextNonceKey', key.contextNonce);
       key.prove();
       return { handle: addKey(call.state.keys, key.value, call.tpm.entropy, wanted) };
+    }
+    if (blob.resourceType === Resource.TRANS) {
+      const session = open(data, blob, () => transportInternal);
+      demandNonce(call, 'contextNonceSession', session.contextNonce);
+      session.prove();
+      strikeOut(call, blob.contextCount);
+      return { handle: placeTransport(call.state, session.value, call.tpm.entropy, wanted) };
     }
     const session = open(data, blob, () => sessionCodec(blob));
     demandNonce(call, 'contextNonceSession', session.contextNonce);

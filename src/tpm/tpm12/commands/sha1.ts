@@ -23,8 +23,9 @@ export const sha1Start = command({
   when: 'working',
   input: nothing,
   output: struct({ maxNumBytes: u32 }),
-  run({ state }) {
+  run({ state, through }) {
     state.sha1Thread = new Sha1Stream();
+    state.sha1Transport = through?.transHandle ?? 0;
     return { maxNumBytes: BYTES_MAX };
   },
 });

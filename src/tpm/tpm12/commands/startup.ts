@@ -103,6 +103,7 @@ export const saveState = command({
   input: nothing,
   output: nothing,
   run(call) {
+    demand(call.through === undefined, 'NO_WRAP_TRANSPORT');
     if (isAudited(call.state, call.ordinal)) audit(call);
     const blob = encodeSaved(call.state);
     demand(blob.length <= LIMITS.savedBytes, 'NOSPACE');

@@ -1,0 +1,262 @@
+/**
+ * Transport sessions (TPM Main Part 3, §24): TPM_EstablishTransport, TPM_ExecuteTransport,
+ * TPM_ReleaseTransportSigned.
+ * @module
+ */
+import { concat, decode, encode, Reader, struct, u16, u32 } from '../../../wire/codec.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { sha1 } from '../crypto.js';
+import { decryptWith, signWith } from '../key-use.js';
+import { AuthDataUsage, type KeptKey, KeyUsage } from '../keys.js';
+import { authoriseKey, entityOfKey, findKey } from '../loaded-keys.js';
+import { load, parse } from '../parsing.js';
+import { demand } from '../results.js';
+import { encodeSignInfo } from '../sign-info.js';
+import { Handle } from '../state.js';
+import {
+  currentTicks,
+  noBytes20,
+  nonce,
+  SigScheme,
+  secret,
+  sizedBuffer,
+  structure,
+} from '../structures.js';
+import { ticksNow } from '../ticks.js';
+import {
+  Attribute,
+  crypt,
+  demandScheme,
+  has,
+  logInto,
+  logOutOf,
+  placeTransport,
+  TransportAuth,
+  type TransportPublic,
+  type TransportSession,
+  tickCount,
+  transportPublic,
+} from '../transport.js';
+
+const ORDINAL_ESTABLISH = 0xe6;
+const ORDINAL_EXECUTE = 0xe7;
+const SUCCESS = encode(u32, 0);
+const HEADER_BYTES = 10;
+const AUTH_BYTES = 45;
+const RESPONSE_AUTH_BYTES = 41;
+
+const transportAuth = structure(0x001d, { authData: secret });
+const ENCRYPTING: readonly number[] = [KeyUsage.STORAGE, KeyUsage.LEGACY];
+
+/** Opens a transport session, under a secret that came encrypted to a key, or in clear. */
+export const establishTransport = command({
+  ordinal: ORDINAL_ESTABLISH,
+  name: 'TPM_EstablishTransport',
+  auth: 'optional',
+  when: 'owned',
+  handleBytes: { input: 4, output: 4 },
+  input: struct({ encHandle: u32, transPublic: transportPublic, secret: sizedBuffer }),
+  output: struct({ transHandle: u32, locality: u32, currentTicks, transNonceEven: nonce }),
+  run(call, { encHandle, transPublic, secret: sent }) {
+    const authData = secretOf(call, encHandle, transPublic, sent);
+    const { state, tpm, locality } = call;
+    const encrypts = transPublic.transAttributes % 2 === Attribute.ENCRYPT;
+    if (encrypts) demandScheme(transPublic, state.permanent.flags.FIPS);
+    const transNonceEven = tpm.entropy(20);
+    const session = {
+      authData,
+      transPublic,
+      transHandle: 0,
+      transNonceEven,
+      transDigest: noBytes20(),
+    };
+    const ticks = ticksNow(tpm);
+    if (has(session, 'LOG')) {
+      const ordinal = encode(u32, ORDINAL_ESTABLISH);
+      const asked = concat(encode(transportPublic, transPublic), encode(sizedBuffer, sent));
+      logInto(session, sha1(ordinal, asked), noBytes20());
+      const answered = concat(encode(u32, locality), encode(currentTicks, ticks), transNonceEven);
+      const parameters = sha1(SUCCESS, ordinal, answered);
+      logOutOf(session, { currentTicks: ticks, parameters, locality });
+    }
+    const transHandle = placeTransport(state, session, tpm.entropy);
+    if (has(session, 'EXCLUSIVE')) state.stany.transportExclusive = transHandle;
+    return { transHandle, locality, currentTicks: ticks, transNonceEven };
+  },
+});
+
+function secretOf(
+  call: Call,
+  encHandle: number,
+  { transAttributes }: TransportPublic,
+  sent: Uint8Array,
+): Uint8Array {
+  if (encHandle === Handle.TRANSPORT) {
+    demand(!call.isAuthorised, 'BADTAG');
+    demand(transAttributes % 2 !== Attribute.ENCRYPT, 'BAD_SCHEME');
+    demand(sent.length === 20, 'BAD_PARAM_SIZE');
+    return sent;
+  }
+  const { key } = findKey(call, encHandle);
+  demand(ENCRYPTING.includes(key.keyUsage), 'INVALID_KEYUSAGE');
+  authoriseKey(call, key);
+  return load(transportAuth, decryptWith(key, sent)).authData;
+}
+
+const wrappedHeader = struct({ tag: u16, paramSize: u32, ordinal: u32 });
+
+/** Key handles at the front of a command; `typed` is a handle that a resource type follows. */
+// biome-ignore format: table
+const KEY_HANDLES: ReadonlyMap<number, 1 | 2 | 'typed'> = new Map<number, 1 | 2 | 'typed'>([
+  ...[0x0c, 0x0e, 0x0f, 0x13, 0x16, 0x17, 0x18, 0x1b, 0x1e, 0x1f, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25,
+      0x28, 0x2a, 0x3c, 0x3d, 0x3e, 0x41, 0x7a, 0x81, 0x86, 0xb4, 0xd4, 0xe6, 0xf2,
+     ].map(ordinal => [ordinal, 1] as const),
+  [0x32, 2], [0x33, 2],
+  [0x11, 'typed'], [0xb8, 'typed'], [0xba, 'typed'],
+]);
+const RESOURCE_KEY = 1;
+/** libtpms counts only the first of the two handles of this command among its handles. */
+const ORDINAL_CHANGE_AUTH_ASYM_FINISH = 0x0f;
+const NOT_WRAPPED: readonly number[] = [ORDINAL_ESTABLISH, ORDINAL_EXECUTE, 0xe8];
+
+/** Where the data of a wrapped command, or of its response, begin and end. */
+interface Part {
+  readonly start: number;
+  readonly end: number;
+}
+
+function commandPart(call: Call, wrapped: Uint8Array): Part & { ordinal: number } {
+  const { tag, paramSize, ordinal } = load(wrappedHeader, wrapped);
+  demand(paramSize === wrapped.length, 'BAD_PARAM_SIZE');
+  const handles = call.tpm.handleBytes(ordinal);
+  demand(handles !== undefined, 'BAD_ORDINAL');
+  const input = ordinal === ORDINAL_CHANGE_AUTH_ASYM_FINISH ? 4 : handles.input;
+  return {
+    ordinal,
+    ...between(wrapped, HEADER_BYTES + input, AUTH_BYTES * sessionsOf(tag, 0x00c1)),
+  };
+}
+
+const sessionsOf = (tag: number, plain: number): number =>
+  tag === plain + 1 || tag === plain + 2 ? tag - plain : 0;
+
+function between(bytes: Uint8Array, start: number, behind: number): Part {
+  demand(bytes.length >= start + behind, 'BAD_PARAM_SIZE');
+  return { start, end: bytes.length - behind };
+}
+
+function responsePart(call: Call, ordinal: number, response: Uint8Array): Part {
+  const { tag, ordinal: result } = load(wrappedHeader, response);
+  if (result !== 0) return { start: HEADER_BYTES, end: HEADER_BYTES };
+  const { output } = call.tpm.handleBytes(ordinal)!;
+  return between(response, HEADER_BYTES + output, RESPONSE_AUTH_BYTES * sessionsOf(tag, 0x00c4));
+}
+
+/** `whole` with one part of it encrypted or decrypted. */
+const withPart = (
+  whole: Uint8Array,
+  { start, end }: Part,
+  change: (part: Uint8Array) => Uint8Array,
+): Uint8Array => concat(whole.slice(0, start), change(whole.slice(start, end)), whole.slice(end));
+
+/** The digest over the public keys of the handles that a command begins with. */
+function keysHash(call: Call, ordinal: number, wrapped: Uint8Array): Uint8Array {
+  const kind = KEY_HANDLES.get(ordinal);
+  const from = new Reader(wrapped.slice(HEADER_BYTES));
+  const typed = kind === 'typed' && decode(u32, wrapped.slice(HEADER_BYTES + 4, HEADER_BYTES + 8));
+  const count = kind === 'typed' ? Number(typed === RESOURCE_KEY) : (kind ?? 0);
+  if (count === 0) return noBytes20();
+  const hashes = Array.from({ length: count }, () => {
+    const { key } = findKey(call, parse(u32, from), { readOnly: true, allowEk: true });
+    return sha1(encode(sizedBuffer, key.pubKey));
+  });
+  return sha1(...hashes);
+}
+
+/** Runs a command that came through a session. */
+export const executeTransport = command({
+  ordinal: ORDINAL_EXECUTE,
+  name: 'TPM_ExecuteTransport',
+  auth: 'one',
+  when: 'owned',
+  input: struct({ wrappedCmd: sizedBuffer }),
+  output: struct({ currentTicks: tickCount, locality: u32, wrappedRsp: sizedBuffer }),
+  run(call, { wrappedCmd }) {
+    const { tpm, locality } = call;
+    const auth = enterTransport(call);
+    const held = auth.session;
+    const part = commandPart(call, wrappedCmd);
+    const { ordinal } = part;
+    const clear = withPart(wrappedCmd, part, data => crypt(held, auth.nonceOdd, 'in', data));
+    const inDigest = sha1(encode(u32, ordinal), clear.slice(part.start, part.end));
+    const size = encode(u32, wrappedCmd.length);
+    auth.check(sha1(encode(u32, ORDINAL_EXECUTE), size, inDigest));
+    demand(!NOT_WRAPPED.includes(ordinal), 'NO_WRAP_TRANSPORT');
+    if (has(held, 'LOG')) logInto(held, inDigest, keysHash(call, ordinal, clear));
+    const response = tpm.runWrapped(clear, locality, held);
+    const ticks = ticksNow(tpm);
+    const out = responsePart(call, ordinal, response);
+    const result = response.slice(6, HEADER_BYTES);
+    const data = response.slice(out.start, out.end);
+    const outDigest = sha1(result, encode(u32, ordinal), data);
+    held.transNonceEven = tpm.entropy(20);
+    auth.nonceIsDrawn = true;
+    const count = encode(tickCount, ticks.currentTicks);
+    const tail = concat(encode(u32, locality), encode(u32, response.length), outDigest);
+    call.outParamDigest = sha1(SUCCESS, encode(u32, ORDINAL_EXECUTE), count, tail);
+    call.auditDigests = { input: inDigest, output: outDigest };
+    if (has(held, 'LOG')) logOutOf(held, { currentTicks: ticks, parameters: outDigest, locality });
+    const wrappedRsp = withPart(response, out, clearData =>
+      crypt(held, auth.nonceOdd, 'out', clearData),
+    );
+    // The command may have ended the very session that it came through.
+    if (!call.state.stclear.transSessions.includes(held)) auth.end();
+    return { currentTicks: ticks.currentTicks, locality, wrappedRsp };
+  },
+});
+
+/** Takes the last authorisation of a command for one by a transport session. */
+function enterTransport(call: Call): TransportAuth {
+  const guest = call.auths.at(-1)!;
+  call.auths = call.auths.slice(0, -1);
+  call.transportHandle = guest.handle;
+  call.transportAuth = new TransportAuth(call, guest);
+  return call.transportAuth;
+}
+
+const SCHEMES: readonly number[] = [SigScheme.PKCS1_SHA1, SigScheme.PKCS1_INFO];
+
+/** Ends a session, and signs its log. */
+export const releaseTransportSigned = command({
+  ordinal: 0xe8,
+  name: 'TPM_ReleaseTransportSigned',
+  auth: 'oneOrTwo',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ keyHandle: u32, antiReplay: nonce }),
+  output: struct({ locality: u32, currentTicks, signature: sizedBuffer }),
+  run(call, { keyHandle, antiReplay }) {
+    const { tpm, locality } = call;
+    const auth = enterTransport(call);
+    const { key } = findKey(call, keyHandle);
+    authoriseSigner(call, key);
+    auth.check(call.inParamDigest);
+    const held: TransportSession = auth.session;
+    demand(has(held, 'LOG'), 'BAD_MODE');
+    const ticks = ticksNow(tpm);
+    logOutOf(held, { currentTicks: ticks, parameters: call.inParamDigest, locality });
+    const message = sha1(encodeSignInfo('TRAN', antiReplay, held.transDigest));
+    const signature = signWith(key, message);
+    auth.end();
+    return { locality, currentTicks: ticks, signature };
+  },
+});
+
+function authoriseSigner(call: Call, key: KeptKey): void {
+  demand(SCHEMES.includes(key.algorithmParms.sigScheme), 'INAPPROPRIATE_SIG');
+  if (!call.isAuthorised) demand(key.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
+  else call.auth.openSession(entityOfKey(key));
+  demand(key.keyUsage === KeyUsage.SIGNING, 'INVALID_KEYUSAGE');
+  if (call.isAuthorised) call.auth.check();
+}
