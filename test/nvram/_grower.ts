@@ -1,0 +1,15 @@
+/** Stores a small blob, then one that needs more file than the limit of this process allows. */
+import { openImage } from '../../src/block/index.js';
+import { NvramError, NvramStore } from '../../src/nvram/index.js';
+import { blob, entropy } from './_stores.js';
+
+const image = openImage(process.argv[2]!, { readOnly: false });
+const store = NvramStore.activate(image, { entropy });
+store.store('permall', blob(700, 2));
+try {
+  store.store('permall', blob(256 * 1024, 3));
+  console.log('stored');
+} catch (error) {
+  const { code, errno } = error as { code?: string; errno?: string };
+  console.log(error instanceof NvramError ? code : `${code} ${errno}`);
+}
