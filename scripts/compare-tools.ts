@@ -153,6 +153,9 @@ async function outcomes(make: (folder: string) => Subject): Promise<Outcome[]> {
   const server = await serveTpm({
     process: request => subject.process(request),
     address: { type: 'tcp', port: 0 },
+    fail: error => {
+      throw error;
+    },
   });
   let tcsd = await startTcsd(folder, server.port!);
   const found: Outcome[] = [];

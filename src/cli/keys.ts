@@ -6,6 +6,7 @@
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { IoError } from '../errors.js';
 import { KEY_BYTES, type Key } from '../nvram/index.js';
+import { fieldsOf } from './backend-options.js';
 import { UsageError } from './output.js';
 
 const KEY_FILE_BYTES_MAX = 4096;
@@ -14,12 +15,7 @@ const HELP =
 
 /** @throws UsageError, IoError */
 export function readKey(text: string): Key {
-  const fields = new Map(
-    text.split(',').map(part => {
-      const at = part.indexOf('=');
-      return at < 0 ? [part, ''] : [part.slice(0, at), part.slice(at + 1)];
-    }),
-  );
+  const fields = new Map(fieldsOf(text));
   const file = fields.get('file');
   const pwdfile = fields.get('pwdfile');
   const format = fields.get('format') ?? 'hex';

@@ -14,6 +14,7 @@ import { exec } from './commands/exec.js';
 import { info } from './commands/info.js';
 import { rekey, restore } from './commands/rekey.js';
 import { run } from './commands/run.js';
+import { type ServeOptions, serve } from './commands/serve.js';
 import { trace } from './commands/trace.js';
 import { runStep } from './demo/steps.js';
 import { demo } from './demo/story.js';
@@ -202,6 +203,30 @@ program.addCommand(
           expectExisting: boolean;
         },
       ) => conclude(options, given => run(file, { ...given, json: options.json ?? false })),
+    ),
+);
+
+program.addCommand(
+  subcommand(
+    'serve',
+    'power on and take TPM commands over a socket, as swtpm does, until told to end',
+  )
+    .argument('<file>', 'the image')
+    .option(
+      '--server <address>',
+      'type=tcp,port=N[,bindaddr=A][,disconnect] or type=unixio,path=P[,mode=0600][,disconnect]',
+    )
+    .option(
+      '--flags <flags>',
+      'not-need-init, startup-clear, startup-state, startup-deactivated, startup-none',
+      'not-need-init',
+    )
+    .option('-t, --terminate', 'end when the client has gone', false)
+    .option('--pid <file>', 'file=PATH: where its process id stands while it listens')
+    .option(...keyOption('opens a sealed store'))
+    .option('--expect-existing', 'refuse an image without a TPM instead of making one', false)
+    .action((file: string, options: Common & Omit<ServeOptions, keyof CommonOptions>) =>
+      conclude(options, given => serve(file, { ...given, json: options.json ?? false })),
     ),
 );
 

@@ -35,6 +35,11 @@ export function say(text: string): void {
   }
 }
 
+/** Prints a line about trouble, on standard error. */
+export function warn(text: string): void {
+  writeSync(2, `${pc.red('nvtpm:')} ${text}\n`);
+}
+
 /** Prints a result and gives the exit code. */
 export function report({ lines, data, outcome = 'OK' }: Result, json: boolean): number {
   if (json) say(JSON.stringify(data, null, 2));
@@ -45,7 +50,7 @@ export function report({ lines, data, outcome = 'OK' }: Result, json: boolean): 
 /** Prints an error (on standard output as JSON, else on standard error) and gives the exit code. */
 export function reportError(error: unknown, json: boolean): number {
   if (json) say(JSON.stringify({ error: describe(error) }, null, 2));
-  else writeSync(2, `${pc.red('nvtpm:')} ${describe(error).message}\n`);
+  else warn(describe(error).message);
   if (!(error instanceof NvtpmError) && error instanceof Error) writeSync(2, `${error.stack}\n`);
   return EXIT_CODES[outcomeOf(error)];
 }

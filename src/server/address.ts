@@ -31,7 +31,7 @@ export class FaceError extends NvtpmError {
 }
 
 /** What the kernel takes for the path of a Unix socket, in bytes: sun_path, less its final 0. */
-const PATH_BYTES_MAX = 107;
+export const PATH_BYTES_MAX = 107;
 
 // biome-ignore format: table
 const SWITCHES: Readonly<Record<string, { server?: boolean; wait?: boolean }>> = {

@@ -1,14 +1,13 @@
 /**
- * The sockets of the faces. A face gets its clients' bytes and answers; it never sees a socket. A
- * Unix socket that is made here is for its owner only, and replaces one that an earlier run left.
+ * The sockets of the faces. A face gets its clients' bytes and answers; it never sees a socket.
  * @module
  */
 import { once } from 'node:events';
-import { lstatSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { errnoOf } from '../errors.js';
 import { type Address, FaceError } from './address.js';
+import { listenAt } from './unix-socket.js';
 
 /** Where a face writes to one of its clients. */
 export interface Output {
@@ -181,17 +180,6 @@ export async function reach(path: string): Promise<Socket> {
 async function listen(path: string): Promise<Server> {
   const server = createServer({ allowHalfOpen: true });
   server.maxConnections = CONNECTIONS_MAX;
-  // Made with no rights for others, and not given and then taken from them.
-  const umask = process.umask(0o177);
-  try {
-    if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) rmSync(path);
-    server.listen(path);
-    await once(server, 'listening');
-  } catch (error) {
-    const why = `cannot listen at ${path}: ${error instanceof Error ? error.message : error}`;
-    throw new FaceError('LISTEN', `${why}; choose another path`, error);
-  } finally {
-    process.umask(umask);
-  }
+  await listenAt(server, path);
   return server;
 }

@@ -5,27 +5,35 @@
  * several may be connected at once, whose commands run one after another.
  * @module
  */
+import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { concat } from '../wire/codec.js';
+import { FaceError } from './address.js';
+import { listenAt } from './unix-socket.js';
 
 /** Where a TPM listens. TCP listens on this machine only, unless it is told otherwise. */
 export type TpmAddress =
   | { readonly type: 'tcp'; readonly port: number; readonly bindaddr?: string }
-  | { readonly type: 'unixio'; readonly path: string };
+  /** The mode is that of the file; 0600 unless it is given. */
+  | { readonly type: 'unixio'; readonly path: string; readonly mode?: number };
 
 export interface TpmSocketOptions {
-  /** Runs one command to its end. What it throws is passed on: it is a bug. */
+  /** Runs one command to its end. It answers whatever it is given. */
   readonly process: (request: Uint8Array) => Uint8Array;
   readonly address: TpmAddress;
-  /** Whether the connection is closed after each response, as tcsd wants of a TPM for one client. */
+  /** Whether the connection is closed after each response, as swtpm's option of that name has it. */
   readonly disconnect?: boolean;
+  /** Hears what `process` throws, which is a bug; no command is run after it. */
+  readonly fail: (error: unknown) => void;
+  /** Called whenever the last client that was connected has gone. */
+  readonly deserted?: () => void;
 }
 
 /** A TPM that listens. */
 export interface TpmSocket {
   /** The TCP port that it has, where it was asked for port 0. */
   readonly port: number | undefined;
-  /** Stops listening, and lets go of every connection. */
+  /** Stops listening, and lets go of every connection. A Unix socket is gone then. */
   close(): Promise<void>;
 }
 
@@ -35,13 +43,31 @@ const HEADER_BYTES = 10;
 const REQUEST_BYTES_MAX = 4096;
 const CONNECTIONS_MAX = 64;
 
-/** Listens at an address. @throws the error of node:net where it cannot */
+/**
+ * Listens at an address.
+ * @throws FaceError LISTEN
+ */
 export async function serveTpm(options: TpmSocketOptions): Promise<TpmSocket> {
+  const { process, fail, deserted } = options;
   const open = new Set<Socket>();
-  const server = createServer(socket => {
+  let broken = false;
+  const run = (request: Uint8Array): Uint8Array | undefined => {
+    if (broken) return undefined;
+    try {
+      return process(request);
+    } catch (error) {
+      broken = true;
+      fail(error);
+      return undefined;
+    }
+  };
+  const server = createServer({ noDelay: true }, socket => {
     open.add(socket);
-    socket.on('close', () => open.delete(socket));
-    attend(socket, options);
+    socket.on('close', () => {
+      open.delete(socket);
+      if (open.size === 0) deserted?.();
+    });
+    attend(socket, run, options.disconnect ?? false);
   });
   server.maxConnections = CONNECTIONS_MAX;
   await listen(server, options.address);
@@ -56,32 +82,36 @@ export async function serveTpm(options: TpmSocketOptions): Promise<TpmSocket> {
   };
 }
 
-function listen(server: Server, address: TpmAddress): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    const listening = (): void => {
-      server.off('error', reject);
-      resolve();
-    };
-    if (address.type === 'unixio') server.listen(address.path, listening);
-    else server.listen(address.port, address.bindaddr ?? LOOPBACK, listening);
-  });
+async function listen(server: Server, address: TpmAddress): Promise<void> {
+  if (address.type === 'unixio') return listenAt(server, address.path, address.mode);
+  const { port, bindaddr = LOOPBACK } = address;
+  try {
+    server.listen(port, bindaddr);
+    await once(server, 'listening');
+  } catch (error) {
+    const why = error instanceof Error ? error.message : error;
+    const where = `port ${port} of ${bindaddr}`;
+    throw new FaceError('LISTEN', `cannot listen at ${where}: ${why}; choose another`, error);
+  }
 }
 
-/** Answers one client for as long as it stays. */
-function attend(socket: Socket, { process, disconnect = false }: TpmSocketOptions): void {
+/** Answers one client for as long as it stays. `run` has no answer once the TPM is broken. */
+function attend(
+  socket: Socket,
+  run: (request: Uint8Array) => Uint8Array | undefined,
+  disconnect: boolean,
+): void {
   let pending: Uint8Array = new Uint8Array();
   const answer = (): void => {
-    while (!socket.destroyed && !socket.writableNeedDrain) {
+    while (!socket.destroyed && socket.writable && !socket.writableNeedDrain) {
       const length = frameLength(pending);
-      if (length === 'none') socket.destroy();
-      if (length === 'none' || length === undefined || pending.length < length) return;
-      const request = pending.slice(0, length);
-      pending = pending.slice(length);
-      const response = process(request);
-      if (disconnect) socket.end(response);
-      else socket.write(response);
-      if (disconnect) return;
+      if (length === undefined || (length !== 'none' && pending.length < length)) return;
+      const request = pending.slice(0, length === 'none' ? REQUEST_BYTES_MAX : length);
+      pending = pending.slice(request.length);
+      const response = run(request);
+      if (response !== undefined) socket.write(response);
+      // After what is no frame, nobody knows where the next one begins.
+      if (response === undefined || disconnect || length === 'none') socket.destroySoon();
     }
     // A client that does not take its responses gets no more of them made.
     if (socket.writableNeedDrain) socket.pause();

@@ -1,5 +1,6 @@
 /** Raw TPM frames over sockets: however they are cut, by however many clients. */
 import { once } from 'node:events';
+import { lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -16,7 +17,8 @@ const READ_ECHO = '00c40000000a00000015';
 
 async function served(t: ExecutionContext, options: Partial<TpmSocketOptions> = {}) {
   const address = { type: 'tcp', port: 0 } as const;
-  const server = await serveTpm({ process: echo, address, ...options });
+  const fail = (error: unknown): void => t.fail(String(error));
+  const server = await serveTpm({ process: echo, address, fail, ...options });
   t.teardown(() => server.close());
   return server;
 }
@@ -53,11 +55,11 @@ test('several clients are answered, each its own', async t => {
   t.deepEqual(await Promise.all(clients), [READ_ECHO, STARTUP_ECHO, READ_ECHO]);
 });
 
-test('what is no frame ends the connection, and no other', async t => {
+test('what is no frame is given to the TPM, and ends the connection, and no other', async t => {
   const { port } = await served(t);
   for (const size of ['00000009', '00001001', 'ffffffff']) {
     const socket = connect(port!, '127.0.0.1', () => socket.write(hex(`00c1 ${size} 00000099`)));
-    t.is(await receive(socket, 10), '', size);
+    t.is(await receive(socket, 100), STARTUP_ECHO, size);
   }
   const socket = connect(port!, '127.0.0.1', () => socket.write(READ));
   t.teardown(() => socket.destroy());
@@ -70,18 +72,106 @@ test('it closes after each response where that is asked for', async t => {
   t.is(await receive(socket, 100), READ_ECHO);
 });
 
-test('a Unix socket, and nothing is left when it closes', async t => {
+test('of two frames in one, it answers the first before it closes', async t => {
+  const { port } = await served(t, { disconnect: true });
+  const both = Uint8Array.of(...READ, ...STARTUP);
+  const socket = connect(port!, '127.0.0.1', () => socket.write(both));
+  t.is(await receive(socket, 100), READ_ECHO);
+});
+
+test('what the TPM throws is told, once, and it answers nobody any more', async t => {
+  const told: unknown[] = [];
+  const bug = new Error('a bug');
+  const { port } = await served(t, {
+    process: () => {
+      throw bug;
+    },
+    fail: error => told.push(error),
+  });
+  for (const _ of [1, 2]) {
+    const socket = connect(port!, '127.0.0.1', () => socket.write(READ));
+    t.is(await receive(socket, 10), '');
+  }
+  t.deepEqual(told, [bug]);
+});
+
+test('it says when the last client has gone', async t => {
+  let times = 0;
+  let tell = (): void => {};
+  const told = new Promise<void>(resolve => {
+    tell = resolve;
+  });
+  const { port } = await served(t, {
+    deserted: () => {
+      times += 1;
+      tell();
+    },
+  });
+  const clients = [1, 2].map(() => connect(port!, '127.0.0.1'));
+  await Promise.all(
+    clients.map(async client => {
+      client.write(READ);
+      await receive(client, 10);
+    }),
+  );
+  for (const client of clients) client.end();
+  await told;
+  t.is(times, 1);
+});
+
+/** A server at a path, and where that is. */
+async function servedAt(t: ExecutionContext, mode?: number) {
   const path = join(scratch(t), 'tpm.sock');
-  const server = await serveTpm({ process: echo, address: { type: 'unixio', path } });
+  const address = { type: 'unixio', path, ...(mode === undefined ? {} : { mode }) } as const;
+  return { path, address, server: await served(t, { address }) };
+}
+
+test('a Unix socket, and nothing is left when it closes', async t => {
+  const { path, server } = await servedAt(t);
   const socket = connect(path, () => socket.write(READ));
   t.is(await receive(socket, 10), READ_ECHO);
   await server.close();
   await t.throwsAsync(once(connect(path), 'connect'), { code: 'ENOENT' });
 });
 
+test('a Unix socket is its owner’s, or has the mode that it is given, whatever the umask', async t => {
+  const before = process.umask(0o027);
+  try {
+    const modes = [undefined, 0o660, 0o666];
+    const found = [];
+    for (const mode of modes) found.push((await servedAt(t, mode)).path);
+    t.deepEqual(
+      found.map(path => lstatSync(path).mode & 0o777),
+      [0o600, 0o660, 0o666],
+    );
+    t.is(process.umask(), 0o027, 'and the umask is as it was');
+  } finally {
+    process.umask(before);
+  }
+});
+
+test('a Unix socket that somebody listens at stays theirs', async t => {
+  const { path, address } = await servedAt(t);
+  const error = { code: 'LISTEN', message: /another program listens there/ };
+  await t.throwsAsync(served(t, { address }), error);
+  const socket = connect(path, () => socket.write(READ));
+  t.teardown(() => socket.destroy());
+  t.is(await receive(socket, 10), READ_ECHO);
+});
+
+test('what is no socket, or cannot be one, is an error and stays as it is', async t => {
+  const folder = scratch(t);
+  const path = join(folder, 'file');
+  writeFileSync(path, 'mine');
+  const at = (path: string) => served(t, { address: { type: 'unixio', path } });
+  await t.throwsAsync(at(path), { code: 'LISTEN', message: /it is no socket/ });
+  t.is(readFileSync(path, 'utf8'), 'mine');
+  await t.throwsAsync(at(join(folder, 'no', 'folder')), { code: 'LISTEN', message: /ENOENT/ });
+  await t.throwsAsync(at(`/${'a'.repeat(107)}`), { code: 'LISTEN', message: /at most 107 bytes/ });
+});
+
 test('an address that is taken is an error', async t => {
   const { port } = await served(t);
-  await t.throwsAsync(serveTpm({ process: echo, address: { type: 'tcp', port: port! } }), {
-    code: 'EADDRINUSE',
-  });
+  const address = { type: 'tcp', port: port! } as const;
+  await t.throwsAsync(served(t, { address }), { code: 'LISTEN', message: /EADDRINUSE/ });
 });

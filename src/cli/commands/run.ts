@@ -8,6 +8,7 @@ import { validateIncoming } from '../../migration/index.js';
 import { type Address, parseAddress, serve } from '../../server/index.js';
 import { type CommonOptions, machineOver } from '../images.js';
 import { type Result, say, UsageError } from '../output.js';
+import { untilSignal } from '../signals.js';
 import { VERSION } from '../version.js';
 
 export interface RunOptions extends CommonOptions {
@@ -30,11 +31,8 @@ export async function run(path: string, options: RunOptions): Promise<Result> {
   const faces = facesOf(options);
   // Where a face has the standard output, nothing else is written there.
   const quiet = options.json || faces.stdio;
-  const quit = new AbortController();
-  const onSignal = (): void => quit.abort();
-  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
-  try {
-    const { reason, store } = await serve({
+  const { reason, store } = await untilSignal(signal =>
+    serve({
       ...faces,
       openImage: () => openImage(path, { readOnly: false, trace, backing: () => allowBacking }),
       // Software on a PC does not reach locality 4.
@@ -47,19 +45,17 @@ export async function run(path: string, options: RunOptions): Promise<Result> {
       },
       version: QMP_VERSION,
       now,
-      signal: quit.signal,
+      signal,
       ready: () => {
         if (!quiet) say(`${path}: running (${faces.summary}); SIGTERM, SIGINT or quit ends it`);
       },
-    });
-    const state = store === undefined ? 'no state to keep' : `generation ${store.generation}`;
-    return {
-      lines: quiet ? [] : [`${path}: ended by ${reason}, ${state}`],
-      data: { ended: reason, ...store },
-    };
-  } finally {
-    process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
-  }
+    }),
+  );
+  const state = store === undefined ? 'no state to keep' : `generation ${store.generation}`;
+  return {
+    lines: quiet ? [] : [`${path}: ended by ${reason}, ${state}`],
+    data: { ended: reason, ...store },
+  };
 }
 
 interface Faces {

@@ -1,0 +1,16 @@
+/**
+ * Commands that go on until they are told to end: SIGTERM and SIGINT tell them.
+ * @module
+ */
+
+/** Runs `act` with a signal that is aborted when the process is told to end. */
+export async function untilSignal<T>(act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const quit = new AbortController();
+  const onSignal = (): void => quit.abort();
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  try {
+    return await act(quit.signal);
+  } finally {
+    process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Listening at a path. The socket has its mode from the moment that it is there, and takes the place
+ * of one that a dead program has left, but of nothing else.
+ * @module
+ */
+import { once } from 'node:events';
+import { lstatSync, rmSync, statSync } from 'node:fs';
+import { connect, type Server } from 'node:net';
+import { dirname } from 'node:path';
+import { errnoOf } from '../errors.js';
+import { FaceError, PATH_BYTES_MAX } from './address.js';
+
+/** For its owner only: whoever reaches a TPM owns it. */
+export const OWNER_ONLY = 0o600;
+const ALL_MODE_BITS = 0o777;
+
+/**
+ * Has `server` listen at `path`; closing the server removes the path. For the main thread only,
+ * since the mode goes by the umask, which other threads do not have.
+ * @throws FaceError LISTEN
+ */
+export async function listenAt(server: Server, path: string, mode = OWNER_ONLY): Promise<void> {
+  try {
+    if (Buffer.byteLength(path) > PATH_BYTES_MAX) {
+      throw new Error(`a path of a socket has at most ${PATH_BYTES_MAX} bytes`);
+    }
+    await makeRoom(path);
+    const listening = once(server, 'listening');
+    // Made with these rights, and not made and then given them: the kernel makes it in this call.
+    const umask = process.umask(ALL_MODE_BITS & ~mode);
+    try {
+      server.listen(path);
+    } finally {
+      process.umask(umask);
+    }
+    await listening;
+  } catch (error) {
+    const why = `cannot listen at ${path}: ${error instanceof Error ? error.message : error}`;
+    throw new FaceError('LISTEN', `${why}; choose another path`, error);
+  }
+}
+
+/** Removes a socket that nobody listens at. */
+async function makeRoom(path: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) {
+    // listen() would say of a folder that is missing that permission is denied.
+    statSync(dirname(path));
+    return;
+  }
+  if (!found.isSocket()) throw new Error('there is a file, and it is no socket');
+  if (await isAnswered(path)) throw new Error('another program listens there');
+  rmSync(path, { force: true });
+}
+
+/** Whether somebody listens at a socket; the only way to know is to call. */
+async function isAnswered(path: string): Promise<boolean> {
+  const socket = connect(path);
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch (error) {
+    // Any other error may come from a program that is there, and just too busy.
+    if (errnoOf(error) !== 'ECONNREFUSED' && errnoOf(error) !== 'ENOENT') throw error;
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}

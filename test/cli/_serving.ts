@@ -1,0 +1,117 @@
+/** `nvtpm serve` as a process of its own, and clients that send it raw commands. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { hex, toHex } from '../_files.js';
+import { PROGRAM } from './_cli.js';
+
+const PATIENCE_MS = 60_000;
+
+export interface End {
+  readonly exit: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+export class Serving {
+  readonly process: ChildProcess;
+  /** Where it listens: a port of the loopback, or a path. */
+  readonly at: number | string;
+  readonly #said: { out: string; err: string };
+
+  private constructor(
+    child: ChildProcess,
+    at: number | string,
+    said: { out: string; err: string },
+  ) {
+    this.process = child;
+    this.at = at;
+    this.#said = said;
+  }
+
+  /** Comes back once it listens; throws what it said if it ends before. */
+  static async start(image: string, ...args: readonly string[]): Promise<Serving> {
+    const child = spawn(process.execPath, [PROGRAM, 'serve', image, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const said = { out: '', err: '' };
+    child.stdout.on('data', chunk => (said.out += chunk));
+    child.stderr.on('data', chunk => (said.err += chunk));
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    for (;;) {
+      const where = /listening at (.+?);/.exec(said.out + said.err)?.[1];
+      if (where !== undefined) {
+        const port = /:(\d+)$/.exec(where)?.[1];
+        return new Serving(child, port === undefined ? where : Number(port), said);
+      }
+      if (child.exitCode !== null) throw new Error(`it ended: ${said.out}${said.err}`);
+      await Promise.race([
+        once(child.stdout, 'data', { signal }),
+        once(child.stderr, 'data', { signal }),
+        once(child, 'close', { signal }),
+      ]);
+    }
+  }
+
+  client(): Client {
+    return new Client(this.at);
+  }
+
+  /** Sends one command over a connection of its own, and gives the response. */
+  async ask(command: string): Promise<string> {
+    const client = this.client();
+    const answer = await client.ask(command);
+    client.close();
+    return answer;
+  }
+
+  /** What it has said on standard error so far. */
+  get err(): string {
+    return this.#said.err;
+  }
+
+  async ended(): Promise<End> {
+    if (this.process.exitCode === null && this.process.signalCode === null) {
+      await once(this.process, 'close');
+    }
+    return { exit: this.process.exitCode, ...this.#said };
+  }
+
+  stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<End> {
+    this.process.kill(signal);
+    return this.ended();
+  }
+}
+
+export class Client {
+  readonly #socket: Socket;
+  #got = '';
+
+  constructor(at: number | string) {
+    this.#socket = typeof at === 'string' ? connect(at) : connect(at, '127.0.0.1');
+    this.#socket.on('data', chunk => (this.#got += toHex(chunk)));
+    this.#socket.on('error', () => this.#socket.destroy());
+  }
+
+  /** Sends a command in hex and gives the response; what there was of it, if the connection ends. */
+  async ask(command: string): Promise<string> {
+    this.#socket.write(hex(command));
+    for (;;) {
+      const length = this.#got.length < 12 ? 6 : Number.parseInt(this.#got.slice(4, 12), 16);
+      if (this.#got.length >= 2 * Math.max(length, 10) || this.#socket.destroyed) break;
+      await Promise.race([once(this.#socket, 'data'), once(this.#socket, 'close')]);
+    }
+    const answer = this.#got;
+    this.#got = '';
+    return answer;
+  }
+
+  /** Once the other side has ended the connection. */
+  async ended(): Promise<void> {
+    if (!this.#socket.destroyed) await once(this.#socket, 'close');
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
