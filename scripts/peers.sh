@@ -6,7 +6,8 @@ set -eu
 
 # libtpms comes with swtpm, under a name that differs from release to release.
 PACKAGES="qemu-utils qemu-system-x86 seabios swtpm swtpm-tools
-  tpm-tools trousers tpm2-tools strace socat"
+  tpm-tools trousers tpm-quote-tools simple-tpm-pk11 fakeroot
+  tpm2-tools strace socat"
 
 # Wine runs the Windows build of Node for the suites about Windows locks, on x86-64 only.
 windows=no

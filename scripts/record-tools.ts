@@ -1,23 +1,20 @@
 /**
  * Records fixtures/clients/tpm-tools.json: what trousers and tpm-tools send to a TPM 1.2, byte by
- * byte, and what swtpm answers. `npm run build && node dist/scripts/record-tools.js`, as root: tcsd
- * drops to its own user. Needs swtpm, tpm-tools and trousers (scripts/peers.sh).
+ * byte, and what swtpm answers. `npm run build && node dist/scripts/record-tools.js`. Needs swtpm,
+ * tpm-tools, trousers and fakeroot (scripts/peers.sh).
  * @module
  */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { commands, PRESENCE, plain, STARTUP } from '../src/testing/guest/index.js';
 import { ROOT } from '../test/_files.js';
 import { Swtpm } from '../test/_swtpm.js';
+import { Tcsd } from '../test/tools/_tcsd.js';
 import { toHex } from './transcripts/recorder.js';
 import { writeSums } from './transcripts/sums.js';
-
-const TCSD_PORT = 30_103;
 
 /** What the tools are asked, in the order of a first use of a TPM. `-y` and `-z`: 20 zero bytes. */
 const TOOLS: readonly (readonly [string, ...string[]])[] = [
@@ -36,7 +33,6 @@ const TOOLS: readonly (readonly [string, ...string[]])[] = [
 ];
 
 const folder = mkdtempSync(join(tmpdir(), 'nvtpm-tools-'));
-chmodSync(folder, 0o755);
 const state = join(folder, 'state');
 mkdirSync(state);
 const tpm = new Swtpm(state);
@@ -65,28 +61,15 @@ await once(server, 'listening');
 const address = server.address();
 if (address === null || typeof address === 'string') throw new Error('no TCP port');
 
-const config = join(folder, 'tcsd.conf');
-const data = join(folder, 'data');
-mkdirSync(data);
-writeFileSync(config, `port = ${TCSD_PORT}\nsystem_ps_file = ${join(data, 'system.data')}\n`);
-await run('chown', ['tss:tss', data]);
-await run('chmod', ['700', data]);
-await run('chown', ['root:tss', config]);
-await run('chmod', ['640', config]);
-
-const tcsd = spawn('tcsd', ['-e', '-f', '-c', config], {
-  env: { ...process.env, TCSD_TCP_DEVICE_PORT: String(address.port) },
-  stdio: 'inherit',
-});
+const tcsd = await Tcsd.start(folder, address.port);
 try {
-  while (exchanges.length === 0) await sleep(100);
-  await sleep(500);
   for (const [name, ...args] of TOOLS) {
     tool = [name, ...args].join(' ');
-    await run(name, args);
+    const { code, out, err } = await tcsd.run(name, args);
+    console.log(`${tool}: exit code ${code}\n${out}${err}`);
   }
 } finally {
-  tcsd.kill();
+  await tcsd.stop();
   server.close();
   tpm.stop();
   rmSync(folder, { recursive: true, force: true });
@@ -102,13 +85,3 @@ const path = join(ROOT, 'fixtures', 'clients', 'tpm-tools.json');
 writeFileSync(path, `${JSON.stringify(recorded, null, 1)}\n`);
 writeSums();
 console.log(`${exchanges.length} exchanges`);
-
-/** Runs a program to its end; shows what it says, and goes on whatever its exit code. */
-async function run(program: string, args: readonly string[]): Promise<void> {
-  const child = spawn(program, args, {
-    env: { ...process.env, TSS_TCSD_PORT: String(TCSD_PORT) },
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
-  const [code] = (await once(child, 'exit')) as [number | null];
-  console.log(`${program} ${args.join(' ')}: exit code ${code}`);
-}

@@ -1,0 +1,34 @@
+/** The steps before both TPMs, and what was not as it was known to be. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Seen, seenBy } from './_scenario.js';
+import type { Step } from './_steps.js';
+import { OwnSubject, type Subject, SwtpmSubject } from './_subjects.js';
+
+/** The programs that have to be there. */
+export const PEERS = ['swtpm', 'fakeroot', 'tcsd', 'tpm_version', 'tpm_mkaik', 'stpm-keygen'];
+
+export interface Comparison {
+  readonly theirs: readonly Seen[];
+  readonly ours: readonly Seen[];
+  /** Steps of swtpm that did not do what the table says: the comparison would show little. */
+  readonly surprises: readonly Seen[];
+}
+
+export async function compared(folder: string, steps: readonly Step[]): Promise<Comparison> {
+  const [theirs, ours] = await Promise.all([
+    seenIn(join(folder, 'theirs'), of => new SwtpmSubject(of), steps),
+    seenIn(join(folder, 'ours'), of => new OwnSubject(of), steps),
+  ]);
+  const visible = steps.filter(step => !('cut' in step));
+  const surprises = theirs.filter((seen, at) => isSurprise(seen, visible[at]!));
+  return { theirs, ours, surprises };
+}
+
+function seenIn(folder: string, make: (folder: string) => Subject, steps: readonly Step[]) {
+  mkdirSync(folder);
+  return seenBy(folder, make, steps);
+}
+
+const isSurprise = ({ code, sameEk }: Seen, step: Step): boolean =>
+  !sameEk || ('tool' in step && (code !== 0) !== (step.fails ?? false));

@@ -1,0 +1,108 @@
+/**
+ * trousers' tcsd before a TPM on a TCP port, and the tools that talk to it. tcsd wants its files to
+ * belong to root and to a user of its own, and becomes that user: under fakeroot it believes so, and
+ * runs as whoever tests.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const PATIENCE_MS = 30_000;
+const TRY_EVERY_MS = 20;
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** A port of the loopback that nobody has just now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Comes back once somebody listens at a port; fails if `owner` ends before. */
+export async function listening(port: number, owner: ChildProcess): Promise<void> {
+  for (let left = PATIENCE_MS; left > 0; left -= TRY_EVERY_MS) {
+    const socket = connect(port, '127.0.0.1');
+    const there = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (there) return;
+    if (owner.exitCode !== null) throw new Error(`${owner.spawnfile} ended: ${owner.exitCode}`);
+    await sleep(TRY_EVERY_MS);
+  }
+  throw new Error(`${owner.spawnfile} does not listen at port ${port}`);
+}
+
+export class Tcsd {
+  readonly #process: ChildProcess;
+  readonly #folder: string;
+  readonly #port: number;
+
+  private constructor(process: ChildProcess, folder: string, port: number) {
+    this.#process = process;
+    this.#folder = folder;
+    this.#port = port;
+  }
+
+  /** Starts it with its files in `folder`, where they may be from an earlier run. */
+  static async start(folder: string, tpmPort: number): Promise<Tcsd> {
+    const port = await freePort();
+    const data = join(folder, 'tcsd');
+    const config = join(folder, 'tcsd.conf');
+    mkdirSync(data, { recursive: true, mode: 0o700 });
+    writeFileSync(config, `port = ${port}\nsystem_ps_file = ${join(data, 'system.data')}\n`, {
+      mode: 0o640,
+    });
+    const script = 'chown tss:tss "$1"; chown root:tss "$2"; exec tcsd -e -f -c "$2"';
+    // In a process group of its own: fakeroot does not pass a signal on.
+    const child = spawn('fakeroot', ['sh', '-c', script, 'sh', data, config], {
+      env: { ...process.env, TCSD_TCP_DEVICE_PORT: String(tpmPort) },
+      stdio: 'ignore',
+      detached: true,
+    });
+    const tcsd = new Tcsd(child, folder, port);
+    await listening(port, child);
+    return tcsd;
+  }
+
+  /** Runs a tool to its end; `input` is what it reads where it asks for secrets. */
+  async run(program: string, args: readonly string[], input = ''): Promise<Outcome> {
+    const child = spawn(program, args, {
+      cwd: this.#folder,
+      env: {
+        ...process.env,
+        TSS_TCSD_HOSTNAME: '127.0.0.1',
+        TSS_TCSD_PORT: String(this.#port),
+        TSS_USER_PS_FILE: join(this.#folder, 'user.data'),
+      },
+      // Without a terminal of its own, it reads secrets from the standard input.
+      detached: true,
+    });
+    const said = { out: '', err: '' };
+    child.stdout.setEncoding('latin1').on('data', text => (said.out += text));
+    child.stderr.setEncoding('latin1').on('data', text => (said.err += text));
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, ...said };
+  }
+
+  async stop(): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const ended = once(this.#process, 'close');
+    process.kill(-this.#process.pid!, 'SIGTERM');
+    await ended;
+  }
+}

@@ -1,0 +1,19 @@
+/**
+ * trousers' clients before swtpm over TCP, and before `nvtpm serve` on a qcow2 image: the same exit
+ * codes and the same words. Both are killed and started again on the way.
+ */
+import { scratch } from '../_files.js';
+import { peerTest } from '../_peers.js';
+import { compared, PEERS } from './_comparison.js';
+import { LIFE, REVOCABLE } from './_steps.js';
+
+for (const [title, steps] of [
+  ['the life of a TPM', LIFE],
+  ['an EK that is revoked', REVOCABLE],
+] as const) {
+  peerTest(`${title}: every tool says what it says before swtpm`, PEERS, async t => {
+    const { theirs, ours, surprises } = await compared(scratch(t), steps);
+    t.deepEqual(surprises, []);
+    t.deepEqual(ours, theirs);
+  });
+}
