@@ -1,0 +1,113 @@
+/** A machine behind a socket when something goes wrong: with the disk, or with us. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { openFile } from '../../src/block/index.js';
+import { clock, entropy } from '../../src/cli/images.js';
+import { Tpm12 } from '../../src/index.js';
+import { formatStore, inspectStore } from '../../src/nvram/index.js';
+import { type BackendEnding, serveBackend } from '../../src/server/index.js';
+import { type Fault, FaultNode, SimulatedDisk } from '../../src/testing/index.js';
+import { scratch } from '../_files.js';
+import { Client } from '../cli/_serving.js';
+import { machineOn } from '../machine/_machines.js';
+
+const PCR_READ = '00c1 0000000e 00000015 00000000';
+const CMD_ENABLE = '00c1 0000000c 4000000a 0020';
+const PRESENT = '00c1 0000000c 4000000a 0008';
+const DISABLE = '00c1 0000000a 00000070';
+const done = (result: number): string => `00c40000000a${result.toString(16).padStart(8, '0')}`;
+
+/** A TPM on a disk that does as `faults` says; they may be added while it runs. */
+async function started(t: ExecutionContext, engine?: () => Tpm12) {
+  const path = join(scratch(t), 'tpm.sock');
+  const disk = new SimulatedDisk(1024 * 1024);
+  formatStore(disk, { entropy });
+  const faults: Fault[] = [];
+  const image = new FaultNode(disk, faults);
+  const quit = new AbortController();
+  let ended!: Promise<BackendEnding>;
+  await new Promise<unknown>((ready, failed) => {
+    ended = serveBackend({
+      address: { type: 'unixio', path },
+      startup: 'clear',
+      terminate: false,
+      openImage: () => image,
+      machine: image => machineOn(image, engine === undefined ? {} : { engine }),
+      signal: quit.signal,
+      ready,
+    });
+    ended.catch(failed);
+  });
+  const client = new Client(path);
+  t.teardown(() => client.close());
+  return { path, disk, image, faults, client, ended, quit: () => quit.abort() };
+}
+
+test('a full disk: TPM_FAIL, failure mode, and the end in order all the same', async t => {
+  const { disk, image, faults, client, ended, quit, path } = await started(t);
+  for (const command of [CMD_ENABLE, PRESENT]) t.is(await client.ask(command), done(0));
+  const effect = { kind: 'error', errno: 'ENOSPC' } as const;
+  faults.push({
+    on: 'write',
+    nth: image.counts.write + 1,
+    times: Number.POSITIVE_INFINITY,
+    effect,
+  });
+  t.is(await client.ask(DISABLE), done(9));
+  for (const command of [DISABLE, PCR_READ]) t.is(await client.ask(command), done(0x1c));
+  const { generation } = inspectStore(disk).state!.directory;
+  quit();
+  const { reason, store } = await ended;
+  t.is(reason, 'host-signal');
+  t.is(store.generation, generation);
+  t.is(inspectStore(disk).verdict, 'OK');
+  t.false(existsSync(path));
+});
+
+test('a bug of ours ends it with what was thrown, and nothing more is written', async t => {
+  class Buggy extends Tpm12 {
+    override process(command: Uint8Array, locality: number): Uint8Array {
+      if (command[9] === 0x15) throw new RangeError('a bug');
+      return super.process(command, locality);
+    }
+  }
+  const { disk, client, ended, path } = await started(t, () => new Buggy({ entropy, clock }));
+  const ending = t.throwsAsync(ended, { instanceOf: RangeError, message: 'a bug' });
+  t.is(await client.ask(PCR_READ), '');
+  await ending;
+  await client.ended();
+  t.false(existsSync(path));
+  t.like(inspectStore(disk), { verdict: 'OK', state: { mark: { state: 'open' } } });
+});
+
+test('one that is told to end before it began has made a TPM, and ends in order', async t => {
+  const disk = new SimulatedDisk(1024 * 1024);
+  const { reason } = await serveBackend({
+    address: { type: 'tcp', port: 0 },
+    startup: undefined,
+    terminate: false,
+    openImage: () => disk,
+    machine: machineOn,
+    signal: AbortSignal.abort(),
+    ready: () => {},
+  });
+  t.is(reason, 'host-signal');
+  t.like(inspectStore(disk), { verdict: 'OK', state: { mark: { state: 'clean' } } });
+});
+
+test('a file that is no image: its fault, and no socket is left', async t => {
+  const path = join(scratch(t), 'tpm.sock');
+  const missing = join(scratch(t), 'missing');
+  const ended = serveBackend({
+    address: { type: 'unixio', path },
+    startup: 'clear',
+    terminate: false,
+    openImage: () => openFile(missing),
+    machine: machineOn,
+    signal: new AbortController().signal,
+    ready: () => t.fail(),
+  });
+  await t.throwsAsync(ended, { name: 'IoError', message: /ENOENT/ });
+  t.false(existsSync(path));
+});
