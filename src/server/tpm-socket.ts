@@ -107,7 +107,7 @@ function attend(
       const length = frameLength(pending);
       if (length === undefined || (length !== 'none' && pending.length < length)) return;
       const request = pending.slice(0, length === 'none' ? REQUEST_BYTES_MAX : length);
-      pending = pending.slice(request.length);
+      pending = pending.subarray(request.length);
       const response = run(request);
       if (response !== undefined) socket.write(response);
       // After what is no frame, nobody knows where the next one begins.

@@ -185,6 +185,17 @@ test('an image without a TPM is refused where one is expected', t => {
   t.is(exit, 3);
 });
 
+test('a sealed store wants its key', async t => {
+  const folder = scratch(t);
+  const [image, password] = [join(folder, 'tpm.qcow2'), join(folder, 'pw')];
+  writeFileSync(password, 'a password');
+  const key = ['--key', `pwdfile=${password}`];
+  nvtpm(['create', image, '--size', '1M', ...key]);
+  t.is(nvtpm(['serve', image, ...PORT_ANY]).exit, 5);
+  const serving = await served(t, image, ...PORT_ANY, ...CLEAR, ...key);
+  t.is(await serving.ask(PCR_READ), PCR_ZERO);
+});
+
 test('an image that goes away: TPM_FAIL, then failure mode, told once', async t => {
   const image = madeImage(t);
   const serving = await served(t, image, ...PORT_ANY, ...CLEAR);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { serveTpm, type TpmSocketOptions } from '../../src/server/tpm-socket.js';
 import { hex, scratch, toHex } from '../_files.js';
@@ -53,6 +54,50 @@ test('several clients are answered, each its own', async t => {
     return receive(socket, 10);
   });
   t.deepEqual(await Promise.all(clients), [READ_ECHO, STARTUP_ECHO, READ_ECHO]);
+});
+
+test('who does not read its responses gets no more of them made, until it reads', async t => {
+  const asked = 20_000;
+  const response = new Uint8Array(4096);
+  let made = 0;
+  const process = (): Uint8Array => {
+    made += 1;
+    return response;
+  };
+  const { port } = await served(t, { process });
+  const socket = connect(port!, '127.0.0.1');
+  t.teardown(() => socket.destroy());
+  for (let i = 0; i < asked; i += 1) socket.write(READ);
+  for (let before = -1; before < made; ) {
+    before = made;
+    await sleep(500);
+  }
+  // What the kernel buffers is its own affair; 80 MB it does not.
+  t.true(made < asked / 2, `${made} responses were made`);
+  let bytes = 0;
+  for await (const chunk of socket) {
+    bytes += (chunk as Uint8Array).length;
+    if (bytes === asked * response.length) break;
+  }
+  t.is(made, asked);
+});
+
+test('of too many clients, the last are not let in, and the others are served', async t => {
+  const { port } = await served(t);
+  const clients = Array.from({ length: 64 }, () => connect(port!, '127.0.0.1'));
+  t.teardown(() => {
+    for (const client of clients) client.destroy();
+  });
+  for (const client of clients) {
+    client.write(READ);
+    t.is(await receive(client, 10), READ_ECHO);
+  }
+  const late = connect(port!, '127.0.0.1');
+  late.on('error', () => late.destroy());
+  t.is(await receive(late, 10), '');
+  clients.pop()!.destroy();
+  clients[0]!.write(STARTUP);
+  t.is(await receive(clients[0]!, 10), STARTUP_ECHO);
 });
 
 test('what is no frame is given to the TPM, and ends the connection, and no other', async t => {
