@@ -26,18 +26,18 @@ export class UsageError extends NvtpmError {
 }
 
 /** Prints a line; a subcommand that goes on calls it for people only. */
-export function say(text: string): void {
+export const say = (text: string): void => print(1, text);
+
+/** Prints a line about trouble, on standard error. */
+export const warn = (text: string): void => print(2, `${pc.red('nvtpm:')} ${text}`);
+
+function print(fd: number, text: string): void {
   try {
-    writeSync(1, `${text}\n`);
+    writeSync(fd, `${text}\n`);
   } catch (error) {
     // Whoever read has read enough.
     if (errnoOf(error) !== 'EPIPE') throw error;
   }
-}
-
-/** Prints a line about trouble, on standard error. */
-export function warn(text: string): void {
-  writeSync(2, `${pc.red('nvtpm:')} ${text}\n`);
 }
 
 /** Prints a result and gives the exit code. */

@@ -1,6 +1,9 @@
 /** Runs the steps before one TPM, and says what was seen of each in words that two TPMs share. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { verify } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pubKey, publicKeyOf } from '../../src/testing/guest/index.js';
+import { decode } from '../../src/wire/codec.js';
 import type { Step } from './_steps.js';
 import { askAt, type Subject } from './_subjects.js';
 import { type Outcome, Tcsd } from './_tcsd.js';
@@ -51,6 +54,9 @@ export async function seenBy(
           err: '',
           sameEk: true,
         });
+      } else if ('quote' in step) {
+        const out = isQuoteSound(files) ? 'sound' : 'not sound';
+        seen.push({ step: 'the quote', code: null, out, err: '', sameEk: true });
       } else {
         tcsd ??= await Tcsd.start(folder, subject.port);
         const [program, ...args] = step.tool.map(word => word.replace(/^%/, `${files}/`));
@@ -65,6 +71,22 @@ export async function seenBy(
     await tcsd?.stop();
     await subject.kill();
   }
+}
+
+/** A TPM_PUBKEY of 2048 bits. */
+const PUBKEY_BYTES = 284;
+/** Where the nonce of a TPM_QUOTE_INFO2 lies (TPM Main Part 2 §11.4). */
+const NONCE_AT = 6;
+
+/** Whether the key in the file aik.pub signed the hash of the PCRs together with the nonce. */
+function isQuoteSound(files: string): boolean {
+  const [key, signed, nonce, quote] = ['aik.pub', 'pcr.hash', 'nonce', 'quote'].map(
+    name => new Uint8Array(readFileSync(join(files, name))),
+  );
+  signed!.set(nonce!, NONCE_AT);
+  // What comes before the TPM_PUBKEY is trousers' wrapping.
+  const signer = publicKeyOf(decode(pubKey, key!.slice(-PUBKEY_BYTES)));
+  return verify('sha1', signed!, signer, quote!);
 }
 
 /** An outcome without what is of each TPM alone: bytes of keys, and of memory that nobody wrote. */
