@@ -30,9 +30,10 @@ const SERVER_FIELDS = {
 
 /** @throws UsageError */
 export function parseServer(text: string | undefined): Server {
-  if (text === undefined)
+  if (text === undefined) {
     throw new UsageError(`nobody could reach the TPM: give it --server; ${SERVER_HELP}`);
-  const refuse = (why: string): never => {
+  }
+  const refuse: Refuse = why => {
     throw new UsageError(`--server ${text}: ${why}; ${SERVER_HELP}`);
   };
   const fields = new Map<string, string>();
@@ -42,14 +43,11 @@ export function parseServer(text: string | undefined): Server {
   }
   const type = fields.get('type') ?? 'tcp';
   if (type !== 'tcp' && type !== 'unixio') return refuse(`${type} is no type of a server`);
-  fields.delete('type');
-  const known: readonly string[] = SERVER_FIELDS[type];
-  for (const name of fields.keys())
-    if (!known.includes(name)) refuse(`a ${type} server has no ${name}`);
-  const disconnect = fields.get('disconnect') ?? 'false';
-  if (!['', 'true', '1', 'false', '0'].includes(disconnect)) refuse('disconnect is true or false');
+  const known: readonly string[] = ['type', ...SERVER_FIELDS[type]];
+  const unknown = [...fields.keys()].find(name => !known.includes(name));
+  if (unknown !== undefined) refuse(`a ${type} server has no ${unknown}`);
   const address = type === 'tcp' ? tcpOf(fields, refuse) : unixOf(fields, refuse);
-  return { address, disconnect: ['', 'true', '1'].includes(disconnect) };
+  return { address, disconnect: switchOf(fields.get('disconnect') ?? 'false', refuse) };
 }
 
 type Refuse = (why: string) => never;
@@ -68,6 +66,12 @@ function unixOf(fields: ReadonlyMap<string, string>, refuse: Refuse): TpmAddress
   const mode = fields.get('mode') ?? '0600';
   if (!/^0?[0-7]{1,3}$/.test(mode)) refuse('a mode is octal, 0 to 0777');
   return { type: 'unixio', path, mode: Number.parseInt(mode, 8) };
+}
+
+function switchOf(value: string, refuse: Refuse): boolean {
+  if (['', 'true', '1'].includes(value)) return true;
+  if (['false', '0'].includes(value)) return false;
+  return refuse('disconnect is true or false');
 }
 
 const FLAGS_HELP =

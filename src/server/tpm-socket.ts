@@ -25,7 +25,7 @@ export interface TpmSocketOptions {
   readonly disconnect?: boolean;
   /** Hears what `process` throws, which is a bug; no command is run after it. */
   readonly fail: (error: unknown) => void;
-  /** Called whenever the last client that was connected has gone. */
+  /** Called whenever the last client has gone; who only connected and left was none. */
   readonly deserted?: () => void;
 }
 
@@ -51,6 +51,7 @@ export async function serveTpm(options: TpmSocketOptions): Promise<TpmSocket> {
   const { process, fail, deserted } = options;
   const open = new Set<Socket>();
   let broken = false;
+  let heard = false;
   const run = (request: Uint8Array): Uint8Array | undefined => {
     if (broken) return undefined;
     try {
@@ -65,7 +66,10 @@ export async function serveTpm(options: TpmSocketOptions): Promise<TpmSocket> {
     open.add(socket);
     socket.on('close', () => {
       open.delete(socket);
-      if (open.size === 0) deserted?.();
+      heard ||= socket.bytesRead > 0;
+      if (open.size > 0 || !heard) return;
+      heard = false;
+      deserted?.();
     });
     attend(socket, run, options.disconnect ?? false);
   });

@@ -59,6 +59,18 @@ test('quit ends it too, after its answer', async t => {
   t.regex(out, /running .*\n.*ended by host-qmp-quit, generation \d+\n$/);
 });
 
+test('a socket that somebody listens at stays theirs', async t => {
+  const first = Running.start(t);
+  const monitor = await first.monitor();
+  const other = join(first.folder, 'other.qcow2');
+  nvtpm(['create', other]);
+  const args = ['run', other, '--qmp', `unix:${first.at('qmp')},server=on,wait=off`];
+  const { exit, err } = nvtpm(args);
+  t.is(exit, 12);
+  t.regex(err, /another program listens there/);
+  t.like(await monitor.run('query-status'), { status: 'running' });
+});
+
 test('the state outlives the run', async t => {
   const first = Running.start(t);
   await (await first.monitor()).run('quit');

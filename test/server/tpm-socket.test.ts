@@ -152,6 +152,8 @@ test('it says when the last client has gone', async t => {
       tell();
     },
   });
+  const looker = connect(port!, '127.0.0.1', () => looker.end());
+  await once(looker, 'close');
   const clients = [1, 2].map(() => connect(port!, '127.0.0.1'));
   await Promise.all(
     clients.map(async client => {
@@ -159,6 +161,7 @@ test('it says when the last client has gone', async t => {
       await receive(client, 10);
     }),
   );
+  t.is(times, 0, 'who only looked whether somebody listens was no client');
   for (const client of clients) client.end();
   await told;
   t.is(times, 1);
