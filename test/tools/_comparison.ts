@@ -16,10 +16,13 @@ export interface Comparison {
 }
 
 export async function compared(folder: string, steps: readonly Step[]): Promise<Comparison> {
-  const [theirs, ours] = await Promise.all([
+  const both = [
     seenIn(join(folder, 'theirs'), of => new SwtpmSubject(of), steps),
     seenIn(join(folder, 'ours'), of => new OwnSubject(of), steps),
-  ]);
+  ] as const;
+  // Each ends what it has started, also where the other one fails.
+  await Promise.allSettled(both);
+  const [theirs, ours] = await Promise.all(both);
   const visible = steps.filter(step => !('cut' in step));
   const surprises = theirs.filter((seen, at) => isSurprise(seen, visible[at]!));
   return { theirs, ours, surprises };

@@ -46,12 +46,15 @@ export async function listening(port: number, owner: ChildProcess): Promise<void
 }
 
 export class Tcsd {
+  /** fakeroot, which ends with tcsd, and then ends what it has started itself. */
   readonly #process: ChildProcess;
+  readonly #pid: number;
   readonly #folder: string;
   readonly #port: number;
 
-  private constructor(process: ChildProcess, folder: string, port: number) {
+  private constructor(process: ChildProcess, pid: number, folder: string, port: number) {
     this.#process = process;
+    this.#pid = pid;
     this.#folder = folder;
     this.#port = port;
   }
@@ -65,16 +68,14 @@ export class Tcsd {
     writeFileSync(config, `port = ${port}\nsystem_ps_file = ${join(data, 'system.data')}\n`, {
       mode: 0o640,
     });
-    const script = 'chown tss:tss "$1"; chown root:tss "$2"; exec tcsd -e -f -c "$2"';
-    // In a process group of its own: fakeroot does not pass a signal on.
+    const script = 'chown tss:tss "$1"; chown root:tss "$2"; echo $$; exec tcsd -e -f -c "$2"';
     const child = spawn('fakeroot', ['sh', '-c', script, 'sh', data, config], {
       env: { ...process.env, TCSD_TCP_DEVICE_PORT: String(tpmPort) },
-      stdio: 'ignore',
-      detached: true,
+      stdio: ['ignore', 'pipe', 'ignore'],
     });
-    const tcsd = new Tcsd(child, folder, port);
+    const [line] = await once(child.stdout.setEncoding('latin1'), 'data');
     await listening(port, child);
-    return tcsd;
+    return new Tcsd(child, Number(line), folder, port);
   }
 
   /** Runs a tool to its end; `input` is what it reads where it asks for secrets. */
@@ -102,7 +103,7 @@ export class Tcsd {
   async stop(): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const ended = once(this.#process, 'close');
-    process.kill(-this.#process.pid!, 'SIGTERM');
+    process.kill(this.#pid, 'SIGTERM');
     await ended;
   }
 }
