@@ -18,10 +18,12 @@ export interface Subject {
 /** swtpm over TCP, on a state folder. */
 export class SwtpmSubject implements Subject {
   readonly #state: string;
+  readonly #flags: string;
   #process: ChildProcess | undefined;
   port = 0;
 
-  constructor(folder: string) {
+  constructor(folder: string, flags = 'not-need-init,startup-clear') {
+    this.#flags = flags;
     this.#state = join(folder, 'state');
     mkdirSync(this.#state);
   }
@@ -34,7 +36,7 @@ export class SwtpmSubject implements Subject {
       '--tpmstate', `dir=${this.#state}`,
       // It serves one client at a time, and tcsd keeps its last connection open.
       '--server', `type=tcp,port=${this.port},disconnect`,
-      '--flags', 'not-need-init,startup-clear',
+      '--flags', this.#flags,
     ], { stdio: 'ignore' });
     await listening(this.port, this.#process);
   }
