@@ -40,7 +40,7 @@ const WARM_UP = 3;
 /** Rounds of one turn. */
 const CHEAP_ROUNDS = 300;
 const NV_ROUNDS = 20;
-const RSA_ROUNDS = 5;
+const RSA_ROUNDS = 20;
 const KEY_BITS = 2048;
 
 /** Gives the microseconds that a round took. */
