@@ -50,39 +50,39 @@ export class TpmClient {
     });
   }
 
-  close(): void {
+  async stop(): Promise<void> {
     this.#socket.destroy();
   }
 }
 
-interface SwtpmOptions {
+export interface SwtpmOptions {
   readonly backend?: 'dir' | 'file';
   readonly socket?: 'unix' | 'tcp';
 }
 
+/** The swtpm that is installed; undefined where none is. */
+export function swtpmVersion(): string | undefined {
+  try {
+    const text = execFileSync('swtpm', ['--version'], { encoding: 'utf8' });
+    return `swtpm ${/version (\S+?),/.exec(text)?.[1] ?? ''}`;
+  } catch {
+    return undefined;
+  }
+}
+
 export class SwtpmSocket {
-  readonly version: string;
   readonly #process: ChildProcess;
   readonly #client: TpmClient;
 
-  private constructor(version: string, process: ChildProcess, client: TpmClient) {
-    this.version = version;
+  private constructor(process: ChildProcess, client: TpmClient) {
     this.#process = process;
     this.#client = client;
   }
 
-  /** Undefined where swtpm is not installed. */
   static async start(
     folder: string,
     { backend = 'dir', socket = 'unix' }: SwtpmOptions = {},
-  ): Promise<SwtpmSocket | undefined> {
-    let version: string;
-    try {
-      const text = execFileSync('swtpm', ['--version'], { encoding: 'utf8' });
-      version = `swtpm ${/version (\S+?),/.exec(text)?.[1] ?? ''}`;
-    } catch {
-      return undefined;
-    }
+  ): Promise<SwtpmSocket> {
     mkdirSync(folder);
     const where = socket === 'unix' ? { path: join(folder, 'data') } : { port: await freePort() };
     const server =
@@ -92,7 +92,7 @@ export class SwtpmSocket {
     const process = spawn('swtpm', ['socket', '--tpmstate', state, '--server', server,
       '--flags', 'not-need-init'], { stdio: 'ignore' });
     try {
-      return new SwtpmSocket(version, process, await TpmClient.to(where));
+      return new SwtpmSocket(process, await TpmClient.to(where));
     } catch (error) {
       process.kill();
       throw error;
@@ -104,7 +104,7 @@ export class SwtpmSocket {
   }
 
   async stop(): Promise<void> {
-    this.#client.close();
+    await this.#client.stop();
     const ended = once(this.#process, 'exit');
     this.#process.kill();
     await ended;

@@ -181,11 +181,22 @@ export const CHEAP: readonly Round[] = [
 // biome-ignore format: table
 export const NV_WRITE: Round =
   { name: `NV_WriteValueAuth of ${NV_BYTES} bytes`, open: oiap, run: (_, sessions) => writeNv(sessions) };
-/** Commands whose keys are there, with what they ask of RSA. */
+/** What a command asks of OpenSSL: an operation with a key of 2048 bits, HMACs and digests. */
+export interface Needs {
+  readonly rsa: 'public' | 'private';
+  readonly hmacs: number;
+  readonly digests: number;
+}
+
+/** Commands whose keys are there. Of the digests of Seal, 13 are those of OAEP. */
 // biome-ignore format: table
-export const RSA: readonly (Round & { readonly rsa: 'public' | 'private' })[] = [
-  { name: 'Seal',   rsa: 'public',  open: srkOsap,  run: (_, sessions) => seal(sessions) },
-  { name: 'Unseal', rsa: 'private', open: twoOiaps, run: ({ sealed }, sessions) => under(sessions, [SRK, DATA], raw.unseal(HANDLE.SRK, sealed)) },
-  { name: 'Sign',   rsa: 'private', open: oiap,     run: ({ signing }, sessions) => under(sessions, [KEY], signWith(signing)) },
-  { name: 'Quote',  rsa: 'private', open: oiap,     run: ({ signing }, sessions) => under(sessions, [KEY], quoteWith(signing)) },
+export const RSA: readonly (Round & { readonly needs: Needs })[] = [
+  { name: 'Seal',   needs: { rsa: 'public',  hmacs: 2, digests: 17 }, open: srkOsap,
+    run: (_, sessions) => seal(sessions) },
+  { name: 'Unseal', needs: { rsa: 'private', hmacs: 4, digests: 3 },  open: twoOiaps,
+    run: ({ sealed }, sessions) => under(sessions, [SRK, DATA], raw.unseal(HANDLE.SRK, sealed)) },
+  { name: 'Sign',   needs: { rsa: 'private', hmacs: 2, digests: 2 },  open: oiap,
+    run: ({ signing }, sessions) => under(sessions, [KEY], signWith(signing)) },
+  { name: 'Quote',  needs: { rsa: 'private', hmacs: 2, digests: 4 },  open: oiap,
+    run: ({ signing }, sessions) => under(sessions, [KEY], quoteWith(signing)) },
 ];
