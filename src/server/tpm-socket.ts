@@ -38,7 +38,7 @@ const CONNECTIONS_MAX = 64;
 /** Listens at an address. @throws the error of node:net where it cannot */
 export async function serveTpm(options: TpmSocketOptions): Promise<TpmSocket> {
   const open = new Set<Socket>();
-  const server = createServer(socket => {
+  const server = createServer({ noDelay: true }, socket => {
     open.add(socket);
     socket.on('close', () => open.delete(socket));
     attend(socket, options);
