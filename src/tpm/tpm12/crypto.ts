@@ -24,9 +24,19 @@ import { concat, equal } from '../../wire/codec.js';
 
 const plain = (buffer: Uint8Array): Uint8Array => new Uint8Array(buffer);
 
-/** In one call: that is much cheaper than a hash object for what is as short as a command. */
-export const sha1 = (...parts: readonly Uint8Array[]): Uint8Array =>
-  plain(hash('sha1', parts.length === 1 ? parts[0]! : concat(...parts), 'buffer'));
+const SHA1_BYTES = 20;
+
+/**
+ * In one call: that is much cheaper than a hash object for what is as short as a command. The digest
+ * comes as a string of Latin-1, since making a Buffer for it would take longer than SHA-1 itself.
+ */
+export function sha1(...parts: readonly Uint8Array[]): Uint8Array {
+  const whole = parts.length === 1 ? parts[0]! : concat(...parts);
+  const text = hash('sha1', whole, 'binary');
+  const digest = new Uint8Array(SHA1_BYTES);
+  for (let at = 0; at < SHA1_BYTES; at += 1) digest[at] = text.charCodeAt(at);
+  return digest;
+}
 
 export function hmacSha1(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   const hmac = createHmac('sha1', key);
@@ -105,7 +115,6 @@ export const generateRsaKey: GenerateKey = (bits, exponent) => {
 };
 
 const LABEL_DIGEST = sha1(new TextEncoder().encode('TCPA'));
-const SHA1_BYTES = 20;
 
 /** PKCS #1, MGF1 with SHA-1. */
 export function mgf1(seed: Uint8Array, length: number): Uint8Array {
