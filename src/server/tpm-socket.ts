@@ -7,6 +7,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { concat } from '../wire/codec.js';
+import { linger } from './linger.js';
 
 /** Where a TPM listens. TCP listens on this machine only, unless it is told otherwise. */
 export type TpmAddress =
@@ -42,6 +43,7 @@ export async function serveTpm(options: TpmSocketOptions): Promise<TpmSocket> {
     open.add(socket);
     socket.on('close', () => open.delete(socket));
     attend(socket, options);
+    linger(socket, () => open.size === 1);
   });
   server.maxConnections = CONNECTIONS_MAX;
   await listen(server, options.address);
