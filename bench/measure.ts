@@ -54,3 +54,55 @@ export function table(title: string, figures: readonly Figure[]): string {
   const head = ['| what | median µs | quartiles µs | ratio |', '| --- | ---: | ---: | ---: |'];
   return [`### ${title}`, '', ...head, ...rows, ''].join('\n');
 }
+
+/** Gives the microseconds that a round took. */
+export type Contender = () => Promise<number>;
+
+/** Turns that warm up, and are not counted. */
+const WARM_UP = 3;
+
+/** Has contenders take turns of `count` rounds: the same as `takeTurns` for what has to be awaited. */
+export async function compete<N extends string>(
+  contenders: Readonly<Record<N, Contender>>,
+  turns: number,
+  count: number,
+): Promise<Record<N, Figure>> {
+  const names = Object.keys(contenders) as N[];
+  const times = new Map(names.map(name => [name, [] as number[]]));
+  for (let turn = 0; turn < WARM_UP + turns; turn += 1) {
+    for (const name of names) {
+      for (let i = 0; i < count; i += 1) {
+        const us = await contenders[name]();
+        if (turn >= WARM_UP) times.get(name)!.push(us);
+      }
+    }
+  }
+  const figures = names.map(name => [name, figureOf(name, times.get(name)!)]);
+  return Object.fromEntries(figures) as Record<N, Figure>;
+}
+
+/** The microseconds that something takes, at once or later. */
+export async function timed(act: () => unknown): Promise<number> {
+  const start = performance.now();
+  const done = act();
+  if (done instanceof Promise) await done;
+  return (performance.now() - start) * 1000;
+}
+
+const digits = (us: number): string => us.toFixed(us < 100 ? 1 : 0);
+/** A median in microseconds, with the quartiles. */
+export const shown = ({ median, quartiles: [low, high] }: Figure): string =>
+  `${digits(median)} (${digits(low)} to ${digits(high)})`;
+/** How often `a` fits into the time of `b`: a rate, as a multiple of another. */
+export const rate = (a: Figure, b: Figure): string => (b.median / a.median).toFixed(2);
+
+/** A table of cells. */
+export function markdown(
+  title: string,
+  heads: readonly string[],
+  rows: readonly string[][],
+): string {
+  const line = `| --- |${' ---: |'.repeat(heads.length - 1)}`;
+  const cells = [heads, ...rows].map(row => `| ${row.join(' | ')} |`);
+  return [`### ${title}`, '', cells[0], line, ...cells.slice(1), ''].join('\n');
+}

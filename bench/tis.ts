@@ -9,7 +9,7 @@ import { machineOver } from '../src/cli/images.js';
 import { type Tis, TisDriver } from '../src/tis/index.js';
 import { noTrace } from '../src/trace.js';
 import { table, takeTurns } from './measure.js';
-import { SwtpmSocket } from './swtpm-socket.js';
+import { SwtpmSocket, swtpmVersion } from './swtpm-socket.js';
 
 const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
 const STARTUP = hex('00c10000000c000000990001');
@@ -90,8 +90,9 @@ const TURNS = 20;
 
 /** PCRRead in a row on either side, in turns: how many in a second. */
 async function besideSwtpm(driver: TisDriver, folder: string, rounds: number): Promise<string> {
+  const version = swtpmVersion();
+  if (version === undefined) return 'swtpm is not installed: PCRRead is not compared with it.\n';
   const swtpm = await SwtpmSocket.start(folder);
-  if (swtpm === undefined) return 'swtpm is not installed: PCRRead is not compared with it.\n';
   await swtpm.transmit(STARTUP);
   const rates: { ours: number; theirs: number }[] = [];
   for (let turn = 0; turn < 1 + TURNS; turn += 1) {
@@ -113,7 +114,7 @@ async function besideSwtpm(driver: TisDriver, folder: string, rounds: number): P
     '',
     '| what | a second | ratio |',
     '| --- | ---: | ---: |',
-    `| ${swtpm.version}, over its Unix socket | ${theirs.toFixed(0)} | 1.00 |`,
+    `| ${version}, over its Unix socket | ${theirs.toFixed(0)} | 1.00 |`,
     `| here, through the TIS registers in process | ${ours.toFixed(0)} | ${(ours / theirs).toFixed(2)} |`,
     '',
   ].join('\n');

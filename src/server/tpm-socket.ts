@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { concat } from '../wire/codec.js';
 import { FaceError } from './address.js';
+import { linger } from './linger.js';
 import { listenAt } from './unix-socket.js';
 
 /** Where a TPM listens. TCP listens on this machine only, unless it is told otherwise. */
@@ -72,6 +73,7 @@ export async function serveTpm(options: TpmSocketOptions): Promise<TpmSocket> {
       deserted?.();
     });
     attend(socket, run, options.disconnect ?? false);
+    linger(socket, () => open.size === 1);
   });
   server.maxConnections = CONNECTIONS_MAX;
   await listen(server, options.address);

@@ -17,11 +17,13 @@ const auditEventOut = structure(0x0013, { outputParms: digest, auditCount: count
 /** The bits of tscOrdinalAuditStatus, for the two connection ordinals. */
 const TSC_ORDINALS = [0x4000_000a, 0x4000_000b];
 
+const BITS = [1, 2, 4, 8, 16, 32, 64, 128] as const;
+
 /** Whether an ordinal is audited. */
 export function isAudited({ permanent: { data } }: TpmState, ordinal: number): boolean {
   if (ordinal < 8 * data.ordinalAuditStatus.length) {
-    const byte = data.ordinalAuditStatus[Math.floor(ordinal / 8)]!;
-    return Math.floor(byte / 2 ** (ordinal % 8)) % 2 === 1;
+    // Every command asks this twice: powers and divisions are dear here.
+    return (data.ordinalAuditStatus[ordinal >>> 3]! & BITS[ordinal & 7]!) !== 0;
   }
   const bit = TSC_ORDINALS.indexOf(ordinal);
   return bit >= 0 && Math.floor(data.tscOrdinalAuditStatus / 2 ** bit) % 2 === 1;

@@ -20,13 +20,23 @@ import {
   publicEncrypt,
   timingSafeEqual,
 } from 'node:crypto';
-import { concat, encode, equal, u32 } from '../../wire/codec.js';
+import { concat, equal } from '../../wire/codec.js';
 
 const plain = (buffer: Uint8Array): Uint8Array => new Uint8Array(buffer);
 
-/** In one call: that is much cheaper than a hash object for what is as short as a command. */
-export const sha1 = (...parts: readonly Uint8Array[]): Uint8Array =>
-  plain(hash('sha1', parts.length === 1 ? parts[0]! : concat(...parts), 'buffer'));
+const SHA1_BYTES = 20;
+
+/**
+ * In one call: that is much cheaper than a hash object for what is as short as a command. The digest
+ * comes as a string of Latin-1, since making a Buffer for it would take longer than SHA-1 itself.
+ */
+export function sha1(...parts: readonly Uint8Array[]): Uint8Array {
+  const whole = parts.length === 1 ? parts[0]! : concat(...parts);
+  const text = hash('sha1', whole, 'binary');
+  const digest = new Uint8Array(SHA1_BYTES);
+  for (let at = 0; at < SHA1_BYTES; at += 1) digest[at] = text.charCodeAt(at);
+  return digest;
+}
 
 export function hmacSha1(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   const hmac = createHmac('sha1', key);
@@ -79,8 +89,11 @@ export function cbcDecrypt(key: Uint8Array, data: Uint8Array): Uint8Array | unde
 }
 
 /** Two runs of bytes of one length, added bit by bit. */
-export const xor = (a: Uint8Array, b: Uint8Array): Uint8Array =>
-  a.map((byte, at) => (byte ^ b[at]!) >>> 0);
+export function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const sum = a.slice();
+  for (let at = 0; at < sum.length; at += 1) sum[at]! ^= b[at]!;
+  return sum;
+}
 
 /** The parts of an RSA key, big-endian, the modulus and the prime at their full length. */
 export interface RsaKey {
@@ -102,13 +115,15 @@ export const generateRsaKey: GenerateKey = (bits, exponent) => {
 };
 
 const LABEL_DIGEST = sha1(new TextEncoder().encode('TCPA'));
-const SHA1_BYTES = 20;
 
 /** PKCS #1, MGF1 with SHA-1. */
 export function mgf1(seed: Uint8Array, length: number): Uint8Array {
   const blocks: Uint8Array[] = [];
+  const input = concat(seed, new Uint8Array(4));
+  const counter = new DataView(input.buffer, seed.length);
   for (let count = 0; SHA1_BYTES * count < length; count += 1) {
-    blocks.push(sha1(seed, encode(u32, count)));
+    counter.setUint32(0, count);
+    blocks.push(sha1(input));
   }
   return concat(...blocks).slice(0, length);
 }
@@ -250,8 +265,12 @@ export function isSound(key: RsaKey): boolean {
   }
 }
 
-/** OpenSSL's form of each modulus in use. It goes when the modulus goes. */
+/**
+ * OpenSSL's forms of each modulus in use, with what it computes at a key's first use. They go when the
+ * modulus goes.
+ */
 const privateKeys = new WeakMap<Uint8Array, KeyObject>();
+const publicKeys = new WeakMap<Uint8Array, KeyObject>();
 
 /** @throws where the numbers are not those of an RSA key */
 function privateKeyOf(key: RsaKey): KeyObject {
@@ -288,11 +307,16 @@ function inverse(a: bigint, modulus: bigint): bigint {
   return x < 0n ? x + modulus : x;
 }
 
-const publicKeyOf = ({ modulus, exponent }: RsaPublicKey): KeyObject =>
-  createPublicKey({
+function publicKeyOf({ modulus, exponent }: RsaPublicKey): KeyObject {
+  const known = publicKeys.get(modulus);
+  if (known !== undefined) return known;
+  const made = createPublicKey({
     key: { kty: 'RSA', n: toBase64(toNumber(modulus)), e: toBase64(BigInt(exponent)) },
     format: 'jwk',
   });
+  publicKeys.set(modulus, made);
+  return made;
+}
 
 const toNumber = (bytes: Uint8Array): bigint =>
   bytes.length === 0 ? 0n : BigInt(`0x${Buffer.from(bytes).toString('hex')}`);

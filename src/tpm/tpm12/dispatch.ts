@@ -11,7 +11,7 @@ import { extendAudit, isAudited, startAudit } from './audit.js';
 import { Call, secondsOf, type Tpm } from './call.js';
 import { type AnyCommand, type Availability, WHEN } from './command.js';
 import { sha1 } from './crypto.js';
-import { GuestAuth, trailer } from './guest-auth.js';
+import { GuestAuth, type Trailer, trailer } from './guest-auth.js';
 import { LIMITS } from './limits.js';
 import { allKeys, isOwnerEvict } from './loaded-keys.js';
 import { parse } from './parsing.js';
@@ -158,7 +158,8 @@ function admit(call: Call, command: AnyCommand, tag: number, body: Uint8Array): 
   }
   demandAvailable(tpm, WHEN[command.when], tag);
   demand(tagsOf(command).includes(tag), 'BADTAG');
-  const trailers = Array.from({ length: tag - Tag.COMMAND }, () => parse(trailer, from));
+  const trailers: Trailer[] = [];
+  for (let auth = Tag.COMMAND; auth < tag; auth += 1) trailers.push(parse(trailer, from));
   demand(from.left === 0, 'BAD_PARAM_SIZE');
   call.auths = trailers.map(guest => new GuestAuth(call, guest));
   return input;
