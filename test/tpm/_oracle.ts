@@ -13,6 +13,7 @@ import {
   sha1,
   xor,
 } from '../../src/tpm/tpm12/crypto.js';
+import { type DaaSession, daaSession } from '../../src/tpm/tpm12/daa.js';
 import { keyHandleEntry, rsaKeyOf, storeAsymkey } from '../../src/tpm/tpm12/keys.js';
 import type { Permanent } from '../../src/tpm/tpm12/permall.js';
 import { TpmFault } from '../../src/tpm/tpm12/results.js';
@@ -72,14 +73,28 @@ export class Oracle {
   }
 
   #contextNonce(response: Uint8Array): Uint8Array | undefined {
+    const { resourceType, clear } = this.#context(response) ?? {};
+    if (resourceType === 1) this.#learnEntry(clear!.slice(CONTEXT_HEAD_BYTES));
+    return clear?.slice(2, 22);
+  }
+
+  /** The DAA session that left in a response, where one did. */
+  daaSession(response: Uint8Array): DaaSession | undefined {
+    const { resourceType, clear } = this.#context(response) ?? {};
+    if (resourceType !== 8) return undefined;
+    return daaSession.read(new Reader(clear!.slice(CONTEXT_HEAD_BYTES)));
+  }
+
+  /** What a context holds, where a response is one. */
+  #context(response: Uint8Array) {
     if (response.length < CONTEXT_AT + 2 || response[CONTEXT_AT + 1] !== 1) return undefined;
     try {
-      const blob = contextBlob.read(new Reader(response.slice(CONTEXT_AT)));
+      const { resourceType, sensitiveData } = contextBlob.read(
+        new Reader(response.slice(CONTEXT_AT)),
+      );
       for (const key of this.#contextKeys) {
-        const clear = cbcDecrypt(key, blob.sensitiveData);
-        if (clear?.[1] !== 2) continue;
-        if (blob.resourceType === 1) this.#learnEntry(clear.slice(CONTEXT_HEAD_BYTES));
-        return clear.slice(2, 22);
+        const clear = cbcDecrypt(key, sensitiveData);
+        if (clear?.[1] === 2) return { resourceType, clear };
       }
     } catch (error) {
       if (!(error instanceof WireError) && !(error instanceof TpmFault)) throw error;

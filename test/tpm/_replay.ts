@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { key11, pubKey } from '../../src/testing/guest/structures.js';
 import type { Clock } from '../../src/tpm/engine.js';
 import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
+import type { DaaSession } from '../../src/tpm/tpm12/daa.js';
 import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
 import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
 import { concat, equal, Reader } from '../../src/wire/codec.js';
@@ -59,6 +60,23 @@ const MAKES_EK = ['TPM_CreateEndorsementKeyPair', 'TPM_CreateRevocableEK'];
 /** TPM_SET_PERM_DATA, TPM_PD_DAAPROOF. */
 const SETS_DAA_PROOF = hex('00000002 00000004 00000019');
 
+type DaaDraws = (session: DaaSession) => Uint8Array[];
+const SEED: DaaDraws = ({ context }) => [context.contextSeed];
+/** What is drawn at a stage of TPM_DAA_Join (29) and of TPM_DAA_Sign (31), and never shown. */
+const DAA_DRAWS: Readonly<Record<string, DaaDraws>> = {
+  '29 3': ({ join }) => [join.u0, join.u1],
+  '29 9': SEED,
+  '31 2': SEED,
+};
+
+/** What a request makes a TPM draw for a DAA session, where it does. */
+export function daaDraws(request: Uint8Array): DaaDraws | undefined {
+  const view = new DataView(request.buffer, request.byteOffset, request.length);
+  if (request.length <= DAA_STAGE_AT) return undefined;
+  return DAA_DRAWS[`${view.getUint32(ORDINAL_AT).toString(16)} ${request[DAA_STAGE_AT]}`];
+}
+const [ORDINAL_AT, DAA_STAGE_AT] = [6, 14];
+
 /** The modulus that a response shows of a key that was just made. */
 function modulusOf(name: string, response: Uint8Array): Uint8Array | undefined {
   const output = new Reader(response.slice(HEADER_BYTES));
@@ -107,8 +125,8 @@ export class Replay {
   }
 
   run(steps: readonly Step[]): void {
-    for (const step of steps) {
-      if (step.event === undefined) this.#exchange(step);
+    for (const [at, step] of steps.entries()) {
+      if (step.event === undefined) this.#exchange(step, steps.slice(at + 1));
       else if (step.event === 'powerCut') this.tpm.init(this.nvram);
       else if (step.event === 'storesFail') this.nvram.storesFail = step.value;
       else this.#hash(hex(step.data));
@@ -121,7 +139,10 @@ export class Replay {
     this.tpm.hashEnd();
   }
 
-  #exchange({ what, name, locality, request, response, random }: Exchange): void {
+  #exchange(
+    { what, name, locality, request, response, random }: Exchange,
+    later: readonly Step[],
+  ): void {
     const recorded = hex(response);
     // A modulus comes out of the key, and not out of the entropy.
     const shown = random
@@ -131,7 +152,8 @@ export class Replay {
     const { seeds, made, contextNonce } = this.#oracle.find(recorded);
     this.#made = made;
     const drawn = contextNonce === undefined ? seeds : [contextNonce, ...seeds];
-    this.#draws = [...this.#hidden(name, hex(request)), ...drawn, ...shown];
+    const secret = [...this.#hidden(name, hex(request)), ...this.#daa(hex(request), later)];
+    this.#draws = [...secret, ...drawn, ...shown];
     const ours = toHex(this.tpm.process(hex(request), locality));
     if (ours !== response) this.differences.push({ what, recorded: response, ours });
   }
@@ -145,6 +167,17 @@ export class Replay {
     }
     if (name === 'TPM_TakeOwnership') {
       return [data.tpmProof, data.contextKey.key, data.delegateKey.key];
+    }
+    return [];
+  }
+
+  /** What a stage of DAA draws and keeps for itself: its session tells, once it left as a context. */
+  #daa(request: Uint8Array, later: readonly Step[]): Uint8Array[] {
+    const draws = daaDraws(request);
+    if (draws === undefined) return [];
+    for (const step of later) {
+      const session = step.event === undefined && this.#oracle.daaSession(hex(step.response));
+      if (session) return draws(session);
     }
     return [];
   }

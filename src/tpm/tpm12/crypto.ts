@@ -21,6 +21,7 @@ import {
   timingSafeEqual,
 } from 'node:crypto';
 import { concat, encode, equal, u32 } from '../../wire/codec.js';
+import { toNumber } from './mod-exp.js';
 
 const plain = (buffer: Uint8Array): Uint8Array => new Uint8Array(buffer);
 
@@ -293,9 +294,6 @@ const publicKeyOf = ({ modulus, exponent }: RsaPublicKey): KeyObject =>
     key: { kty: 'RSA', n: toBase64(toNumber(modulus)), e: toBase64(BigInt(exponent)) },
     format: 'jwk',
   });
-
-const toNumber = (bytes: Uint8Array): bigint =>
-  bytes.length === 0 ? 0n : BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
 
 function toBase64(value: bigint): string {
   const digits = value.toString(16);

@@ -141,7 +141,7 @@ function run(
     refused = false;
     return answer;
   } finally {
-    command.after?.(call, refused);
+    command.after?.(call, refused, body);
     call.close(refused);
   }
 }
