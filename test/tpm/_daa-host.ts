@@ -1,13 +1,24 @@
 /** A host that carries DAA commands to its TPM, as the owner. */
+import type { ExecutionContext } from 'ava';
 import {
   authorised,
   type Command,
+  commands,
+  HANDLE,
   type OrdinalName,
   raw,
-  type Tpm12Client,
+  resultName,
+  type Session,
+  STARTUP,
+  Tpm12Client,
+  TpmResponseError,
 } from '../../src/testing/guest/index.js';
 import { Reader, u32 } from '../../src/wire/codec.js';
+import { swtpm } from '../_swtpm.js';
 import type { Dialogue, Input } from './_daa.js';
+import { Mirror } from './_mirror.js';
+import { entropy } from './_rig.js';
+import { owned, ownerSecret } from './_states.js';
 
 export type DaaName = Extract<OrdinalName, 'DAA_Join' | 'DAA_Sign'>;
 
@@ -32,6 +43,7 @@ const outputData = {
 export class DaaHost {
   readonly client: Tpm12Client;
   readonly #owner: Uint8Array;
+  #session: Session | undefined;
   /** The handle of the session that is under way. */
   handle = 0;
 
@@ -40,12 +52,24 @@ export class DaaHost {
     this.#owner = owner;
   }
 
-  /** Sends one command; gives what comes out of it. */
-  send(name: DaaName, input: Input, handle = this.handle): Uint8Array {
-    const session = this.client.openOiap();
-    const nonceOdd = this.client.nonce();
-    const auth = { session, secret: this.#owner, nonceOdd };
-    return this.client.exchange(authorised(daaCommand(name, handle, input), auth)).value;
+  /** Sends one command in a session that goes on; gives what comes out of it. */
+  send(
+    name: DaaName,
+    input: Input,
+    { handle = this.handle, secret = this.#owner }: { handle?: number; secret?: Uint8Array } = {},
+  ): Uint8Array {
+    const session = this.#session ?? this.client.openOiap();
+    // A refusal ends it.
+    this.#session = undefined;
+    const auth = { session, secret, nonceOdd: this.client.nonce(), continueSession: true };
+    const done = this.client.exchange(authorised(daaCommand(name, handle, input), auth));
+    this.#session = done.session;
+    return done.value;
+  }
+
+  /** Forgets the authorisation session, where the TPM has no sessions any more. */
+  reset(): void {
+    this.#session = undefined;
   }
 
   /** Goes through a dialogue, up to the stage that is not sent any more; gives what it came to. */
@@ -70,4 +94,25 @@ export class DaaHost {
     if (input.stage === 0) this.handle = u32.read(new Reader(output));
     return output;
   }
+}
+
+/** What a TPM answers to something: 'TPM_SUCCESS', or how it refuses. */
+export function resultOf(act: () => unknown): string {
+  try {
+    act();
+    return resultName(0);
+  } catch (error) {
+    if (error instanceof TpmResponseError) return resultName(error.result);
+    throw error;
+  }
+}
+
+/** A host before swtpm and our engine at once, on an owned TPM. */
+export function hostOfBoth(t: ExecutionContext) {
+  const mirror = new Mirror(swtpm(t, owned()), owned());
+  const client = new Tpm12Client(mirror.transmit, entropy);
+  client.run(commands.startup(STARTUP.CLEAR));
+  const host = new DaaHost(client, ownerSecret());
+  const ek = client.ownerReadInternalPub(HANDLE.EK, ownerSecret());
+  return { mirror, client, host, ek };
 }

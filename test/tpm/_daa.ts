@@ -144,6 +144,8 @@ export class Issuer {
     };
   }
 
+  readonly #bases = new Map<string, Uint8Array>();
+
   /** TPM_DAA_ISSUER. */
   get settings(): Uint8Array {
     const { r0, r1, s0, s1, n, gamma, order } = this.parameters;
@@ -159,9 +161,13 @@ export class Issuer {
 
   /** A base for pseudonyms: a number of the right order. */
   base(label: string): Uint8Array {
+    const known = this.#bases.get(label);
+    if (known !== undefined) return known;
     const gamma = number(this.parameters.gamma);
     const cofactor = (gamma - 1n) / number(this.parameters.order);
-    return bytesOf(power(expand(label, SIZE.n), cofactor, gamma), SIZE.n);
+    const base = bytesOf(power(expand(label, SIZE.n), cofactor, gamma), SIZE.n);
+    this.#bases.set(label, base);
+    return base;
   }
 
   /** e-th root of what a member commits to, with a share of v of the issuer's choice. */
@@ -224,7 +230,7 @@ const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) ===
 
 export interface JoinOptions {
   readonly count?: number;
-  readonly label?: string;
+  readonly w?: Uint8Array;
   /** Whether what the TPM answers is to be looked at. */
   readonly checks?: boolean;
 }
@@ -236,7 +242,7 @@ export interface JoinOptions {
 export function* join(
   issuer: Issuer,
   ek: PubKey,
-  { count = 7, label = 'w', checks = true }: JoinOptions = {},
+  { count = 7, w = issuer.base('w'), checks = true }: JoinOptions = {},
 ): Dialogue<Membership> {
   const { chain, parameters } = issuer;
   const { n, r0, r1, s0, s1, gamma } = parameters;
@@ -262,7 +268,6 @@ export function* join(
   yield { stage: 10, data0: r1, data1: n };
   yield { stage: 11, data0: s0, data1: n };
   const masked = yield { stage: 12, data0: s1, data1: n };
-  const w = issuer.base(label);
   yield { stage: 13, data0: gamma, data1: w };
   const pseudonym = yield { stage: 14, data0: gamma, data1: NONE };
   const maskedPseudonym = yield { stage: 15, data0: gamma, data1: NONE };
@@ -294,7 +299,7 @@ export type Message = { digest: Uint8Array } | { handle: number; modulus: Uint8A
 
 export interface SignOptions {
   readonly message?: Message;
-  readonly label?: string;
+  readonly w?: Uint8Array;
   readonly checks?: boolean;
 }
 
@@ -305,7 +310,7 @@ export interface SignOptions {
 export function* daaSign(
   issuer: Issuer,
   member: Membership,
-  { message = { digest: sha1(NONE) }, label = 'w', checks = true }: SignOptions = {},
+  { message = { digest: sha1(NONE) }, w = issuer.base('w'), checks = true }: SignOptions = {},
 ): Dialogue<{ pseudonym: bigint }> {
   const { n, r0, r1, s0, s1, gamma } = issuer.parameters;
   const check = (holds: () => boolean, what: string): void => {
@@ -317,7 +322,6 @@ export function* daaSign(
   yield { stage: 3, data0: r1, data1: n };
   yield { stage: 4, data0: s0, data1: n };
   const masked = yield { stage: 5, data0: s1, data1: n };
-  const w = issuer.base(label);
   yield { stage: 6, data0: gamma, data1: w };
   const pseudonym = yield { stage: 7, data0: gamma, data1: NONE };
   const maskedPseudonym = yield { stage: 8, data0: gamma, data1: NONE };

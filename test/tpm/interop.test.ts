@@ -31,11 +31,14 @@ import {
 } from '../../src/testing/guest/index.js';
 import { sha1 } from '../../src/testing/guest/sessions.js';
 import { decodePermall, encodePermall } from '../../src/tpm/tpm12/permall.js';
-import { concat, decode, encode } from '../../src/wire/codec.js';
+import { concat, decode, encode, sized, u32 } from '../../src/wire/codec.js';
 import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { type Swtpm, swtpm } from '../_swtpm.js';
+import { bytesOf, Issuer, join, number } from './_daa.js';
+import { DaaHost } from './_daa-host.js';
 import { MemoryNvram } from './_memory-nvram.js';
+import { Oracle } from './_oracle.js';
 import { entropy, Rig } from './_rig.js';
 import { endorsed, owned, ownerSecret } from './_states.js';
 
@@ -343,6 +346,36 @@ peerTest('departure: a key of a wrong length puts the TPM out of service', PEERS
   t.notThrows(() => ours.client.openOiap());
 });
 
+peerTest('departure: a share of v0 or v1 puts the TPM out of service', PEERS, t => {
+  const { theirs, ours } = bothWith(t);
+  const oracle = new Oracle();
+  oracle.learn(decodePermall(owned()));
+  const issuer = new Issuer();
+  /** Sends a share that makes v0 zero, or v1 longer than it may be. */
+  const spoil = (client: Tpm12Client, stage: 22 | 23) => () => {
+    const host = new DaaHost(client, ownerSecret());
+    const ek = client.ownerReadInternalPub(HANDLE.EK, ownerSecret());
+    const dialogue = join(issuer, ek, { checks: false });
+    const input = host.runUntil('DAA_Join', dialogue, stage);
+    const save = raw.rawCommand('SaveContext', 1, host.handle, RESOURCE.DAA, new Uint8Array(16));
+    const context = raw.counted(client.run({ ...save, output: sized(u32) }));
+    // The context says u0, which a guest might compute if it had chosen n for that.
+    const { u0 } = oracle.daaSession(concat(new Uint8Array(10), context))!.join;
+    client.run(raw.rawCommand('LoadContext', 1, 0, raw.byte(1), context));
+    const share =
+      stage === 22 ? bytesOf(2n ** 1024n - number(u0), 128) : new Uint8Array(192).fill(0xff);
+    host.send('DAA_Join', { ...input, data0: share });
+  };
+  for (const stage of [22, 23] as const) {
+    t.throws(spoil(ours.client, stage), { message: /DAA_INPUT_DATA0/ });
+    t.notThrows(() => ours.client.openOiap());
+    t.throws(spoil(theirs.client, stage), { message: /TPM_FAIL\b/ });
+    t.throws(() => theirs.client.openOiap(), { message: /FAILEDSELFTEST/ });
+    theirs.tpm.restart();
+    theirs.client.run(commands.startup(STARTUP.CLEAR));
+  }
+});
+
 /** The secret of the SRK of the recorded states. */
 const WELL_KNOWN = new Uint8Array(20);
 const signing = (bits: number): Key11 => ({
@@ -388,7 +421,7 @@ function bothWith(t: ExecutionContext, ...indices: readonly NvDataPublic[]) {
   for (const one of [rig.client, client]) {
     for (const index of indices) one.nvDefineSpace(index, ownerSecret(), AREA);
   }
-  return { ours: rig, theirs: { client, transmit: peer.transmit } };
+  return { ours: rig, theirs: { client, tpm: peer, transmit: peer.transmit } };
 }
 
 peerTest('ticks have the same form, and go on', PEERS, t => {
