@@ -92,6 +92,13 @@ export interface Input {
 /** Commands in order, each knowing what the TPM gave to those before. */
 export type Dialogue<T> = Generator<Input, T, Uint8Array>;
 
+/** What is left of a dialogue whose last command got this answer. */
+export function* goOn<T>(dialogue: Dialogue<T>, answer: Uint8Array): Dialogue<T> {
+  for (let step = dialogue.next(answer); ; step = dialogue.next(yield step.value)) {
+    if (step.done === true) return step.value;
+  }
+}
+
 /** What the host has once its TPM joined: the credential, and the TPM's own blobs. */
 export interface Membership {
   readonly a: bigint;

@@ -116,3 +116,25 @@ peerTest('what TPM_DAA_Join refuses, at each of its stages', ['swtpm'], t => {
 peerTest('what TPM_DAA_Sign refuses, at each of its stages', ['swtpm'], t => {
   t.deepEqual(refusals(t, 'DAA_Sign', 16), COMMON);
 });
+
+peerTest('a blob counts to the last bit, and for one thing only', ['swtpm'], t => {
+  const { host, mirror, ek } = hostOfBoth(t);
+  const member = host.run('DAA_Join', join(issuer, ek));
+  const refused = (stage: number, data0: Uint8Array): void => {
+    const input = host.runUntil('DAA_Sign', daaSign(issuer, member, { checks: false }), stage);
+    const result = resultOf(() => host.send('DAA_Sign', { ...input, data0 }));
+    t.is(result, 'TPM_DAA_INPUT_DATA0', `stage ${stage}`);
+    t.deepEqual(mirror.differences, []);
+  };
+  const { specific, v0, v1 } = member;
+  const bits = specific.map((_, at) => at).filter(at => at % 13 === 0);
+  for (const at of bits) refused(1, specific.with(at, specific[at]! ^ 0x10));
+  for (const blob of [v0, v1]) refused(1, blob);
+  for (const blob of [specific, v1]) refused(13, blob);
+  for (const blob of [specific, v1]) refused(14, blob);
+  for (const blob of [specific, v0]) refused(15, blob);
+  const other = host.run('DAA_Join', join(issuer, ek, { count: 8 }));
+  refused(13, other.v0);
+  refused(14, other.v0);
+  refused(15, other.v1);
+});

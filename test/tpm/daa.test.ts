@@ -21,7 +21,7 @@ import {
 } from '../../src/testing/guest/index.js';
 import { decode, encode, Reader, u32 } from '../../src/wire/codec.js';
 import { peerTest } from '../_peers.js';
-import { daaSign, Issuer, join, NotProven } from './_daa.js';
+import { type Dialogue, daaSign, goOn, Issuer, join, NotProven } from './_daa.js';
 import { hostOfBoth, resultOf } from './_daa-host.js';
 import { ownerSecret } from './_states.js';
 
@@ -139,11 +139,7 @@ for (const [name, stages] of [
           );
         }
         const first = host.send(name, input);
-        const rest = (function* () {
-          for (let step = dialogue.next(first); step.done !== true; ) {
-            step = dialogue.next(yield step.value);
-          }
-        })();
+        const rest: Dialogue<unknown> = goOn<unknown>(dialogue, first);
         t.notThrows(() => host.run(name, rest), `stage ${stage}`);
         for (const handle of sessions(client)) {
           client.run(commands.flushSpecific(handle, RESOURCE.DAA));
