@@ -11,12 +11,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ordinalName } from '../src/testing/guest/index.js';
 import { Swtpm, writePermall } from '../test/_swtpm.js';
-import { Mirror } from '../test/tpm/_mirror.js';
-import { RandomGuest } from '../test/tpm/_random-sessions.js';
+import { type Met, Mirror } from '../test/tpm/_mirror.js';
 import { owned } from '../test/tpm/_states.js';
+import { FAMILIES } from '../test/tpm/random/families.js';
+import { RandomGuest } from '../test/tpm/random/guest.js';
 
 const [guests = 50, steps = 200, first = 1] = process.argv.slice(2).map(Number);
-const met = new Map<number, { sent: number; answered: number }>();
+const met = new Map<number, Met>();
 let differences = 0;
 
 for (let seed = first; seed < first + guests && differences === 0; seed += 1) {
@@ -24,7 +25,7 @@ for (let seed = first; seed < first + guests && differences === 0; seed += 1) {
   writePermall(folder, owned());
   const tpm = new Swtpm(folder);
   const mirror = new Mirror(tpm, owned());
-  const guest = new RandomGuest(mirror, seed);
+  const guest = new RandomGuest(mirror, seed, FAMILIES);
   for (let step = 0; step < steps && mirror.differences.length === 0; step += 1) guest.step();
   // After a difference the two go on from different states: all that follows says nothing.
   if (mirror.differences.length === 0) mirror.compareStates();
@@ -34,17 +35,29 @@ for (let seed = first; seed < first + guests && differences === 0; seed += 1) {
   for (const difference of mirror.differences.slice(0, 1)) {
     console.error(`seed ${seed}:`, JSON.stringify(difference, null, 2));
   }
-  for (const [ordinal, { sent, answered }] of mirror.met) {
-    const sum = met.get(ordinal) ?? { sent: 0, answered: 0 };
-    met.set(ordinal, { sent: sum.sent + sent, answered: sum.answered + answered });
+  for (const [ordinal, counts] of mirror.met) {
+    met.set(ordinal, sum(met.get(ordinal), counts));
   }
 }
 
 const rows = [...met].sort(([a], [b]) => a - b);
-for (const [ordinal, { sent, answered }] of rows) {
-  console.log(`${ordinalName(ordinal)}: ${sent} sent, ${answered} answered`);
+for (const [ordinal, { wellFormed, succeeded, malformed, results }] of rows) {
+  console.log(
+    `${ordinalName(ordinal)}: ${wellFormed} well-formed, ${succeeded} succeeded, ` +
+      `${malformed} malformed, ${results.size} result codes`,
+  );
 }
-const sent = rows.reduce((sum, [, counts]) => sum + counts.sent, 0);
+const sent = rows.reduce((all, [, row]) => all + row.wellFormed + row.malformed, 0);
 console.log(JSON.stringify({ commands: sent, ordinals: rows.length, differences }));
 // swtpm's thread may have something to say yet, and nobody is left to hear it.
 process.exit(differences > 0 ? 1 : 0);
+
+function sum(one: Met | undefined, other: Met): Met {
+  if (one === undefined) return other;
+  return {
+    wellFormed: one.wellFormed + other.wellFormed,
+    malformed: one.malformed + other.malformed,
+    succeeded: one.succeeded + other.succeeded,
+    results: new Set([...one.results, ...other.results]),
+  };
+}

@@ -10,13 +10,23 @@ import { type Difference, Replay } from './_replay.js';
 
 const MICROSECONDS_PER_MS = 1000;
 
+/** How an ordinal was met: how often with a request as it should be, and how often with another. */
+export interface Met {
+  wellFormed: number;
+  malformed: number;
+  /** How many of the well-formed ones succeeded. */
+  succeeded: number;
+  /** Every result code that came. */
+  readonly results: Set<number>;
+}
+
 export class Mirror {
   readonly #theirs: Swtpm;
   readonly #ours: Replay;
   readonly #finder = new RandomFinder();
   readonly differences: Difference[] = [];
-  /** How often each ordinal was met, and how often it was answered. */
-  readonly met = new Map<number, { sent: number; answered: number }>();
+  /** How each ordinal was met. */
+  readonly met = new Map<number, Met>();
 
   constructor(theirs: Swtpm, permall: Uint8Array) {
     const state = toHex(permall);
@@ -25,7 +35,7 @@ export class Mirror {
     this.#ours = new Replay({ startsFrom: state, endsWith: state, steps: [] }, clock);
   }
 
-  readonly transmit = (request: Uint8Array): Uint8Array => {
+  readonly transmit = (request: Uint8Array, wellFormed = true): Uint8Array => {
     const response = this.#theirs.transmit(request);
     const ordinal = word(request, 6);
     const { random } = this.#finder.find(ordinal, response);
@@ -42,12 +52,23 @@ export class Mirror {
       },
     ]);
     this.differences.push(...this.#ours.differences.splice(0));
-    const counts = this.met.get(ordinal) ?? { sent: 0, answered: 0 };
-    counts.sent += 1;
-    if (word(response, 6) === 0) counts.answered += 1;
-    this.met.set(ordinal, counts);
+    this.#count(ordinal, wellFormed, word(response, 6));
     return response;
   };
+
+  #count(ordinal: number, wellFormed: boolean, result: number): void {
+    const row = this.met.get(ordinal) ?? {
+      wellFormed: 0,
+      malformed: 0,
+      succeeded: 0,
+      results: new Set(),
+    };
+    this.met.set(ordinal, row);
+    row.results.add(result);
+    if (!wellFormed) row.malformed += 1;
+    else row.wellFormed += 1;
+    if (wellFormed && result === 0) row.succeeded += 1;
+  }
 
   /** Cuts the power of both, and gives it back. */
   powerCut(): void {
