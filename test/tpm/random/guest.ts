@@ -9,6 +9,7 @@ import {
   type Command,
   commands,
   encryptAuth,
+  RESULT,
   raw,
   type Session,
   STARTUP,
@@ -39,32 +40,52 @@ export interface BoundSession extends Session {
 
 const WRONG = new Uint8Array(20).fill(0xee);
 const NO_HANDLE = 0x1234;
-const AUTH_FAILURES = [0x01, 0x1d];
+const AUTH_FAILURES: readonly number[] = [RESULT.AUTHFAIL, RESULT.AUTH2FAIL];
+/** What a guest hears from a TPM that is out of service, or has no owner. */
+const TROUBLES: readonly number[] = [
+  RESULT.DEACTIVATED,
+  RESULT.DISABLED,
+  RESULT.NOSRK,
+  RESULT.FAILEDSELFTEST,
+  RESULT.INVALID_POSTINIT,
+  RESULT.DEFEND_LOCK_RUNNING,
+];
 /** Past five a lockout begins. A step of the guest's fails two or three times at most. */
 const FAILURES_MAX = 3;
 /** The scheme of ADIP in an entity type (TPM Main Part 2, §4.3). */
 const ADIP_AES = 0x0600;
 const AES_BYTES = 16;
 
+/** The two TPMs departed from each other, in a way that is listed. What was under way is over. */
+class Departed extends Error {
+  override readonly name = 'Departed';
+}
+
 export class RandomGuest {
   readonly mirror: Mirror;
   readonly client: Tpm12Client;
   /** The secrets of the owner and of the SRK, as the guest knows them. */
-  owner = ownerSecret();
-  srk = new Uint8Array(20);
-  /** Another object after every power cut that forgets what is loaded: see `Kept`. */
+  owner: Uint8Array = ownerSecret();
+  srk: Uint8Array = new Uint8Array(20);
+  /** Other objects after a power cut that forgets what is loaded, and under another owner. */
   power: object = {};
+  reign: object = {};
   readonly #below: (below: number) => number;
   readonly #actions: Family;
   readonly #weight: number;
+  readonly #revive: (guest: RandomGuest) => void;
   /** Whether things go wrong on purpose in this step, and whether one just did. */
   #spoils = false;
   #spoilt = false;
   /** Wrong secrets since the last start. */
   #failures = 0;
+  /** Whether a command was refused because the TPM is out of service. */
+  #inTrouble = false;
 
-  constructor(mirror: Mirror, seed: number, actions: Family) {
+  /** @param revive takes a TPM back into service, and has it owned */
+  constructor(mirror: Mirror, seed: number, actions: Family, revive: (guest: RandomGuest) => void) {
     this.mirror = mirror;
+    this.#revive = revive;
     this.#below = random(seed);
     this.#actions = actions;
     this.#weight = actions.reduce((sum, [weight]) => sum + weight, 0);
@@ -81,14 +102,33 @@ export class RandomGuest {
 
   /** One thing that a guest may do. Keys and sessions that it needs are opened on the way. */
   step(): void {
+    try {
+      this.#actOnce();
+      this.#tidyUp();
+    } catch (error) {
+      if (!(error instanceof Departed)) throw error;
+      this.#spoils = false;
+      this.#forget();
+      this.mirror.reunite();
+      this.start();
+    }
+  }
+
+  #actOnce(): void {
     this.#spoils = this.chance(3);
     this.#spoilt = false;
     const act = this.#draw();
     this.attempt(() => act(this));
     this.#spoils = false;
     this.#spoilt = false;
+  }
+
+  #tidyUp(): void {
     if (this.#failures >= FAILURES_MAX) this.#repent();
     else if (this.chance(60)) this.powerCycle(this.chance(2));
+    if (!this.#inTrouble || this.chance(4)) return;
+    this.#revive(this);
+    this.#inTrouble = false;
   }
 
   #draw(): Action[1] {
@@ -116,6 +156,25 @@ export class RandomGuest {
     this.mirror.powerCut();
     const type = keeps ? STARTUP.STATE : STARTUP.CLEAR;
     this.attempt(() => this.client.run(commands.startup(type)));
+  }
+
+  /** Takes note of a new owner: what the old one's SRK had wrapped is of no use any more. */
+  succeed(owner: Uint8Array, srk: Uint8Array): void {
+    this.owner = owner;
+    this.srk = srk;
+    this.reign = {};
+    this.power = {};
+  }
+
+  /** Does something from another locality. */
+  from<T>(locality: number, act: () => T): T {
+    const before = this.mirror.locality;
+    this.mirror.locality = locality;
+    try {
+      return act();
+    } finally {
+      this.mirror.locality = before;
+    }
   }
 
   #forget(): void {
@@ -177,8 +236,11 @@ export class RandomGuest {
   readonly send = (request: Uint8Array): Uint8Array => {
     const bent = this.wrongly(12) ? bendRequest(this, request) : request;
     const response = this.mirror.transmit(bent, !this.#spoilt);
-    if (!SESSIONS.has(Buffer.from(bent).readUInt32BE(6))) this.#spoilt = false;
-    if (AUTH_FAILURES.includes(Buffer.from(response).readUInt32BE(6))) this.#failures += 1;
+    if (this.mirror.departed) throw new Departed();
+    if (!SESSIONS.has(word(bent, 6))) this.#spoilt = false;
+    const result = word(response, 6);
+    if (AUTH_FAILURES.includes(result)) this.#failures += 1;
+    if (TROUBLES.includes(result)) this.#inTrouble = true;
     return response;
   };
 
@@ -242,6 +304,8 @@ export class RandomGuest {
   }
 }
 
+const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);
+
 /** What only opens a session: the command that it is opened for is still to go wrong. */
 const SESSIONS: ReadonlySet<number> = new Set([0x0a, 0x0b, 0x11]);
 
@@ -250,8 +314,14 @@ export class Kept<T> {
   readonly #lists = new WeakMap<object, T[]>();
   readonly #of: (guest: RandomGuest) => object;
 
-  constructor(until: 'for good' | 'until the power goes') {
-    this.#of = guest => (until === 'for good' ? guest : guest.power);
+  constructor(until: 'for good' | 'until the owner goes' | 'until the power goes') {
+    const owners = {
+      'for good': 'guest',
+      'until the owner goes': 'reign',
+      'until the power goes': 'power',
+    } as const;
+    const owner = owners[until];
+    this.#of = guest => (owner === 'guest' ? guest : guest[owner]);
   }
 
   of(guest: RandomGuest): T[] {

@@ -22,7 +22,7 @@ export interface Held {
 }
 
 const KEYS_MAX = 12;
-export const WRAPPED = new Kept<Wrapped>('for good');
+export const WRAPPED = new Kept<Wrapped>('until the owner goes');
 export const HELD = new Kept<Held>('until the power goes');
 
 export const srk = (guest: RandomGuest): Held => ({

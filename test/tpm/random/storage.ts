@@ -11,7 +11,7 @@ interface Sealed {
   readonly blob: Uint8Array;
   readonly by: Held;
 }
-const SEALED = new Kept<Sealed>('for good');
+const SEALED = new Kept<Sealed>('until the owner goes');
 
 function seal(guest: RandomGuest): void {
   const by = aParent(guest);
