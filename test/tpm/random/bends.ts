@@ -1,4 +1,5 @@
 /** Bytes that went wrong: one changed, some cut off, one too many. */
+import { ORDINALS } from '../../../src/testing/guest/index.js';
 import { concat } from '../../../src/wire/codec.js';
 
 interface Draws {
@@ -26,4 +27,23 @@ export function bendRequest(draws: Draws, request: Uint8Array): Uint8Array {
   const said = draws.chance(16) ? whole.length + 1 : whole.length;
   new DataView(whole.buffer).setUint32(2, said);
   return whole;
+}
+
+/**
+ * Bytes of parameters that are left as they are: the length of an SRK, for as many bits as libtpms
+ * would compute for as long as it takes; and the modulus of a key to migrate to, because what is
+ * encrypted to a key that nobody has cannot be compared.
+ */
+// biome-ignore format: table
+const LEFT: ReadonlyMap<number, readonly [from: number, to: number]> = new Map([
+  [ORDINALS.TakeOwnership, [545, 549]],
+  [ORDINALS.MigrateKey,    [28, 284]],
+]);
+
+/** The same for the parameters of a command. */
+export function bendParams(draws: Draws, ordinal: number, params: Uint8Array): Uint8Array {
+  const bent = bendBytes(draws, params);
+  const [from, to] = LEFT.get(ordinal) ?? [0, 0];
+  if (bent.length >= to) bent.set(params.subarray(from, to), from);
+  return bent;
 }

@@ -8,7 +8,9 @@ import {
   authorisedBy,
   type Command,
   commands,
+  ENTITY,
   encryptAuth,
+  HANDLE,
   RESULT,
   raw,
   type Session,
@@ -20,7 +22,7 @@ import {
 import { random } from '../../tis/_random.js';
 import type { Mirror } from '../_mirror.js';
 import { ownerSecret } from '../_states.js';
-import { bendBytes, bendRequest } from './bends.js';
+import { bendBytes, bendParams, bendRequest } from './bends.js';
 
 /** Something that a guest does, the more often against the others the greater its weight. */
 export type Action = readonly [weight: number, act: (guest: RandomGuest) => unknown];
@@ -38,7 +40,23 @@ export interface BoundSession extends Session {
   readonly scheme: 'XOR' | 'AES';
 }
 
+/** What an OSAP session is opened for: its type, its handle or index, its secret. */
+export type Entity = readonly [type: number, value: number, secret: Uint8Array];
+
+/**
+ * What is wrong with a command: its parameters, under HMACs that are right for them; bytes of the
+ * request, after the HMACs; a secret, a session; one authorisation too few or too many.
+ */
+type Fault = 'params' | 'request' | 'secret' | 'session' | 'auths';
+const FAULTS = ['params', 'params', 'params', 'request', 'secret', 'session', 'auths'] as const;
+const PLAIN_FAULTS = ['params', 'params', 'request', 'auths'] as const;
+/** How many twins that fail an ordinal has in a guest's life, as long as it is met as often. */
+const TWINS_MAX = 3;
+
+const HEADER_CODE_AT = 6;
 const WRONG = new Uint8Array(20).fill(0xee);
+/** Only to see which command is to be built. */
+const NO_SESSION: BoundSession = { handle: 0, nonceEven: WRONG, shared: WRONG, scheme: 'XOR' };
 const NO_HANDLE = 0x1234;
 const AUTH_FAILURES: readonly number[] = [RESULT.AUTHFAIL, RESULT.AUTH2FAIL];
 /** What a guest hears from a TPM that is out of service, or has no owner. */
@@ -77,10 +95,14 @@ export class RandomGuest {
   /** Whether things go wrong on purpose in this step, and whether one just did. */
   #spoils = false;
   #spoilt = false;
+  #mustFail = false;
+  #bendsNext = false;
   /** Wrong secrets since the last start. */
   #failures = 0;
   /** Whether a command was refused because the TPM is out of service. */
   #inTrouble = false;
+  /** Whether there was no place for a session. */
+  #isFull = false;
 
   /** @param revive takes a TPM back into service, and has it owned */
   constructor(mirror: Mirror, seed: number, actions: Family, revive: (guest: RandomGuest) => void) {
@@ -107,7 +129,7 @@ export class RandomGuest {
       this.#tidyUp();
     } catch (error) {
       if (!(error instanceof Departed)) throw error;
-      this.#spoils = false;
+      this.#beGood();
       this.#forget();
       this.mirror.reunite();
       this.start();
@@ -115,17 +137,22 @@ export class RandomGuest {
   }
 
   #actOnce(): void {
-    this.#spoils = this.chance(3);
+    this.#spoils = this.chance(4);
     this.#spoilt = false;
     const act = this.#draw();
     this.attempt(() => act(this));
-    this.#spoils = false;
-    this.#spoilt = false;
+    this.#beGood();
+  }
+
+  #beGood(): void {
+    this.#spoils = this.#spoilt = this.#mustFail = this.#bendsNext = false;
   }
 
   #tidyUp(): void {
     if (this.#failures >= FAILURES_MAX) this.#repent();
     else if (this.chance(60)) this.powerCycle(this.chance(2));
+    if (this.#isFull) this.attempt(() => this.client.run(raw.rawCommand('Reset', 0)));
+    this.#isFull = false;
     if (!this.#inTrouble || this.chance(4)) return;
     this.#revive(this);
     this.#inTrouble = false;
@@ -146,6 +173,13 @@ export class RandomGuest {
     const done = this.chance(2) && this.attempt(() => this.run(reset, [this.owner]));
     if (done) this.#failures = 0;
     else this.powerCycle(false);
+  }
+
+  /** Power off and on, without a start. What was loaded is gone. */
+  cutPower(): void {
+    this.#forget();
+    this.mirror.compareStates();
+    this.mirror.powerCut();
   }
 
   /** Power off and on. @param keeps whether what is loaded is saved before, and restored */
@@ -180,6 +214,10 @@ export class RandomGuest {
   #forget(): void {
     this.#failures = 0;
     this.power = {};
+    const { ownerAuth, srk } = this.mirror.permanent.data;
+    // A request that went wrong may have worked: the guest sees to it that it knows the secrets.
+    this.owner = ownerAuth;
+    this.srk = srk.secret?.usageAuth ?? this.srk;
   }
 
   // Draws.
@@ -212,16 +250,6 @@ export class RandomGuest {
     return wrong;
   }
 
-  /** A secret, or now and then a wrong one. */
-  secret(right: Uint8Array): Uint8Array {
-    return this.wrongly(8) ? WRONG : right;
-  }
-
-  /** A handle, or now and then one that nothing has. */
-  handle(right: number): number {
-    return this.wrongly(10) ? NO_HANDLE : right;
-  }
-
   /** Runs `act`; undefined where the TPM refuses it. */
   attempt<T>(act: () => T): T | undefined {
     try {
@@ -234,13 +262,17 @@ export class RandomGuest {
 
   /** Every request of the guest goes this way. */
   readonly send = (request: Uint8Array): Uint8Array => {
-    const bent = this.wrongly(12) ? bendRequest(this, request) : request;
-    const response = this.mirror.transmit(bent, !this.#spoilt);
+    const ordinal = word(request, HEADER_CODE_AT);
+    const opens = SESSIONS.has(ordinal);
+    const bends = opens ? this.wrongly(12) : this.#bendsNext;
+    const bent = bends ? bendRequest(this, request) : request;
+    const response = this.mirror.transmit(bent, !this.#spoilt || (opens && !bends));
     if (this.mirror.departed) throw new Departed();
-    if (!SESSIONS.has(word(bent, 6))) this.#spoilt = false;
-    const result = word(response, 6);
+    if (!opens) this.#spoilt = this.#bendsNext = false;
+    const result = word(response, HEADER_CODE_AT);
     if (AUTH_FAILURES.includes(result)) this.#failures += 1;
     if (TROUBLES.includes(result)) this.#inTrouble = true;
+    if (opens && result === RESULT.RESOURCES) this.#isFull = true;
     return response;
   };
 
@@ -248,21 +280,71 @@ export class RandomGuest {
 
   /** Runs a command under secrets, each in an OIAP session of its own unless it has one. */
   run<T>(command: Command<T>, ...auths: readonly Auth[]): T {
-    if (this.wrongly(12)) return this.#run(command, this.#otherAuths(auths));
-    if (this.wrongly(4)) return this.#run(this.#bentCommand(command), auths);
-    return this.#run(command, auths);
+    const once = (): T => this.#once(command, auths);
+    if (auths.every(([, session]) => session === undefined)) this.#twin(command.ordinal, once);
+    return once();
   }
 
-  #run<T>(command: Command<T>, auths: readonly Auth[]): T {
-    const given = auths.map(([secret, session, nonceOdd = this.client.nonce()]) => {
+  /** Runs the command that `build` makes for an OSAP session, which is authorised by that session. */
+  runIn<T>(
+    [type, value, secret]: Entity,
+    build: (session: BoundSession, nonceOdd: Uint8Array) => Command<T>,
+    { before = [], after = [] }: { before?: readonly Auth[]; after?: readonly Auth[] } = {},
+  ): T {
+    const once = (): T => {
+      const session = this.osap(type, value, secret);
+      const nonceOdd = this.client.nonce();
+      const auths: readonly Auth[] = [...before, [secret, session, nonceOdd], ...after];
+      return this.#once(build(session, nonceOdd), auths);
+    };
+    const { ordinal } = build(NO_SESSION, WRONG);
+    this.#twin(ordinal, once);
+    return once();
+  }
+
+  /** Does the same with a fault in it first, where that was not often seen of this ordinal. */
+  #twin(ordinal: number, once: () => unknown): void {
+    const { malformed, wellFormed } = this.mirror.met.get(ordinal) ?? {
+      malformed: 0,
+      wellFormed: 0,
+    };
+    const enough = malformed > Math.min(wellFormed, TWINS_MAX);
+    if (this.#spoils || enough || this.#failures > FAILURES_MAX || this.chance(4)) return;
+    this.#mustFail = true;
+    this.attempt(once);
+    this.#mustFail = this.#spoilt = this.#bendsNext = false;
+  }
+
+  #once<T>(command: Command<T>, auths: readonly Auth[]): T {
+    const fault = this.#fault(auths.length > 0);
+    if (fault === 'auths') return this.#send(command, this.#otherAuths(auths));
+    if (fault === 'params') return this.#send(this.#bentCommand(command), auths);
+    return this.#send(command, auths, fault);
+  }
+
+  /** What is to be wrong with a command, if anything. */
+  #fault(authorised: boolean): Fault | undefined {
+    if (!this.#mustFail && !this.wrongly(2)) return undefined;
+    this.#mustFail = false;
+    this.#spoilt = true;
+    return this.pick(authorised ? FAULTS : PLAIN_FAULTS);
+  }
+
+  #send<T>(command: Command<T>, auths: readonly Auth[], fault?: Fault): T {
+    const faulty = fault === undefined ? -1 : this.below(Math.max(auths.length, 1));
+    const given = auths.map(([secret, session, nonceOdd = this.client.nonce()], at) => {
       const open = session ?? this.client.openOiap();
+      const wrong = at === faulty ? fault : undefined;
+      const handle = wrong === 'session' ? NO_HANDLE : open.handle;
+      const shared = wrong === 'secret' && open.shared !== undefined ? WRONG : open.shared;
       return {
-        session: { ...open, handle: this.handle(open.handle) },
-        secret: this.secret(secret),
+        session: { ...open, handle, shared },
+        secret: wrong === 'secret' ? WRONG : secret,
         nonceOdd,
         continueSession: this.chance(6),
       };
     });
+    this.#bendsNext = fault === 'request';
     return given.length === 0
       ? this.client.run(command)
       : this.client.exchange(authorisedBy(command, given)).value;
@@ -277,17 +359,22 @@ export class RandomGuest {
 
   /** Other parameters or another handle, under HMACs that are right for them. */
   #bentCommand<T>(command: Command<T>): Command<T> {
-    const { handles = new Uint8Array(), params } = command;
+    const { ordinal, handles = new Uint8Array(), params } = command;
     return handles.length > 0 && this.chance(3)
       ? { ...command, handles: bendBytes(this, handles) }
-      : { ...command, params: bendBytes(this, params) };
+      : { ...command, params: bendParams(this, ordinal, params) };
+  }
+
+  /** The owner, as whom a session is opened. */
+  get asOwner(): Entity {
+    return [ENTITY.OWNER, HANDLE.OWNER, this.owner];
   }
 
   /** An OSAP session, in which new secrets are hidden by XOR, or by AES. */
   osap(type: number, value: number, secret: Uint8Array): BoundSession {
     const scheme = this.chance(4) ? 'AES' : 'XOR';
     const wanted = type + (scheme === 'AES' ? ADIP_AES : 0);
-    return { ...this.client.openOsap(wanted, value, this.secret(secret)), scheme };
+    return { ...this.client.openOsap(wanted, value, secret), scheme };
   }
 
   /** A new secret as it travels in a session: the first of a command under its even nonce. */

@@ -1,39 +1,56 @@
-/** Data that a key seals. */
-import { KEY } from '../../../scripts/transcripts/keys-common.js';
-import { ENTITY, raw } from '../../../src/testing/guest/index.js';
+/** Data that a key seals, or the owner keeps in the old register. */
+import { DATA } from '../../../scripts/transcripts/keys-common.js';
+import { pcrsHolding, raw } from '../../../src/testing/guest/index.js';
 import { concat } from '../../../src/wire/codec.js';
 import { type Family, Kept, type RandomGuest } from './guest.js';
-import { aParent, type Held } from './held.js';
+import { aParent, asKey, HELD, type Held, load } from './held.js';
 
 const { counted, rawCommand, selection } = raw;
+const ZEROS = new Uint8Array(20);
 
 interface Sealed {
   readonly blob: Uint8Array;
+  readonly secret: Uint8Array;
   readonly by: Held;
 }
-const SEALED = new Kept<Sealed>('until the owner goes');
+export const SEALED = new Kept<Sealed>('until the owner goes');
+
+/** PCRs that the data wants: none, those that are as they were at the start, or others. */
+function wanted(guest: RandomGuest): Uint8Array {
+  if (guest.chance(2)) return new Uint8Array();
+  const { digestAtRelease } = pcrsHolding(new Map([[16, ZEROS]]));
+  return concat(selection(16), guest.chance(4) ? ZEROS : digestAtRelease, ZEROS);
+}
 
 function seal(guest: RandomGuest): void {
   const by = aParent(guest);
-  const session = guest.osap(ENTITY.KEYHANDLE, by.handle, by.secret);
-  const data = new Uint8Array(1 + guest.below(100)).fill(guest.below(256));
-  const pcrs = guest.chance(3) ? concat(selection(16), new Uint8Array(40)) : new Uint8Array();
-  const name = guest.chance(3) ? 'Sealx' : 'Seal';
-  const secret = guest.hidden(session, KEY);
-  const command = rawCommand(name, 1, by.handle, secret, counted(pcrs), counted(data));
-  SEALED.keep(guest, { blob: guest.run(command, [by.secret, session]), by });
+  const data = guest.bytes(1 + guest.below(100));
+  const pcrs = wanted(guest);
+  const name = guest.chance(2) ? 'Sealx' : 'Seal';
+  const blob = guest.runIn(asKey(by), session =>
+    rawCommand(name, 1, by.handle, guest.hidden(session, DATA), counted(pcrs), counted(data)),
+  );
+  SEALED.keep(guest, { blob, secret: DATA, by });
+}
+
+/** The key that sealed it, loaded again if need be. */
+function sealer(guest: RandomGuest, by: Held): Held {
+  if (guest.wrongly()) return aParent(guest);
+  if (by.wrapped === undefined) return { ...by, secret: guest.srk };
+  return HELD.of(guest).find(({ wrapped }) => wrapped === by.wrapped) ?? load(guest, by.wrapped);
 }
 
 function unseal(guest: RandomGuest): void {
   const sealed = SEALED.pick(guest);
   if (sealed === undefined) return;
-  const by = guest.wrongly() ? aParent(guest) : sealed.by;
-  const bound = guest.chance(2) ? guest.osap(ENTITY.KEYHANDLE, by.handle, by.secret) : undefined;
-  guest.run(raw.unseal(by.handle, sealed.blob), [by.secret, bound], [KEY]);
+  const by = sealer(guest, sealed.by);
+  const command = raw.unseal(by.handle, sealed.blob);
+  if (guest.chance(2)) guest.run(command, [by.secret], [sealed.secret]);
+  else guest.runIn(asKey(by), () => command, { after: [[sealed.secret]] });
 }
 
 // biome-ignore format: table
 export const STORAGE: Family = [
   [10, seal],
-  [10, unseal],
+  [6,  unseal],
 ];
