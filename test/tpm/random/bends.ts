@@ -36,8 +36,9 @@ export function bendRequest(draws: Draws, request: Uint8Array): Uint8Array {
  */
 // biome-ignore format: table
 const LEFT: ReadonlyMap<number, readonly [from: number, to: number]> = new Map([
-  [ORDINALS.TakeOwnership, [545, 549]],
-  [ORDINALS.MigrateKey,    [28, 284]],
+  [ORDINALS.TakeOwnership,         [545, 549]],
+  [ORDINALS.MigrateKey,            [28, 284]],
+  [ORDINALS.AuthorizeMigrationKey, [30, 286]],
 ]);
 
 /** The same for the parameters of a command. */

@@ -1,13 +1,13 @@
 /** Everything that a guest may do: one line a family. */
-import type { Mirror } from '../_mirror.js';
 import { CERTIFIED_MIGRATION } from './certified.js';
 import { CONTEXTS_FAMILY } from './contexts.js';
 import { COUNTING } from './counters.js';
 import { DELEGATION } from './delegation.js';
-import { type Family, RandomGuest } from './guest.js';
+import { type Family, RandomGuest, type Subject } from './guest.js';
 import { IDENTITIES } from './identity.js';
 import { KEYS } from './keys.js';
 import { LIVES, revive } from './lives.js';
+import { LOCKOUT } from './lockout.js';
 import { LOOKING } from './looking.js';
 import { MEASURING } from './measuring.js';
 import { MIGRATION } from './migration.js';
@@ -18,7 +18,7 @@ import { SECRETS } from './secrets.js';
 import { STARTING } from './starting.js';
 import { STORAGE } from './storage.js';
 
-const FAMILIES: Family = [
+export const FAMILIES: Family = [
   KEYS,
   STORAGE,
   MIGRATION,
@@ -34,9 +34,10 @@ const FAMILIES: Family = [
   PRESENCE_FAMILY,
   LIVES,
   STARTING,
+  LOCKOUT,
   LOOKING,
 ].flat();
 
 /** A guest that does all of it. */
-export const guestOf = (mirror: Mirror, seed: number): RandomGuest =>
-  new RandomGuest(mirror, seed, FAMILIES, revive);
+export const guestOf = (mirror: Subject, seed: number): RandomGuest =>
+  new RandomGuest(mirror, seed, FAMILIES, { revive });

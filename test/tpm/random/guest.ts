@@ -19,10 +19,35 @@ import {
   TpmResponseError,
   TpmResponseFault,
 } from '../../../src/testing/guest/index.js';
+import type { Permanent } from '../../../src/tpm/tpm12/permall.js';
 import { random } from '../../tis/_random.js';
-import type { Mirror } from '../_mirror.js';
 import { ownerSecret } from '../_states.js';
 import { bendBytes, bendParams, bendRequest } from './bends.js';
+
+/** What a guest stands before: two TPMs side by side, or one alone. */
+export interface Subject {
+  transmit(request: Uint8Array, wellFormed?: boolean): Uint8Array;
+  powerCut(): void;
+  compareStates(): void;
+  /** A measured launch: the hash sequence of locality 4. */
+  hash(data: Uint8Array): void;
+  /** The locality of every command from now on. */
+  locality: number;
+  /** What is stored: what a guest need not find out for itself. */
+  readonly permanent: Permanent;
+  /** How often each ordinal was met. */
+  readonly met: ReadonlyMap<number, { readonly wellFormed: number; readonly malformed: number }>;
+  /** Whether two TPMs just departed from each other in a listed way, and how they come together. */
+  readonly departed: boolean;
+  reunite(): void;
+}
+
+/** How a guest behaves: how it revives a TPM that is out of service, and how often it does wrong. */
+export interface Habits {
+  readonly revive?: (guest: RandomGuest) => void;
+  /** In one step of so many, things go wrong on purpose all over. */
+  readonly spoilsOneIn?: number;
+}
 
 /** Something that a guest does, the more often against the others the greater its weight. */
 export type Action = readonly [weight: number, act: (guest: RandomGuest) => unknown];
@@ -80,7 +105,7 @@ class Departed extends Error {
 }
 
 export class RandomGuest {
-  readonly mirror: Mirror;
+  readonly mirror: Subject;
   readonly client: Tpm12Client;
   /** The secrets of the owner and of the SRK, as the guest knows them. */
   owner: Uint8Array = ownerSecret();
@@ -92,6 +117,7 @@ export class RandomGuest {
   readonly #actions: Family;
   readonly #weight: number;
   readonly #revive: (guest: RandomGuest) => void;
+  readonly #spoilsOneIn: number;
   /** Whether things go wrong on purpose in this step, and whether one just did. */
   #spoils = false;
   #spoilt = false;
@@ -104,10 +130,15 @@ export class RandomGuest {
   /** Whether there was no place for a session. */
   #isFull = false;
 
-  /** @param revive takes a TPM back into service, and has it owned */
-  constructor(mirror: Mirror, seed: number, actions: Family, revive: (guest: RandomGuest) => void) {
+  constructor(
+    mirror: Subject,
+    seed: number,
+    actions: Family,
+    { revive = () => {}, spoilsOneIn = 4 }: Habits = {},
+  ) {
     this.mirror = mirror;
     this.#revive = revive;
+    this.#spoilsOneIn = spoilsOneIn;
     this.#below = random(seed);
     this.#actions = actions;
     this.#weight = actions.reduce((sum, [weight]) => sum + weight, 0);
@@ -137,7 +168,7 @@ export class RandomGuest {
   }
 
   #actOnce(): void {
-    this.#spoils = this.chance(4);
+    this.#spoils = this.chance(this.#spoilsOneIn);
     this.#spoilt = false;
     const act = this.#draw();
     this.attempt(() => act(this));
@@ -149,7 +180,7 @@ export class RandomGuest {
   }
 
   #tidyUp(): void {
-    if (this.#failures >= FAILURES_MAX) this.#repent();
+    if (this.#failures >= FAILURES_MAX) this.repent();
     else if (this.chance(60)) this.powerCycle(this.chance(2));
     if (this.#isFull) this.attempt(() => this.client.run(raw.rawCommand('Reset', 0)));
     this.#isFull = false;
@@ -167,8 +198,8 @@ export class RandomGuest {
     throw new RangeError('the weights do not sum up');
   }
 
-  /** Forgets wrong secrets before a lockout begins: the owner resets them, or a restart does. */
-  #repent(): void {
+  /** Has wrong secrets forgotten before a lockout begins: by the owner, or by a restart. */
+  repent(): void {
     const reset = raw.rawCommand('ResetLockValue', 0);
     const done = this.chance(2) && this.attempt(() => this.run(reset, [this.owner]));
     if (done) this.#failures = 0;
@@ -250,6 +281,11 @@ export class RandomGuest {
     return wrong;
   }
 
+  /** Says that the next command is wrong, in a way of the caller's own. */
+  beWrong(): void {
+    this.#spoilt = true;
+  }
+
   /** Runs `act`; undefined where the TPM refuses it. */
   attempt<T>(act: () => T): T | undefined {
     try {
@@ -309,7 +345,7 @@ export class RandomGuest {
       wellFormed: 0,
     };
     const enough = malformed > Math.min(wellFormed, TWINS_MAX);
-    if (this.#spoils || enough || this.#failures > FAILURES_MAX || this.chance(4)) return;
+    if (this.#spoils || enough || this.#failures > FAILURES_MAX || this.chance(8)) return;
     this.#mustFail = true;
     this.attempt(once);
     this.#mustFail = this.#spoilt = this.#bendsNext = false;

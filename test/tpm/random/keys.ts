@@ -114,9 +114,9 @@ const ATTESTERS: readonly [Key11, ...Key11[]] = [SIGNING, SIGNING_INFO, LEGACY];
 
 // biome-ignore format: table
 export const KEYS: Family = [
-  [10, makeKey],
-  [10, loadKey],
-  [4,  dropKey],
+  [4,  makeKey],
+  [4,  loadKey],
+  [7,  dropKey],
   [4,  use(SIGNERS, (guest, { handle }) => rawCommand('Sign', 1, handle, area(guest)))],
   [4,  use(ATTESTERS, (guest, { handle }) => rawCommand('Quote', 1, handle, guest.bytes(20), pcrs(guest)))],
   [4,  use(ATTESTERS, (guest, { handle }) => rawCommand('Quote2', 1, handle, DIGEST, pcrs(guest), byte(guest.below(2))))],
@@ -124,6 +124,6 @@ export const KEYS: Family = [
   [4,  use(ATTESTERS, (guest, { handle }) => rawCommand('GetAuditDigestSigned', 1, handle, byte(guest.below(2)), DIGEST))],
   [4,  use([SIGNING, STORAGE, BINDING], (_, { handle }) => rawCommand('GetPubKey', 1, handle))],
   [4,  use([BINDING, BINDING, LEGACY], (guest, key) => rawCommand('UnBind', 1, key.handle, bound(guest, key)))],
-  [10, certify],
-  [5,  control],
+  [8,  certify],
+  [3,  control],
 ];

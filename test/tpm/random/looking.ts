@@ -32,7 +32,7 @@ function endSession(guest: RandomGuest): void {
 // biome-ignore format: table
 export const LOOKING: Family = [
   [10, ask],
-  [4,  endSession],
+  [8,  endSession],
   [3,  guest => guest.run(rawCommand('GetAuditDigest', 0, guest.below(64)))],
   [3,  guest => guest.run(rawCommand('Reset', 0))],
   [3,  guest => guest.run(commands.getTestResult())],

@@ -34,7 +34,7 @@ const sendAbsent = (guest: RandomGuest): unknown =>
 
 // biome-ignore format: table
 export const STARTING: Family = [
-  [2, startAgain],
+  [1, startAgain],
   [2, startOver],
   [2, sleep],
   [3, guest => guest.run(rawCommand('Init', 0))],
