@@ -118,11 +118,11 @@ export class Mirror {
       },
     ]);
     this.#shown = undefined;
-    for (const difference of this.#ours.differences.splice(0)) {
-      const departure = departureOf(request, hex(difference.recorded), hex(difference.ours));
-      if (departure === undefined) this.differences.push(difference);
-      else this.#depart(departure);
-    }
+    const [difference] = this.#ours.differences.splice(0);
+    const answered = difference === undefined ? response : hex(difference.ours);
+    const departure = departureOf(request, response, answered);
+    if (departure !== undefined) this.#depart(departure);
+    else if (difference !== undefined) this.differences.push(difference);
   }
 
   #depart(name: string): void {

@@ -283,6 +283,34 @@ peerTest('departure: an OSAP session to a new index opens any other new one', PE
   t.throws(() => cross(ours.client), { message: /AUTHFAIL/ });
 });
 
+peerTest(
+  'departure: after a restart, an OSAP session to a counter opens any other one',
+  PEERS,
+  t => {
+    const rig = rigOn(owned());
+    const peer = swtpm(t, owned());
+    const there = clientOf(peer);
+    const label = new Uint8Array(4);
+    const create = (client: Tpm12Client): number => {
+      const session = client.openOsap(ENTITY.OWNER, HANDLE.OWNER, ownerSecret());
+      const command = raw.rawCommand('CreateCounter', 0, encryptAuth(session, AREA), label);
+      const auth = { session, secret: AREA, nonceOdd: client.nonce() };
+      return Buffer.from(client.exchange(authorised(command, auth)).value).readUInt32BE();
+    };
+    for (const client of [there, rig.client]) t.deepEqual([create(client), create(client)], [0, 1]);
+    peer.restart();
+    there.run(commands.startup(STARTUP.CLEAR));
+    rig.powerCycle();
+    const cross = (client: Tpm12Client) => () => {
+      const session = client.openOsap(ENTITY.COUNTER, 0, AREA);
+      const auth = { session, secret: AREA, nonceOdd: client.nonce() };
+      client.exchange(authorised(raw.rawCommand('IncrementCounter', 0, 1), auth));
+    };
+    t.notThrows(cross(there));
+    t.throws(cross(rig.client), { message: /AUTHFAIL/ });
+  },
+);
+
 peerTest('departure: a refused redefinition of an index puts the TPM out of service', PEERS, t => {
   const { ours, theirs } = bothWith(t, nvPublic(0x1101, 4, NV_PER.OWNERWRITE));
   const conflict = nvPublic(0x1101, 4, NV_PER.OWNERWRITE | NV_PER.AUTHWRITE);

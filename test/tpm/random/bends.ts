@@ -8,6 +8,7 @@ interface Draws {
 }
 
 const HEADER_BYTES = 10;
+const ORDINAL_AT = 6;
 const CUT_MAX = 8;
 
 /** The same bytes with a bit of one changed, or a few cut off, or one too many. */
@@ -17,16 +18,6 @@ export function bendBytes(draws: Draws, bytes: Uint8Array): Uint8Array {
   const bent = concat(bytes);
   bent[draws.below(bent.length)]! ^= 2 ** draws.below(8);
   return bent;
-}
-
-/** The same for a request. Its size is honest, and its ordinal is what it was. */
-export function bendRequest(draws: Draws, request: Uint8Array): Uint8Array {
-  const head = request.slice(0, HEADER_BYTES);
-  if (draws.chance(10)) head[1]! ^= 1 + draws.below(3);
-  const whole = concat(head, bendBytes(draws, request.slice(HEADER_BYTES)));
-  const said = draws.chance(16) ? whole.length + 1 : whole.length;
-  new DataView(whole.buffer).setUint32(2, said);
-  return whole;
 }
 
 /**
@@ -47,4 +38,15 @@ export function bendParams(draws: Draws, ordinal: number, params: Uint8Array): U
   const [from, to] = LEFT.get(ordinal) ?? [0, 0];
   if (bent.length >= to) bent.set(params.subarray(from, to), from);
   return bent;
+}
+
+/** The same for a request. Its size is honest, and its ordinal is what it was. */
+export function bendRequest(draws: Draws, request: Uint8Array): Uint8Array {
+  const head = request.slice(0, HEADER_BYTES);
+  const ordinal = new DataView(head.buffer).getUint32(ORDINAL_AT);
+  if (draws.chance(10)) head[1]! ^= 1 + draws.below(3);
+  const whole = concat(head, bendParams(draws, ordinal, request.slice(HEADER_BYTES)));
+  const said = draws.chance(16) ? whole.length + 1 : whole.length;
+  new DataView(whole.buffer).setUint32(2, said);
+  return whole;
 }

@@ -41,3 +41,6 @@ export const FAMILIES: Family = [
 /** A guest that does all of it. */
 export const guestOf = (mirror: Subject, seed: number): RandomGuest =>
   new RandomGuest(mirror, seed, FAMILIES, { revive });
+
+/** In how many steps a guest does everything. */
+export const ALL_STEPS = FAMILIES.reduce((sum, [weight]) => sum + weight, 0);

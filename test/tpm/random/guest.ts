@@ -49,7 +49,7 @@ export interface Habits {
   readonly spoilsOneIn?: number;
 }
 
-/** Something that a guest does, the more often against the others the greater its weight. */
+/** Something that a guest does, as often as it weighs until it has done everything. */
 export type Action = readonly [weight: number, act: (guest: RandomGuest) => unknown];
 export type Family = readonly Action[];
 
@@ -76,7 +76,7 @@ type Fault = 'params' | 'request' | 'secret' | 'session' | 'auths';
 const FAULTS = ['params', 'params', 'params', 'request', 'secret', 'session', 'auths'] as const;
 const PLAIN_FAULTS = ['params', 'params', 'request', 'auths'] as const;
 /** How many twins that fail an ordinal has in a guest's life, as long as it is met as often. */
-const TWINS_MAX = 3;
+const TWINS_MAX = 4;
 
 const HEADER_CODE_AT = 6;
 const WRONG = new Uint8Array(20).fill(0xee);
@@ -115,7 +115,7 @@ export class RandomGuest {
   reign: object = {};
   readonly #below: (below: number) => number;
   readonly #actions: Family;
-  readonly #weight: number;
+  #deck: Action[1][] = [];
   readonly #revive: (guest: RandomGuest) => void;
   readonly #spoilsOneIn: number;
   /** Whether things go wrong on purpose in this step, and whether one just did. */
@@ -141,7 +141,6 @@ export class RandomGuest {
     this.#spoilsOneIn = spoilsOneIn;
     this.#below = random(seed);
     this.#actions = actions;
-    this.#weight = actions.reduce((sum, [weight]) => sum + weight, 0);
     this.client = new Tpm12Client(
       request => this.send(request),
       length => this.bytes(length),
@@ -189,13 +188,17 @@ export class RandomGuest {
     this.#inTrouble = false;
   }
 
+  /** The next of all actions, which come in an order of their own, each as often as it weighs. */
   #draw(): Action[1] {
-    let at = this.below(this.#weight);
-    for (const [weight, act] of this.#actions) {
-      at -= weight;
-      if (at < 0) return act;
+    if (this.#deck.length === 0) {
+      this.#deck = this.#actions.flatMap(([weight, act]) => new Array<Action[1]>(weight).fill(act));
     }
-    throw new RangeError('the weights do not sum up');
+    const at = this.below(this.#deck.length);
+    const last = this.#deck.pop()!;
+    if (at === this.#deck.length) return last;
+    const drawn = this.#deck[at]!;
+    this.#deck[at] = last;
+    return drawn;
   }
 
   /** Has wrong secrets forgotten before a lockout begins: by the owner, or by a restart. */

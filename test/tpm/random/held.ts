@@ -55,7 +55,7 @@ export function wrappedKey(guest: RandomGuest, template: Key11, parent = srk(gue
       one.flags === template.keyFlags &&
       one.parent === parent.wrapped,
   );
-  return (guest.chance(3) ? undefined : guest.pick(fits)) ?? wrap(guest, template, parent);
+  return (guest.chance(6) ? undefined : guest.pick(fits)) ?? wrap(guest, template, parent);
 }
 
 /** Any loaded key, or the SRK, or now and then what is none. */
