@@ -53,10 +53,7 @@ const MOVING: ReadonlyMap<number, (bytes: Buffer, request: Buffer) => readonly R
   [ORDINALS.CMK_CreateBlob, blobRandom],
   [
     ORDINALS.ChangeAuthAsymStart,
-    (bytes: Buffer): Row[] => {
-      const pcrs = past(bytes, HEADER_BYTES + CERTIFY_HEAD_BYTES) + CERTIFY_MIDDLE_BYTES;
-      return [['keyHandle', past(bytes, past(bytes, pcrs)), 4]];
-    },
+    (bytes: Buffer): Row[] => [['keyHandle', ephemeralHandleAt(bytes), 4]],
   ],
   [
     ORDINALS.ChangeAuthAsymFinish,
@@ -66,6 +63,18 @@ const MOVING: ReadonlyMap<number, (bytes: Buffer, request: Buffer) => readonly R
 
 /** The handles that TPM_GetCapability shows. */
 const HANDLES = ['authHandle', 'keyHandle', 'daaHandle'];
+/** Where the handle of the key of the moment lies in the response of TPM_ChangeAuthAsymStart. */
+function ephemeralHandleAt(bytes: Buffer): number {
+  const pcrs = past(bytes, HEADER_BYTES + CERTIFY_HEAD_BYTES) + CERTIFY_MIDDLE_BYTES;
+  return past(bytes, past(bytes, pcrs));
+}
+
+/** The handle of the key of the moment, out of the response of TPM_ChangeAuthAsymStart. */
+export function ephemeralHandle(response: Uint8Array): number {
+  const bytes = Buffer.from(response);
+  return bytes.readUInt32BE(ephemeralHandleAt(bytes));
+}
+
 const MAKES_EK: readonly number[] = [ORDINALS.CreateEndorsementKeyPair, ORDINALS.CreateRevocableEK];
 
 /** Remembers the keys and handles of one recording, so that it finds them in later responses. */

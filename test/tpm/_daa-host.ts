@@ -109,7 +109,7 @@ export function resultOf(act: () => unknown): string {
 
 /** A host before swtpm and our engine at once, on an owned TPM. */
 export function hostOfBoth(t: ExecutionContext) {
-  const mirror = new Mirror(swtpm(t, owned()), owned());
+  const mirror = new Mirror(swtpm(t, owned()));
   const client = new Tpm12Client(mirror.transmit, entropy);
   client.run(commands.startup(STARTUP.CLEAR));
   const host = new DaaHost(client, ownerSecret());
