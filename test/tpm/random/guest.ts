@@ -19,28 +19,13 @@ import {
   TpmResponseError,
   TpmResponseFault,
 } from '../../../src/testing/guest/index.js';
-import type { Permanent } from '../../../src/tpm/tpm12/permall.js';
-import { random } from '../../tis/_random.js';
 import { ownerSecret } from '../_states.js';
 import { bendBytes, bendParams, bendRequest } from './bends.js';
+import { Draws } from './draws.js';
+import type { Subject } from './subject.js';
 
-/** What a guest stands before: two TPMs side by side, or one alone. */
-export interface Subject {
-  transmit(request: Uint8Array, wellFormed?: boolean): Uint8Array;
-  powerCut(): void;
-  compareStates(): void;
-  /** A measured launch: the hash sequence of locality 4. */
-  hash(data: Uint8Array): void;
-  /** The locality of every command from now on. */
-  locality: number;
-  /** What is stored: what a guest need not find out for itself. */
-  readonly permanent: Permanent;
-  /** How often each ordinal was met. */
-  readonly met: ReadonlyMap<number, { readonly wellFormed: number; readonly malformed: number }>;
-  /** Whether two TPMs just departed from each other in a listed way, and how they come together. */
-  readonly departed: boolean;
-  reunite(): void;
-}
+export { Kept } from './kept.js';
+export type { Subject } from './subject.js';
 
 /** How a guest behaves: how it revives a TPM that is out of service, and how often it does wrong. */
 export interface Habits {
@@ -104,7 +89,7 @@ class Departed extends Error {
   override readonly name = 'Departed';
 }
 
-export class RandomGuest {
+export class RandomGuest extends Draws {
   readonly mirror: Subject;
   readonly client: Tpm12Client;
   /** The secrets of the owner and of the SRK, as the guest knows them. */
@@ -113,7 +98,6 @@ export class RandomGuest {
   /** Other objects after a power cut that forgets what is loaded, and under another owner. */
   power: object = {};
   reign: object = {};
-  readonly #below: (below: number) => number;
   readonly #actions: Family;
   #deck: Action[1][] = [];
   readonly #revive: (guest: RandomGuest) => void;
@@ -136,10 +120,10 @@ export class RandomGuest {
     actions: Family,
     { revive = () => {}, spoilsOneIn = 4 }: Habits = {},
   ) {
+    super(seed);
     this.mirror = mirror;
     this.#revive = revive;
     this.#spoilsOneIn = spoilsOneIn;
-    this.#below = random(seed);
     this.#actions = actions;
     this.client = new Tpm12Client(
       request => this.send(request),
@@ -252,27 +236,6 @@ export class RandomGuest {
     // A request that went wrong may have worked: the guest sees to it that it knows the secrets.
     this.owner = ownerAuth;
     this.srk = srk.secret?.usageAuth ?? this.srk;
-  }
-
-  // Draws.
-
-  below(limit: number): number {
-    return this.#below(limit);
-  }
-
-  chance(of: number): boolean {
-    return this.#below(of) === 0;
-  }
-
-  /** One of a list; undefined of an empty one. */
-  pick<T>(list: readonly [T, ...(readonly T[])]): T;
-  pick<T>(list: readonly T[]): T | undefined;
-  pick<T>(list: readonly T[]): T | undefined {
-    return list[this.#below(Math.max(list.length, 1))];
-  }
-
-  bytes(length: number): Uint8Array {
-    return Uint8Array.from({ length }, () => this.#below(256));
   }
 
   // What goes wrong on purpose.
@@ -434,43 +397,3 @@ const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readU
 
 /** What only opens a session: the command that it is opened for is still to go wrong. */
 const SESSIONS: ReadonlySet<number> = new Set([0x0a, 0x0b, 0x11]);
-
-/** What a guest keeps of one kind, for as long as it lives or until the power goes. */
-export class Kept<T> {
-  readonly #lists = new WeakMap<object, T[]>();
-  readonly #of: (guest: RandomGuest) => object;
-
-  constructor(until: 'for good' | 'until the owner goes' | 'until the power goes') {
-    const owners = {
-      'for good': 'guest',
-      'until the owner goes': 'reign',
-      'until the power goes': 'power',
-    } as const;
-    const owner = owners[until];
-    this.#of = guest => (owner === 'guest' ? guest : guest[owner]);
-  }
-
-  of(guest: RandomGuest): T[] {
-    const owner = this.#of(guest);
-    const list = this.#lists.get(owner) ?? [];
-    this.#lists.set(owner, list);
-    return list;
-  }
-
-  /** The latest are kept, `max` of them at most. */
-  keep(guest: RandomGuest, item: T, max = 12): void {
-    const list = this.of(guest);
-    list.push(item);
-    if (list.length > max) list.shift();
-  }
-
-  pick(guest: RandomGuest): T | undefined {
-    return guest.pick(this.of(guest));
-  }
-
-  drop(guest: RandomGuest, item: T): void {
-    const list = this.of(guest);
-    const at = list.indexOf(item);
-    if (at >= 0) list.splice(at, 1);
-  }
-}
