@@ -33,6 +33,11 @@ let differences = 0;
 for (let seed = first; seed < first + guests && differences === 0; seed += 1) {
   const mirror = live(seed);
   differences += mirror.differences.length;
+  const sent = [...mirror.met.values()].reduce(
+    (all, one) => all + one.wellFormed + one.malformed,
+    0,
+  );
+  console.error(`seed ${seed}: ${sent} commands, ${mirror.met.size} ordinals`);
   for (const difference of mirror.differences.slice(0, 1)) {
     console.error(`seed ${seed}:`, JSON.stringify(difference, null, 2));
   }

@@ -83,6 +83,7 @@ const FAILURES_MAX = 3;
 /** The scheme of ADIP in an entity type (TPM Main Part 2, §4.3). */
 const ADIP_AES = 0x0600;
 const AES_BYTES = 16;
+const LOCALITIES = 5;
 
 /** The two TPMs departed from each other, in a way that is listed. What was under way is over. */
 class Departed extends Error {
@@ -111,6 +112,8 @@ export class RandomGuest extends Draws {
   #failures = 0;
   /** Whether a command was refused because the TPM is out of service. */
   #inTrouble = false;
+  /** Whether a session is opened for a command: it is that command that is to go wrong. */
+  #opens = false;
   /** Whether there was no place for a session. */
   #isFull = false;
 
@@ -154,7 +157,8 @@ export class RandomGuest extends Draws {
     this.#spoils = this.chance(this.#spoilsOneIn);
     this.#spoilt = false;
     const act = this.#draw();
-    this.attempt(() => act(this));
+    const locality = this.chance(12) ? this.below(LOCALITIES) : 0;
+    this.attempt(() => this.from(locality, () => act(this)));
     this.#beGood();
   }
 
@@ -264,8 +268,7 @@ export class RandomGuest extends Draws {
 
   /** Every request of the guest goes this way. */
   readonly send = (request: Uint8Array): Uint8Array => {
-    const ordinal = word(request, HEADER_CODE_AT);
-    const opens = SESSIONS.has(ordinal);
+    const opens = this.#opens;
     const bends = opens ? this.wrongly(12) : this.#bendsNext;
     const bent = bends ? bendRequest(this, request) : request;
     const response = this.mirror.transmit(bent, !this.#spoilt || (opens && !bends));
@@ -335,7 +338,7 @@ export class RandomGuest extends Draws {
   #send<T>(command: Command<T>, auths: readonly Auth[], fault?: Fault): T {
     const faulty = fault === undefined ? -1 : this.below(Math.max(auths.length, 1));
     const given = auths.map(([secret, session, nonceOdd = this.client.nonce()], at) => {
-      const open = session ?? this.client.openOiap();
+      const open = session ?? this.#open(() => this.client.openOiap());
       const wrong = at === faulty ? fault : undefined;
       const handle = wrong === 'session' ? NO_HANDLE : open.handle;
       const shared = wrong === 'secret' && open.shared !== undefined ? WRONG : open.shared;
@@ -367,6 +370,15 @@ export class RandomGuest extends Draws {
       : { ...command, params: bendParams(this, ordinal, params) };
   }
 
+  #open<T>(act: () => T): T {
+    this.#opens = true;
+    try {
+      return act();
+    } finally {
+      this.#opens = false;
+    }
+  }
+
   /** The owner, as whom a session is opened. */
   get asOwner(): Entity {
     return [ENTITY.OWNER, HANDLE.OWNER, this.owner];
@@ -376,7 +388,7 @@ export class RandomGuest extends Draws {
   osap(type: number, value: number, secret: Uint8Array): BoundSession {
     const scheme = this.chance(4) ? 'AES' : 'XOR';
     const wanted = type + (scheme === 'AES' ? ADIP_AES : 0);
-    return { ...this.client.openOsap(wanted, value, secret), scheme };
+    return { ...this.#open(() => this.client.openOsap(wanted, value, secret)), scheme };
   }
 
   /** A new secret as it travels in a session: the first of a command under its even nonce. */
@@ -394,6 +406,3 @@ export class RandomGuest extends Draws {
 }
 
 const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);
-
-/** What only opens a session: the command that it is opened for is still to go wrong. */
-const SESSIONS: ReadonlySet<number> = new Set([0x0a, 0x0b, 0x11]);
