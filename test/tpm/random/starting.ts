@@ -36,7 +36,7 @@ const sendAbsent = (guest: RandomGuest): unknown =>
 export const STARTING: Family = [
   [1, startAgain],
   [3, startOver],
-  [2, sleep],
+  [3, sleep],
   [3, guest => guest.run(rawCommand('Init', 0))],
   [2, sendAbsent],
 ];
