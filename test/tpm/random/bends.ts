@@ -1,11 +1,7 @@
 /** Bytes that went wrong: one changed, some cut off, one too many. */
 import { ORDINALS } from '../../../src/testing/guest/index.js';
 import { concat } from '../../../src/wire/codec.js';
-
-interface Draws {
-  below(limit: number): number;
-  chance(of: number): boolean;
-}
+import type { Draws } from './draws.js';
 
 const HEADER_BYTES = 10;
 const ORDINAL_AT = 6;

@@ -19,28 +19,13 @@ import {
   TpmResponseError,
   TpmResponseFault,
 } from '../../../src/testing/guest/index.js';
-import type { Permanent } from '../../../src/tpm/tpm12/permall.js';
-import { random } from '../../tis/_random.js';
 import { ownerSecret } from '../_states.js';
 import { bendBytes, bendParams, bendRequest } from './bends.js';
+import { Draws } from './draws.js';
+import type { Subject } from './subject.js';
 
-/** What a guest stands before: two TPMs side by side, or one alone. */
-export interface Subject {
-  transmit(request: Uint8Array, wellFormed?: boolean): Uint8Array;
-  powerCut(): void;
-  compareStates(): void;
-  /** A measured launch: the hash sequence of locality 4. */
-  hash(data: Uint8Array): void;
-  /** The locality of every command from now on. */
-  locality: number;
-  /** What is stored: what a guest need not find out for itself. */
-  readonly permanent: Permanent;
-  /** How often each ordinal was met. */
-  readonly met: ReadonlyMap<number, { readonly wellFormed: number; readonly malformed: number }>;
-  /** Whether two TPMs just departed from each other in a listed way, and how they come together. */
-  readonly departed: boolean;
-  reunite(): void;
-}
+export { Kept } from './kept.js';
+export type { Subject } from './subject.js';
 
 /** How a guest behaves: how it revives a TPM that is out of service, and how often it does wrong. */
 export interface Habits {
@@ -98,13 +83,14 @@ const FAILURES_MAX = 3;
 /** The scheme of ADIP in an entity type (TPM Main Part 2, §4.3). */
 const ADIP_AES = 0x0600;
 const AES_BYTES = 16;
+const LOCALITIES = 5;
 
 /** The two TPMs departed from each other, in a way that is listed. What was under way is over. */
 class Departed extends Error {
   override readonly name = 'Departed';
 }
 
-export class RandomGuest {
+export class RandomGuest extends Draws {
   readonly mirror: Subject;
   readonly client: Tpm12Client;
   /** The secrets of the owner and of the SRK, as the guest knows them. */
@@ -113,7 +99,6 @@ export class RandomGuest {
   /** Other objects after a power cut that forgets what is loaded, and under another owner. */
   power: object = {};
   reign: object = {};
-  readonly #below: (below: number) => number;
   readonly #actions: Family;
   #deck: Action[1][] = [];
   readonly #revive: (guest: RandomGuest) => void;
@@ -127,6 +112,8 @@ export class RandomGuest {
   #failures = 0;
   /** Whether a command was refused because the TPM is out of service. */
   #inTrouble = false;
+  /** Whether a session is opened for a command: it is that command that is to go wrong. */
+  #opens = false;
   /** Whether there was no place for a session. */
   #isFull = false;
 
@@ -136,10 +123,10 @@ export class RandomGuest {
     actions: Family,
     { revive = () => {}, spoilsOneIn = 4 }: Habits = {},
   ) {
+    super(seed);
     this.mirror = mirror;
     this.#revive = revive;
     this.#spoilsOneIn = spoilsOneIn;
-    this.#below = random(seed);
     this.#actions = actions;
     this.client = new Tpm12Client(
       request => this.send(request),
@@ -170,7 +157,8 @@ export class RandomGuest {
     this.#spoils = this.chance(this.#spoilsOneIn);
     this.#spoilt = false;
     const act = this.#draw();
-    this.attempt(() => act(this));
+    const locality = this.chance(12) ? this.below(LOCALITIES) : 0;
+    this.attempt(() => this.from(locality, () => act(this)));
     this.#beGood();
   }
 
@@ -254,27 +242,6 @@ export class RandomGuest {
     this.srk = srk.secret?.usageAuth ?? this.srk;
   }
 
-  // Draws.
-
-  below(limit: number): number {
-    return this.#below(limit);
-  }
-
-  chance(of: number): boolean {
-    return this.#below(of) === 0;
-  }
-
-  /** One of a list; undefined of an empty one. */
-  pick<T>(list: readonly [T, ...(readonly T[])]): T;
-  pick<T>(list: readonly T[]): T | undefined;
-  pick<T>(list: readonly T[]): T | undefined {
-    return list[this.#below(Math.max(list.length, 1))];
-  }
-
-  bytes(length: number): Uint8Array {
-    return Uint8Array.from({ length }, () => this.#below(256));
-  }
-
   // What goes wrong on purpose.
 
   /** True now and then in a step that is to go wrong: the caller then does something wrong. */
@@ -301,8 +268,7 @@ export class RandomGuest {
 
   /** Every request of the guest goes this way. */
   readonly send = (request: Uint8Array): Uint8Array => {
-    const ordinal = word(request, HEADER_CODE_AT);
-    const opens = SESSIONS.has(ordinal);
+    const opens = this.#opens;
     const bends = opens ? this.wrongly(12) : this.#bendsNext;
     const bent = bends ? bendRequest(this, request) : request;
     const response = this.mirror.transmit(bent, !this.#spoilt || (opens && !bends));
@@ -372,7 +338,7 @@ export class RandomGuest {
   #send<T>(command: Command<T>, auths: readonly Auth[], fault?: Fault): T {
     const faulty = fault === undefined ? -1 : this.below(Math.max(auths.length, 1));
     const given = auths.map(([secret, session, nonceOdd = this.client.nonce()], at) => {
-      const open = session ?? this.client.openOiap();
+      const open = session ?? this.#open(() => this.client.openOiap());
       const wrong = at === faulty ? fault : undefined;
       const handle = wrong === 'session' ? NO_HANDLE : open.handle;
       const shared = wrong === 'secret' && open.shared !== undefined ? WRONG : open.shared;
@@ -404,6 +370,15 @@ export class RandomGuest {
       : { ...command, params: bendParams(this, ordinal, params) };
   }
 
+  #open<T>(act: () => T): T {
+    this.#opens = true;
+    try {
+      return act();
+    } finally {
+      this.#opens = false;
+    }
+  }
+
   /** The owner, as whom a session is opened. */
   get asOwner(): Entity {
     return [ENTITY.OWNER, HANDLE.OWNER, this.owner];
@@ -413,7 +388,7 @@ export class RandomGuest {
   osap(type: number, value: number, secret: Uint8Array): BoundSession {
     const scheme = this.chance(4) ? 'AES' : 'XOR';
     const wanted = type + (scheme === 'AES' ? ADIP_AES : 0);
-    return { ...this.client.openOsap(wanted, value, secret), scheme };
+    return { ...this.#open(() => this.client.openOsap(wanted, value, secret)), scheme };
   }
 
   /** A new secret as it travels in a session: the first of a command under its even nonce. */
@@ -431,46 +406,3 @@ export class RandomGuest {
 }
 
 const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);
-
-/** What only opens a session: the command that it is opened for is still to go wrong. */
-const SESSIONS: ReadonlySet<number> = new Set([0x0a, 0x0b, 0x11]);
-
-/** What a guest keeps of one kind, for as long as it lives or until the power goes. */
-export class Kept<T> {
-  readonly #lists = new WeakMap<object, T[]>();
-  readonly #of: (guest: RandomGuest) => object;
-
-  constructor(until: 'for good' | 'until the owner goes' | 'until the power goes') {
-    const owners = {
-      'for good': 'guest',
-      'until the owner goes': 'reign',
-      'until the power goes': 'power',
-    } as const;
-    const owner = owners[until];
-    this.#of = guest => (owner === 'guest' ? guest : guest[owner]);
-  }
-
-  of(guest: RandomGuest): T[] {
-    const owner = this.#of(guest);
-    const list = this.#lists.get(owner) ?? [];
-    this.#lists.set(owner, list);
-    return list;
-  }
-
-  /** The latest are kept, `max` of them at most. */
-  keep(guest: RandomGuest, item: T, max = 12): void {
-    const list = this.of(guest);
-    list.push(item);
-    if (list.length > max) list.shift();
-  }
-
-  pick(guest: RandomGuest): T | undefined {
-    return guest.pick(this.of(guest));
-  }
-
-  drop(guest: RandomGuest, item: T): void {
-    const list = this.of(guest);
-    const at = list.indexOf(item);
-    if (at >= 0) list.splice(at, 1);
-  }
-}

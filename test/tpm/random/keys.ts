@@ -125,5 +125,5 @@ export const KEYS: Family = [
   [4,  use([SIGNING, STORAGE, BINDING], (_, { handle }) => rawCommand('GetPubKey', 1, handle))],
   [4,  use([BINDING, BINDING, LEGACY], (guest, key) => rawCommand('UnBind', 1, key.handle, bound(guest, key)))],
   [8,  certify],
-  [3,  control],
+  [4,  control],
 ];

@@ -9,13 +9,10 @@ import {
 } from '../../../src/testing/guest/index.js';
 import { KeyUsage } from '../../../src/tpm/tpm12/keys.js';
 import { encode } from '../../../src/wire/codec.js';
-import { type Family, Kept, type RandomGuest } from './guest.js';
+import type { Family, RandomGuest } from './guest.js';
 import { bePresent, switchOn } from './presence.js';
 
 const { byte, rawCommand } = raw;
-
-/** The secrets that take a revocable Endorsement Key back. */
-const RESETS = new Kept<Uint8Array>('for good');
 
 /** The public Endorsement Key, if there is one. */
 export function endorsementKey(guest: RandomGuest): PubKey | undefined {
@@ -31,11 +28,11 @@ const makeLastingEk = (guest: RandomGuest): unknown =>
 function makeRevocableEk(guest: RandomGuest): void {
   const [own, reset] = [guest.below(2), guest.bytes(20)];
   const command = rawCommand('CreateRevocableEK', 0, guest.bytes(20), PARMS, byte(own), reset);
-  RESETS.keep(guest, guest.run(command).slice(-20), 1);
+  guest.run(command);
 }
 
 const makeEk = (guest: RandomGuest): unknown =>
-  guest.chance(4) ? makeLastingEk(guest) : makeRevocableEk(guest);
+  guest.chance(6) ? makeLastingEk(guest) : makeRevocableEk(guest);
 
 const readPubek = (guest: RandomGuest): unknown => guest.run(commands.readPubek(guest.bytes(20)));
 
@@ -91,7 +88,7 @@ function beBornAgain(guest: RandomGuest): void {
 }
 
 const revokeTrust = (guest: RandomGuest): unknown =>
-  guest.run(rawCommand('RevokeTrust', 0, RESETS.pick(guest) ?? guest.bytes(20)));
+  guest.run(rawCommand('RevokeTrust', 0, guest.mirror.permanent.data.ekReset));
 
 // biome-ignore format: table
 export const LIVES: Family = [

@@ -78,6 +78,6 @@ function passOn(guest: RandomGuest): void {
 
 // biome-ignore format: table
 export const MIGRATION: Family = [
-  [5, migrate],
+  [6, migrate],
   [4, passOn],
 ];
