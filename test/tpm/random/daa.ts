@@ -36,17 +36,19 @@ function* signing(guest: RandomGuest, member: Membership): Dialogue<undefined> {
   return undefined;
 }
 
-/** A dialogue that is about to begin. */
+/** A dialogue that is about to begin: a member signs, who is none joins. */
 function newTalk(guest: RandomGuest): Talk | undefined {
+  const member = guest.chance(4) ? undefined : MEMBERS.pick(guest);
+  const dialogue = member === undefined ? joining(guest) : signing(guest, member);
+  const first = dialogue?.next();
+  if (dialogue === undefined || first === undefined || first.done === true) return undefined;
+  const name = member === undefined ? 'DAA_Join' : 'DAA_Sign';
+  return { name, dialogue, handle: 0, next: first.value };
+}
+
+function joining(guest: RandomGuest): Dialogue<Membership> | undefined {
   const ek = endorsementKey(guest);
-  const member = MEMBERS.pick(guest);
-  if (ek === undefined) return undefined;
-  const signs = member !== undefined && !guest.chance(3);
-  const name = signs ? 'DAA_Sign' : 'DAA_Join';
-  const count = guest.below(3);
-  const dialogue = signs ? signing(guest, member) : join(issuer, ek, { count, checks: false });
-  const first = dialogue.next();
-  return first.done === true ? undefined : { name, dialogue, handle: 0, next: first.value };
+  return ek && join(issuer, ek, { count: guest.below(3), checks: false });
 }
 
 /** The command that is due, or one that is none. */
@@ -80,16 +82,23 @@ function say(guest: RandomGuest, talk: Talk): boolean {
   return step.done !== true;
 }
 
-/** Begins a dialogue, or goes on with one, for a few stages, or to its end. */
-function talk(guest: RandomGuest): void {
-  const known = TALKS.of(guest);
-  const one = known.length > 1 || guest.chance(2) ? TALKS.pick(guest) : newTalk(guest);
-  if (one === undefined) return;
-  TALKS.drop(guest, one);
-  const toTheEnd = MEMBERS.pick(guest) === undefined || guest.chance(2);
-  const stages = toTheEnd ? STAGES_MAX : 1 + guest.below(14);
+/** Goes on with a dialogue, for a few stages or to its end. */
+function goOn(guest: RandomGuest, one: Talk): void {
+  const stages = guest.chance(3) ? 1 + guest.below(14) : STAGES_MAX;
   for (let said = 0; said < stages; said += 1) if (!say(guest, one)) return;
   TALKS.keep(guest, one, 2);
+}
+
+/** Begins a dialogue, or goes on with one; who became a member by it signs at once. */
+function talk(guest: RandomGuest): void {
+  const isFull = TALKS.of(guest).length > 1;
+  const old = isFull || guest.chance(2) ? TALKS.pick(guest) : undefined;
+  if (old !== undefined) TALKS.drop(guest, old);
+  const one = old ?? newTalk(guest);
+  if (one === undefined) return;
+  goOn(guest, one);
+  const next = one.name === 'DAA_Join' ? newTalk(guest) : undefined;
+  if (next?.name === 'DAA_Sign') goOn(guest, next);
 }
 
 /** A session leaves, or one comes back. */
