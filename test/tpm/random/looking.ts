@@ -5,9 +5,9 @@ import { anyKey } from './held.js';
 
 const { counted, rawCommand } = raw;
 const INDEX = 0x1100;
-/** TPM_CAP_ORD is of what there is, and TPM_CAP_MFR tells of libtpms's process. */
+/** All but TPM_CAP_MFR, which tells of libtpms's process. */
 const AREAS = [
-  2, 3, 4, 5, 6, 7, 8, 9, 0x0c, 0x0d, 0x11, 0x12, 0x14, 0x15, 0x17, 0x18, 0x19, 0x1a,
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 0x0c, 0x0d, 0x11, 0x12, 0x14, 0x15, 0x17, 0x18, 0x19, 0x1a,
 ] as const;
 
 function ask(guest: RandomGuest): void {
