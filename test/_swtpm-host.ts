@@ -78,7 +78,7 @@ async function start(folder: string): Promise<Uint8Array> {
 /** Connects as soon as the process listens; gives up when it has ended. */
 async function connect(path: string, to: ChildProcess, said: () => string): Promise<Socket> {
   for (let patience = 1000; patience > 0; patience -= 1) {
-    if (to.pid === undefined || to.exitCode !== null)
+    if (to.pid === undefined || to.exitCode !== null || to.signalCode !== null)
       throw new Error(`swtpm does not run (exit code ${to.exitCode}): ${said()}`);
     const socket = createConnection(path);
     try {

@@ -211,6 +211,27 @@ export const DELEGATIONS = [
     for (let count = 0; count < 3; count += 1) tpm.do('not any more', manage(1, 2, byte(0)));
   }),
 
+  scenario('delegation-daa', 'owned', 'DAA by delegation: the first bits and the last.', tpm => {
+    start(tpm);
+    tpm.auth('a family', manage(0, 1, byte(0x41)), OWNER);
+    tpm.auth('enabled', manage(1, 2, byte(1)), OWNER);
+    const count = counted(n4(1));
+    const none = counted(new Uint8Array());
+    for (const [what, per1] of [
+      ['to join', 2 ** 23],
+      ['to sign', 1],
+      ['for neither', ALL - 2 ** 23 - 1],
+    ] as const) {
+      const blob = forOwner(tpm, what, { per1 });
+      if (blob === undefined) return;
+      for (const name of ['DAA_Join', 'DAA_Sign'] as const) {
+        const session = dsap(tpm, `a session ${what}`, 7, 0, blob);
+        tpm.auth(`${what}: TPM_${name}`, rawCommand(name, 1, 0, byte(0), count, none), DATA, {
+          session,
+        });
+      }
+    }
+  }),
   scenario('delegation-owner', 'owned', "What is the owner's, by delegation.", tpm => {
     start(tpm);
     tpm.auth('a family', manage(0, 1, byte(0x41)), OWNER);

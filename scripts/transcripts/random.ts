@@ -34,22 +34,46 @@ const blobRandom = (bytes: Buffer): Row[] =>
 /** Bytes of TPM_CERTIFY_INFO before the algorithm's parameters, and between them and PCRs. */
 const [CERTIFY_HEAD_BYTES, CERTIFY_MIDDLE_BYTES] = [19, 41];
 
+/** TPM_DAA_Join and TPM_DAA_Sign: what is drawn, and shown, at some stages; the request names them. */
+const byStage =
+  (rows: Readonly<Record<number, Row>>) =>
+  (_bytes: Buffer, request: Buffer): Row[] => {
+    const row = rows[request[STAGE_AT]!];
+    return row === undefined ? [] : [row];
+  };
+const STAGE_AT = 14;
+const DAA_HANDLE: Row = ['daaHandle', 14, 4];
+const DAA_NONCE: Row = ['NT', 14, 20];
+
 /** The same for responses in which fields move. */
-const MOVING: ReadonlyMap<number, (bytes: Buffer) => readonly Row[]> = new Map([
+const MOVING: ReadonlyMap<number, (bytes: Buffer, request: Buffer) => readonly Row[]> = new Map([
+  [ORDINALS.DAA_Join, byStage({ 0: DAA_HANDLE, 16: DAA_NONCE })],
+  [ORDINALS.DAA_Sign, byStage({ 0: DAA_HANDLE, 9: DAA_NONCE })],
   [ORDINALS.CreateMigrationBlob, blobRandom],
   [ORDINALS.CMK_CreateBlob, blobRandom],
   [
     ORDINALS.ChangeAuthAsymStart,
-    (bytes: Buffer): Row[] => {
-      const pcrs = past(bytes, HEADER_BYTES + CERTIFY_HEAD_BYTES) + CERTIFY_MIDDLE_BYTES;
-      return [['keyHandle', past(bytes, past(bytes, pcrs)), 4]];
-    },
+    (bytes: Buffer): Row[] => [['keyHandle', ephemeralHandleAt(bytes), 4]],
   ],
   [
     ORDINALS.ChangeAuthAsymFinish,
     (bytes: Buffer): Row[] => [['saltNonce', past(bytes, HEADER_BYTES), 20]],
   ],
 ]);
+
+/** The handles that TPM_GetCapability shows. */
+const HANDLES = ['authHandle', 'keyHandle', 'daaHandle'];
+/** Where the handle of the key of the moment lies in the response of TPM_ChangeAuthAsymStart. */
+function ephemeralHandleAt(bytes: Buffer): number {
+  const pcrs = past(bytes, HEADER_BYTES + CERTIFY_HEAD_BYTES) + CERTIFY_MIDDLE_BYTES;
+  return past(bytes, past(bytes, pcrs));
+}
+
+/** The handle of the key of the moment, out of the response of TPM_ChangeAuthAsymStart. */
+export function ephemeralHandle(response: Uint8Array): number {
+  const bytes = Buffer.from(response);
+  return bytes.readUInt32BE(ephemeralHandleAt(bytes));
+}
 
 const MAKES_EK: readonly number[] = [ORDINALS.CreateEndorsementKeyPair, ORDINALS.CreateRevocableEK];
 
@@ -58,20 +82,27 @@ export class RandomFinder {
   readonly #moduli: Buffer[] = [];
   readonly #handles: { field: string; drawn: Buffer }[] = [];
 
-  find(ordinal: number, response: Uint8Array): Pick<RecordedExchange, 'random' | 'dependent'> {
+  find(
+    ordinal: number,
+    response: Uint8Array,
+    request: Uint8Array,
+  ): Pick<RecordedExchange, 'random' | 'dependent'> {
     const bytes = Buffer.from(response);
     const random: { field: string; offset: number; length: number }[] = [];
     const dependent: { field: string; offset: number; length: number; from: string[] }[] = [];
     if (bytes.length <= HEADER_BYTES) return { random, dependent };
 
-    const rows = RANDOM.get(ordinal) ?? MOVING.get(ordinal)?.(bytes) ?? newModulus(ordinal, bytes);
+    const rows =
+      RANDOM.get(ordinal) ??
+      MOVING.get(ordinal)?.(bytes, Buffer.from(request)) ??
+      newModulus(ordinal, bytes);
     for (const [field, offset, length] of rows) {
       const end = length === 0 ? bytes.length : offset + length;
       if (end <= offset) continue;
       random.push({ field, offset, length: end - offset });
       const drawn = Buffer.from(bytes.subarray(offset, end));
       if (field === 'modulus') this.#moduli.push(drawn);
-      if (field === 'authHandle' || field === 'keyHandle') this.#handles.push({ field, drawn });
+      if (HANDLES.includes(field)) this.#handles.push({ field, drawn });
     }
     for (const modulus of this.#moduli) {
       const offset = bytes.indexOf(modulus);

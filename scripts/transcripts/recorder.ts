@@ -195,7 +195,7 @@ export class Recorder {
     const response = this.#tpm.transmit(request);
     const view = new DataView(request.buffer, request.byteOffset, request.length);
     const ordinal = view.getUint32(6);
-    const { random, dependent } = this.#finder.find(ordinal, response);
+    const { random, dependent } = this.#finder.find(ordinal, response, request);
     this.#steps.push({
       what: this.#what,
       ordinal,

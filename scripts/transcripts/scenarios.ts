@@ -4,6 +4,7 @@
  */
 import { CAPABILITIES } from './capabilities.js';
 import { CONTEXTS } from './contexts.js';
+import { DAA } from './daa.js';
 import { DELEGATIONS } from './delegations.js';
 import { FAILURES } from './failures.js';
 import { KEYS } from './keys.js';
@@ -35,4 +36,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...OWNERS,
   ...CONTEXTS,
   ...DELEGATIONS,
+  ...DAA,
 ];

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { ROOT } from '../../test/_files.js';
 
 const FIXTURES = join(ROOT, 'fixtures');
-const FOLDERS = ['clients', 'transcripts'];
+const FOLDERS = ['clients', 'daa', 'transcripts'];
 
 /** The lines of SHA256SUMS as the files are now. */
 export function sums(): string {

@@ -1,58 +1,199 @@
 /**
  * swtpm and our engine side by side: every request goes to both, and what swtpm drew at random is
- * given to ours, so that both must answer the same to the last byte and end in the same state.
+ * given to ours, so that both must answer the same to the last byte and end in the same state. What
+ * only a clock knows is given too: the ticks that swtpm shows are those that our clock then shows.
  */
-import { RandomFinder } from '../../scripts/transcripts/random.js';
-import { ordinalName, resultName } from '../../src/testing/guest/index.js';
-import { toHex } from '../_files.js';
+import { ephemeralHandle, RandomFinder } from '../../scripts/transcripts/random.js';
+import {
+  type Command,
+  ORDINALS,
+  ordinalName,
+  plain,
+  RESOURCE,
+  raw,
+  resultName,
+} from '../../src/testing/guest/index.js';
+import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
+import { hex, toHex } from '../_files.js';
 import type { Swtpm } from '../_swtpm.js';
-import { type Difference, Replay } from './_replay.js';
+import { departureOf } from './_departures.js';
+import { type Difference, daaDraws, Replay } from './_replay.js';
 
-const MICROSECONDS_PER_MS = 1000;
+/** How an ordinal was met: how often with a request as it should be, and how often with another. */
+export interface Met {
+  wellFormed: number;
+  malformed: number;
+  /** How many of the well-formed ones succeeded. */
+  succeeded: number;
+  /** Every result code that came. */
+  readonly results: Set<number>;
+}
+
+/** Where a response shows ticks, and where the nonce of the power cycle beside them. */
+// biome-ignore format: table
+const TICKS: ReadonlyMap<number, { ticks: number; nonce?: number }> = new Map([
+  [ORDINALS.GetTicks,               { ticks: 12, nonce: 22 }],
+  [ORDINALS.TickStampBlob,          { ticks: 12, nonce: 22 }],
+  [ORDINALS.EstablishTransport,     { ticks: 20, nonce: 30 }],
+  [ORDINALS.ExecuteTransport,       { ticks: 10 }],
+  [ORDINALS.ReleaseTransportSigned, { ticks: 16, nonce: 26 }],
+]);
+const NONCE_BYTES = 20;
+const LABEL = new Uint8Array(16);
+
+/** The time of the host in microseconds, whole seconds when its clock has them. */
+const hostTime = (): number => Math.floor((performance.timeOrigin + performance.now()) * 1000);
 
 export class Mirror {
   readonly #theirs: Swtpm;
   readonly #ours: Replay;
   readonly #finder = new RandomFinder();
   readonly differences: Difference[] = [];
-  /** How often each ordinal was met, and how often it was answered. */
-  readonly met = new Map<number, { sent: number; answered: number }>();
+  /** How each ordinal was met. */
+  readonly met = new Map<number, Met>();
+  /** How often the two departed from each other in a way that is listed, by its name. */
+  readonly departures = new Map<string, number>();
+  /** Whether they just did: their states may differ from now on, until `reunite`. */
+  departed = false;
+  #locality = 0;
+  #now = 0;
+  #poweredAt = 0;
+  /** What the clock shows instead of the time, while a response with ticks is compared. */
+  #shown: number | undefined;
 
-  constructor(theirs: Swtpm, permall: Uint8Array) {
-    const state = toHex(permall);
+  /** Both start from what swtpm starts from; TPM_Startup is not sent. */
+  constructor(theirs: Swtpm) {
     this.#theirs = theirs;
-    const clock = (): number => Math.floor(performance.now() * MICROSECONDS_PER_MS);
+    // Once it answers, a new TPM has stored its state.
+    theirs.setLocality(0);
+    const state = toHex(theirs.permall()!);
+    const clock = (): number => this.#shown ?? (this.#now = hostTime());
     this.#ours = new Replay({ startsFrom: state, endsWith: state, steps: [] }, clock);
+    this.#poweredAt = this.#now;
   }
 
-  readonly transmit = (request: Uint8Array): Uint8Array => {
+  /** The locality of every command from now on. */
+  get locality(): number {
+    return this.#locality;
+  }
+  set locality(locality: number) {
+    if (locality === this.#locality) return;
+    this.#locality = locality;
+    this.#theirs.setLocality(locality);
+  }
+
+  /** What swtpm has stored: what a guest need not find out for itself. */
+  get permanent(): Permanent {
+    return decodePermall(this.#theirs.permall()!);
+  }
+
+  readonly transmit = (request: Uint8Array, wellFormed = true): Uint8Array => {
     const response = this.#theirs.transmit(request);
     const ordinal = word(request, 6);
-    const { random } = this.#finder.find(ordinal, response);
+    this.#count(ordinal, wellFormed, word(response, 6));
+    const looks = this.#lookAfter(request, response);
+    for (const [, shown] of looks) this.#ours.hear(shown);
+    this.#compare(request, response);
+    for (const [look, shown] of looks) this.#compare(look, shown);
+    return response;
+  };
+
+  /**
+   * What is asked of swtpm right after a command whose answer does not tell all that it made, and what
+   * that gave: a key of the moment is wrapped by nobody, and a DAA session draws in secret; their
+   * contexts show to who knows the context key. The session is fetched back.
+   */
+  #lookAfter(request: Uint8Array, response: Uint8Array): [Uint8Array, Uint8Array][] {
+    const ask = (command: Command<unknown>): [Uint8Array, Uint8Array] => {
+      const { request: look } = plain(command);
+      return [look, this.#theirs.transmit(look)];
+    };
+    if (word(response, 6) !== 0) return [];
+    if (word(request, 6) === ORDINALS.ChangeAuthAsymStart) {
+      return [ask(save(ephemeralHandle(response), RESOURCE.KEY))];
+    }
+    if (daaDraws(request) === undefined) return [];
+    const saved = ask(save(word(request, 10), RESOURCE.DAA));
+    return [saved, ask(raw.rawCommand('LoadContext', 1, 0, raw.byte(1), saved[1].slice(10)))];
+  }
+
+  #compare(request: Uint8Array, response: Uint8Array): void {
+    const ordinal = word(request, 6);
+    const { random } = this.#finder.find(ordinal, response, request);
     this.#ours.learn(this.#theirs.permall()!);
+    this.#showTicks(ordinal, response);
     this.#ours.run([
       {
         what: `${ordinalName(ordinal)} ${toHex(request)}`,
         name: ordinalName(ordinal),
-        locality: 0,
+        locality: this.#locality,
         result: resultName(word(response, 6)),
         request: toHex(request),
         response: toHex(response),
         random,
       },
     ]);
-    this.differences.push(...this.#ours.differences.splice(0));
-    const counts = this.met.get(ordinal) ?? { sent: 0, answered: 0 };
-    counts.sent += 1;
-    if (word(response, 6) === 0) counts.answered += 1;
-    this.met.set(ordinal, counts);
-    return response;
-  };
+    this.#shown = undefined;
+    const [difference] = this.#ours.differences.splice(0);
+    const answered = difference === undefined ? response : hex(difference.ours);
+    const departure = departureOf(request, response, answered);
+    if (departure !== undefined) this.#depart(departure);
+    else if (difference !== undefined) this.differences.push(difference);
+  }
+
+  #depart(name: string): void {
+    this.departures.set(name, (this.departures.get(name) ?? 0) + 1);
+    this.departed = true;
+  }
+
+  /** Has our clock show the ticks of a response, and our ticks the nonce. */
+  #showTicks(ordinal: number, response: Uint8Array): void {
+    const place = TICKS.get(ordinal);
+    if (place === undefined || word(response, 6) !== 0) return;
+    const ticks = word(response, place.ticks) * 2 ** 32 + word(response, place.ticks + 4);
+    this.#shown = this.#poweredAt + ticks;
+    if (place.nonce === undefined) return;
+    this.#ours.tickNonce.set(response.slice(place.nonce, place.nonce + NONCE_BYTES));
+  }
+
+  #count(ordinal: number, wellFormed: boolean, result: number): void {
+    const row = this.met.get(ordinal) ?? {
+      wellFormed: 0,
+      malformed: 0,
+      succeeded: 0,
+      results: new Set(),
+    };
+    this.met.set(ordinal, row);
+    row.results.add(result);
+    if (!wellFormed) row.malformed += 1;
+    else row.wellFormed += 1;
+    if (wellFormed && result === 0) row.succeeded += 1;
+  }
+
+  /** A measured launch: the hash sequence of locality 4. */
+  hash(data: Uint8Array): void {
+    this.#theirs.hash(data);
+    this.#ours.run([{ event: 'hash', data: toHex(data) }]);
+  }
 
   /** Cuts the power of both, and gives it back. */
   powerCut(): void {
     this.#theirs.restart();
     this.#ours.run([{ event: 'powerCut' }]);
+    this.#powered();
+  }
+
+  /** Cuts the power of both, and gives ours the state of theirs. */
+  reunite(): void {
+    this.#theirs.restart();
+    this.#ours.restart(this.#theirs.permall()!, this.#theirs.savestate());
+    this.#powered();
+    this.departed = false;
+  }
+
+  #powered(): void {
+    this.#poweredAt = this.#now;
+    this.#theirs.setLocality(this.#locality);
   }
 
   /** Compares what both have stored. */
@@ -64,5 +205,8 @@ export class Mirror {
     }
   }
 }
+
+const save = (handle: number, type: number): Command<Uint8Array> =>
+  raw.rawCommand('SaveContext', 1, handle, type, LABEL);
 
 const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);

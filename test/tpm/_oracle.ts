@@ -13,6 +13,7 @@ import {
   sha1,
   xor,
 } from '../../src/tpm/tpm12/crypto.js';
+import { type DaaSession, daaSession } from '../../src/tpm/tpm12/daa.js';
 import { keyHandleEntry, rsaKeyOf, storeAsymkey } from '../../src/tpm/tpm12/keys.js';
 import type { Permanent } from '../../src/tpm/tpm12/permall.js';
 import { TpmFault } from '../../src/tpm/tpm12/results.js';
@@ -24,6 +25,9 @@ const LABEL = sha1(new TextEncoder().encode('TCPA'));
 const CONTEXT_AT = 14;
 /** The tag, the nonce and the count before what a context holds. */
 const CONTEXT_HEAD_BYTES = 26;
+
+/** Keys of 512 to 4096 bits. */
+const [MODULUS_BYTES_MIN, MODULUS_BYTES_MAX] = [64, 512];
 
 /** The numbers of a key that was just made. */
 export interface Made {
@@ -72,14 +76,28 @@ export class Oracle {
   }
 
   #contextNonce(response: Uint8Array): Uint8Array | undefined {
+    const { resourceType, clear } = this.#context(response) ?? {};
+    if (resourceType === 1) this.#learnEntry(clear!.slice(CONTEXT_HEAD_BYTES));
+    return clear?.slice(2, 22);
+  }
+
+  /** The DAA session that left in a response, where one did. */
+  daaSession(response: Uint8Array): DaaSession | undefined {
+    const { resourceType, clear } = this.#context(response) ?? {};
+    if (resourceType !== 8) return undefined;
+    return daaSession.read(new Reader(clear!.slice(CONTEXT_HEAD_BYTES)));
+  }
+
+  /** What a context holds, where a response is one. */
+  #context(response: Uint8Array) {
     if (response.length < CONTEXT_AT + 2 || response[CONTEXT_AT + 1] !== 1) return undefined;
     try {
-      const blob = contextBlob.read(new Reader(response.slice(CONTEXT_AT)));
+      const { resourceType, sensitiveData } = contextBlob.read(
+        new Reader(response.slice(CONTEXT_AT)),
+      );
       for (const key of this.#contextKeys) {
-        const clear = cbcDecrypt(key, blob.sensitiveData);
-        if (clear?.[1] !== 2) continue;
-        if (blob.resourceType === 1) this.#learnEntry(clear.slice(CONTEXT_HEAD_BYTES));
-        return clear.slice(2, 22);
+        const clear = cbcDecrypt(key, sensitiveData);
+        if (clear?.[1] === 2) return { resourceType, clear };
       }
     } catch (error) {
       if (!(error instanceof WireError) && !(error instanceof TpmFault)) throw error;
@@ -103,8 +121,17 @@ function counted(bytes: Uint8Array, length: number): Uint8Array[] {
   return found;
 }
 
-const moduli = (response: Uint8Array): Uint8Array[] =>
-  [256, 128, 64].flatMap(length => counted(response, length));
+/** Every run of bytes behind a count of as many bytes as a modulus may have. */
+function moduli(bytes: Uint8Array): Uint8Array[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const found: Uint8Array[] = [];
+  for (let at = 0; at + 4 + MODULUS_BYTES_MIN <= bytes.length; at += 1) {
+    const length = view.getUint32(at);
+    const fits = length >= MODULUS_BYTES_MIN && length <= MODULUS_BYTES_MAX;
+    if (fits && at + 4 + length <= bytes.length) found.push(bytes.slice(at + 4, at + 4 + length));
+  }
+  return found;
+}
 
 const number = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
 const divides = (prime: Uint8Array, modulus: Uint8Array): boolean =>

@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import { key11, pubKey } from '../../src/testing/guest/structures.js';
 import type { Clock } from '../../src/tpm/engine.js';
 import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
+import type { DaaSession } from '../../src/tpm/tpm12/daa.js';
 import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
 import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
-import { concat, equal, Reader } from '../../src/wire/codec.js';
+import { equal, Reader } from '../../src/wire/codec.js';
 import { fixture, hex, ROOT, toHex } from '../_files.js';
 import { MemoryNvram } from './_memory-nvram.js';
 import { type Made, Oracle } from './_oracle.js';
@@ -59,6 +60,23 @@ const MAKES_EK = ['TPM_CreateEndorsementKeyPair', 'TPM_CreateRevocableEK'];
 /** TPM_SET_PERM_DATA, TPM_PD_DAAPROOF. */
 const SETS_DAA_PROOF = hex('00000002 00000004 00000019');
 
+type DaaDraws = (session: DaaSession) => Uint8Array[];
+const SEED: DaaDraws = ({ context }) => [context.contextSeed];
+/** What is drawn at a stage of TPM_DAA_Join (29) and of TPM_DAA_Sign (31), and never shown. */
+const DAA_DRAWS: Readonly<Record<string, DaaDraws>> = {
+  '29 3': ({ join }) => [join.u0, join.u1],
+  '29 9': SEED,
+  '31 2': SEED,
+};
+
+/** What a request makes a TPM draw for a DAA session, where it does. */
+export function daaDraws(request: Uint8Array): DaaDraws | undefined {
+  const view = new DataView(request.buffer, request.byteOffset, request.length);
+  if (request.length <= DAA_STAGE_AT) return undefined;
+  return DAA_DRAWS[`${view.getUint32(ORDINAL_AT).toString(16)} ${request[DAA_STAGE_AT]}`];
+}
+const [ORDINAL_AT, DAA_STAGE_AT] = [6, 14];
+
 /** The modulus that a response shows of a key that was just made. */
 function modulusOf(name: string, response: Uint8Array): Uint8Array | undefined {
   const output = new Reader(response.slice(HEADER_BYTES));
@@ -76,6 +94,11 @@ export class Replay {
   readonly #oracle = new Oracle();
   #made: Made | undefined;
   #draws: Uint8Array[] = [];
+  #poweringOn = false;
+  /** Responses that were heard before they are due. */
+  #heard: Uint8Array[] = [];
+  /** The nonce of this power cycle's ticks: who learns it later may still set it. */
+  tickNonce: Uint8Array = new Uint8Array(20);
   #modulus: Uint8Array = new Uint8Array(256).fill(0xc5);
   #counter = 0;
   #clock = 0;
@@ -97,7 +120,29 @@ export class Replay {
       clock,
       generateKey: this.#key,
     });
+    this.#powerOn();
+  }
+
+  #powerOn(): void {
+    this.#draws = [];
+    this.#poweringOn = true;
     this.tpm.init(this.nvram);
+    this.#poweringOn = false;
+  }
+
+  /** Powers on with a state of another TPM. */
+  restart(permall: Uint8Array, savestate: Uint8Array | undefined): void {
+    this.learn(permall);
+    this.nvram.blobs.set('permall', permall);
+    this.nvram.blobs.delete('savestate');
+    if (savestate !== undefined) this.nvram.blobs.set('savestate', savestate);
+    this.#powerOn();
+  }
+
+  /** Takes up the keys and secrets that a response tells of, before it is due. */
+  hear(response: Uint8Array): void {
+    this.#oracle.find(response);
+    this.#heard.push(response);
   }
 
   /** Takes up the secrets of a state that is recorded as the steps go on. */
@@ -107,9 +152,9 @@ export class Replay {
   }
 
   run(steps: readonly Step[]): void {
-    for (const step of steps) {
-      if (step.event === undefined) this.#exchange(step);
-      else if (step.event === 'powerCut') this.tpm.init(this.nvram);
+    for (const [at, step] of steps.entries()) {
+      if (step.event === undefined) this.#exchange(step, steps.slice(at + 1));
+      else if (step.event === 'powerCut') this.#powerOn();
       else if (step.event === 'storesFail') this.nvram.storesFail = step.value;
       else this.#hash(hex(step.data));
     }
@@ -121,7 +166,10 @@ export class Replay {
     this.tpm.hashEnd();
   }
 
-  #exchange({ what, name, locality, request, response, random }: Exchange): void {
+  #exchange(
+    { what, name, locality, request, response, random }: Exchange,
+    later: readonly Step[],
+  ): void {
     const recorded = hex(response);
     // A modulus comes out of the key, and not out of the entropy.
     const shown = random
@@ -131,7 +179,8 @@ export class Replay {
     const { seeds, made, contextNonce } = this.#oracle.find(recorded);
     this.#made = made;
     const drawn = contextNonce === undefined ? seeds : [contextNonce, ...seeds];
-    this.#draws = [...this.#hidden(name, hex(request)), ...drawn, ...shown];
+    const secret = [...this.#hidden(name, hex(request)), ...this.#daa(hex(request), later)];
+    this.#draws = [...secret, ...drawn, ...shown];
     const ours = toHex(this.tpm.process(hex(request), locality));
     if (ours !== response) this.differences.push({ what, recorded: response, ours });
   }
@@ -149,15 +198,31 @@ export class Replay {
     return [];
   }
 
+  /** What a stage of DAA draws and keeps for itself: its session tells, once it left as a context. */
+  #daa(request: Uint8Array, later: readonly Step[]): Uint8Array[] {
+    const before = this.#heard.splice(0);
+    const draws = daaDraws(request);
+    if (draws === undefined) return [];
+    const due = later.flatMap(step => (step.event === undefined ? [hex(step.response)] : []));
+    const told = [...before, ...due].map(response => this.#oracle.daaSession(response));
+    const session = told.find(one => one !== undefined);
+    return session === undefined ? [] : draws(session);
+  }
+
   #draw(length: number): Uint8Array {
     const at = this.#draws.findIndex(draw => draw.length === length);
     if (at >= 0) return this.#draws.splice(at, 1)[0]!.slice();
     this.#counter += 1;
-    return concat(new Uint8Array(length).fill(this.#counter % 256));
+    const drawn = new Uint8Array(length).fill(this.#counter % 256);
+    if (this.#poweringOn) this.tickNonce = drawn;
+    return drawn;
   }
 
   readonly #key: GenerateKey = () => {
-    if (this.#made !== undefined) return this.#made;
+    // The TPM overwrites what it was given when a key goes: it has copies.
+    if (this.#made !== undefined) {
+      return { modulus: this.#made.modulus.slice(), prime: this.#made.prime.slice() };
+    }
     const { endorsementKey, srk } = this.#final.data;
     const same = [endorsementKey, srk].find(
       ({ pubKey }) => Buffer.compare(pubKey, this.#modulus) === 0,

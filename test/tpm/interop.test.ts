@@ -31,11 +31,14 @@ import {
 } from '../../src/testing/guest/index.js';
 import { sha1 } from '../../src/testing/guest/sessions.js';
 import { decodePermall, encodePermall } from '../../src/tpm/tpm12/permall.js';
-import { concat, decode, encode } from '../../src/wire/codec.js';
+import { concat, decode, encode, sized, u32 } from '../../src/wire/codec.js';
 import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { type Swtpm, swtpm } from '../_swtpm.js';
+import { bytesOf, Issuer, join, number } from './_daa.js';
+import { DaaHost } from './_daa-host.js';
 import { MemoryNvram } from './_memory-nvram.js';
+import { Oracle } from './_oracle.js';
 import { entropy, Rig } from './_rig.js';
 import { endorsed, owned, ownerSecret } from './_states.js';
 
@@ -216,6 +219,9 @@ const UNRECORDED: readonly (readonly [what: string, locality: number, request: s
   ['the establishment bit, a byte too long',   3, '00c1 0000000b 4000000b 00'],
   ['ticks, a byte too long',                   0, '00c1 0000000b 000000f1 00'],
   ['ticks, with a wrong tag',                  0, '00c2 0000000a 000000f1'],
+  ['power on, which no guest sends',           0, '00c1 0000000a 00000097'],
+  ['the same with a session',                  0, '00c2 0000000a 00000097'],
+  ['the same with two, and a byte too long',   0, '00c3 0000000b 00000097 00'],
   ['a GPIO index',                             0, `00c1 00000065 000000cc 0018 00011600 0003 000000 1f ${'00'.repeat(20)} 0003 000000 1f ${'00'.repeat(20)} 0017 00000001 00 00 00 00000004 ${'00'.repeat(20)}`],
   ['reading it',                               0, '00c1 00000016 000000cf 00011600 00000000 00000004'],
   ['writing to it',                            0, '00c1 00000018 000000cd 00011600 00000000 00000002 aabb'],
@@ -280,6 +286,34 @@ peerTest('departure: an OSAP session to a new index opens any other new one', PE
   t.throws(() => cross(ours.client), { message: /AUTHFAIL/ });
 });
 
+peerTest(
+  'departure: after a restart, an OSAP session to a counter opens any other one',
+  PEERS,
+  t => {
+    const rig = rigOn(owned());
+    const peer = swtpm(t, owned());
+    const there = clientOf(peer);
+    const label = new Uint8Array(4);
+    const create = (client: Tpm12Client): number => {
+      const session = client.openOsap(ENTITY.OWNER, HANDLE.OWNER, ownerSecret());
+      const command = raw.rawCommand('CreateCounter', 0, encryptAuth(session, AREA), label);
+      const auth = { session, secret: AREA, nonceOdd: client.nonce() };
+      return Buffer.from(client.exchange(authorised(command, auth)).value).readUInt32BE();
+    };
+    for (const client of [there, rig.client]) t.deepEqual([create(client), create(client)], [0, 1]);
+    peer.restart();
+    there.run(commands.startup(STARTUP.CLEAR));
+    rig.powerCycle();
+    const cross = (client: Tpm12Client) => () => {
+      const session = client.openOsap(ENTITY.COUNTER, 0, AREA);
+      const auth = { session, secret: AREA, nonceOdd: client.nonce() };
+      client.exchange(authorised(raw.rawCommand('IncrementCounter', 0, 1), auth));
+    };
+    t.notThrows(cross(there));
+    t.throws(cross(rig.client), { message: /AUTHFAIL/ });
+  },
+);
+
 peerTest('departure: a refused redefinition of an index puts the TPM out of service', PEERS, t => {
   const { ours, theirs } = bothWith(t, nvPublic(0x1101, 4, NV_PER.OWNERWRITE));
   const conflict = nvPublic(0x1101, 4, NV_PER.OWNERWRITE | NV_PER.AUTHWRITE);
@@ -343,6 +377,36 @@ peerTest('departure: a key of a wrong length puts the TPM out of service', PEERS
   t.notThrows(() => ours.client.openOiap());
 });
 
+peerTest('departure: a share of v0 or v1 puts the TPM out of service', PEERS, t => {
+  const { theirs, ours } = bothWith(t);
+  const oracle = new Oracle();
+  oracle.learn(decodePermall(owned()));
+  const issuer = new Issuer();
+  /** Sends a share that makes v0 zero, or v1 longer than it may be. */
+  const spoil = (client: Tpm12Client, stage: 22 | 23) => () => {
+    const host = new DaaHost(client, ownerSecret());
+    const ek = client.ownerReadInternalPub(HANDLE.EK, ownerSecret());
+    const dialogue = join(issuer, ek, { checks: false });
+    const input = host.runUntil('DAA_Join', dialogue, stage);
+    const save = raw.rawCommand('SaveContext', 1, host.handle, RESOURCE.DAA, new Uint8Array(16));
+    const context = raw.counted(client.run({ ...save, output: sized(u32) }));
+    // The context says u0, which a guest might compute if it had chosen n for that.
+    const { u0 } = oracle.daaSession(concat(new Uint8Array(10), context))!.join;
+    client.run(raw.rawCommand('LoadContext', 1, 0, raw.byte(1), context));
+    const share =
+      stage === 22 ? bytesOf(2n ** 1024n - number(u0), 128) : new Uint8Array(192).fill(0xff);
+    host.send('DAA_Join', { ...input, data0: share });
+  };
+  for (const stage of [22, 23] as const) {
+    t.throws(spoil(ours.client, stage), { message: /DAA_INPUT_DATA0/ });
+    t.notThrows(() => ours.client.openOiap());
+    t.throws(spoil(theirs.client, stage), { message: /TPM_FAIL\b/ });
+    t.throws(() => theirs.client.openOiap(), { message: /FAILEDSELFTEST/ });
+    theirs.tpm.restart();
+    theirs.client.run(commands.startup(STARTUP.CLEAR));
+  }
+});
+
 /** The secret of the SRK of the recorded states. */
 const WELL_KNOWN = new Uint8Array(20);
 const signing = (bits: number): Key11 => ({
@@ -388,7 +452,7 @@ function bothWith(t: ExecutionContext, ...indices: readonly NvDataPublic[]) {
   for (const one of [rig.client, client]) {
     for (const index of indices) one.nvDefineSpace(index, ownerSecret(), AREA);
   }
-  return { ours: rig, theirs: { client, transmit: peer.transmit } };
+  return { ours: rig, theirs: { client, tpm: peer, transmit: peer.transmit } };
 }
 
 peerTest('ticks have the same form, and go on', PEERS, t => {

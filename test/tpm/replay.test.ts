@@ -4,15 +4,10 @@
  */
 import test from 'ava';
 import { COMMANDS } from '../../src/tpm/tpm12/commands.js';
-import { hex, toHex } from '../_files.js';
+import { toHex } from '../_files.js';
 import { Replay, transcript, transcripts } from './_replay.js';
 
-/** Asks for every ordinal whether it exists. libtpms has some that this engine has not yet. */
-const ORDINALS = 'capabilities-ordinals';
-const YES = '00c40000000f000000000000000101';
-const NO = '00c40000000f000000000000000100';
-
-for (const name of transcripts().filter(one => one !== ORDINALS)) {
+for (const name of transcripts()) {
   const recorded = transcript(name);
   test(`as recorded: ${name}`, t => {
     const replay = new Replay(recorded);
@@ -46,20 +41,4 @@ test('there are transcripts of every other ordinal, answered and refused', t => 
   }
   const unmet = COMMANDS.filter(({ name }) => met.get(name)?.size !== 2).map(({ name }) => name);
   t.deepEqual(unmet.toSorted(), UNRECORDED);
-});
-
-test('TPM_GetCapability(TPM_CAP_ORD) tells of the commands that there are', t => {
-  const recorded = transcript(ORDINALS);
-  const replay = new Replay(recorded);
-  replay.run(recorded.steps);
-  const have = new Set(COMMANDS.map(({ ordinal }) => ordinal));
-  const wanting = recorded.steps.flatMap(step => {
-    if (step.event !== undefined || step.response !== YES) return [];
-    const ordinal = Buffer.from(hex(step.request)).readUInt32BE(18);
-    return have.has(ordinal) ? [] : [step.what];
-  });
-  t.deepEqual(
-    replay.differences,
-    wanting.map(what => ({ what, recorded: YES, ours: NO })),
-  );
 });

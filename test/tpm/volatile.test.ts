@@ -22,7 +22,10 @@ import {
 } from '../../src/testing/guest/index.js';
 import { StateError } from '../../src/tpm/engine.js';
 import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
+import { concat, encode, u32 } from '../../src/wire/codec.js';
 import { hex, toHex } from '../_files.js';
+import { daaSign, goOn, Issuer, join } from './_daa.js';
+import { DaaHost } from './_daa-host.js';
 import { MemoryNvram } from './_memory-nvram.js';
 import { entropy, Rig } from './_rig.js';
 import { endorsed, fixedKey, owned } from './_states.js';
@@ -101,6 +104,25 @@ test('loaded keys go along, each at its place, and a hash that was begun', t => 
   t.deepEqual(other.client.run(handles), client.run(handles));
   const read = (one: Rig) => Buffer.from(one.client.run(handles)).readUInt16BE();
   t.is(read(other), 2);
+});
+
+test('DAA sessions go along, each at its place', t => {
+  const rig = source();
+  const ek = rig.client.ownerReadInternalPub(HANDLE.EK, OWNER);
+  const issuer = new Issuer();
+  const handles = commands.getCapability(CAP.HANDLE, RESOURCE.DAA);
+  const host = new DaaHost(rig.client, OWNER);
+  host.runUntil('DAA_Join', join(issuer, ek), 2);
+  const first = host.handle;
+  const dialogue = join(issuer, ek);
+  const input = host.runUntil('DAA_Join', dialogue, 12);
+  rig.client.run(commands.flushSpecific(first, RESOURCE.DAA));
+  const other = target(rig);
+  t.deepEqual(other.client.run(handles), concat(hex('0001'), encode(u32, host.handle)));
+  const there = new DaaHost(other.client, OWNER);
+  there.handle = host.handle;
+  const member = there.run('DAA_Join', goOn(dialogue, there.send('DAA_Join', input)));
+  t.notThrows(() => there.run('DAA_Sign', daaSign(issuer, member)));
 });
 
 test('what locks an index until the next start goes along', t => {

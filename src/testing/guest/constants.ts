@@ -155,7 +155,7 @@ export const HANDLE = {
   EK:    0x4000_0006,
 } as const;
 
-export const RESOURCE = { KEY: 1, AUTH: 2, TRANS: 4, COUNTER: 6 } as const;
+export const RESOURCE = { KEY: 1, AUTH: 2, TRANS: 4, COUNTER: 6, DAA: 8 } as const;
 
 // biome-ignore format: table
 export const CAP = {

@@ -48,8 +48,8 @@ export interface Command<In, Out> {
   readonly output: Codec<Out>;
   /** Bytes at the front of input and output that no parameter digest covers: handles and nonces. */
   readonly handleBytes?: { readonly input: number; readonly output: number };
-  /** What is done in the end even where the command is refused: TPM_Startup alone has such. */
-  after?(call: Call, refused: boolean): void;
+  /** What is done in the end even where the command is refused; `body` is all behind its header. */
+  after?(call: Call, refused: boolean, body: Uint8Array): void;
   run(call: Call, input: In): Out;
 }
 

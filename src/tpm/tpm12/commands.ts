@@ -14,6 +14,7 @@ import * as changeAuthAsym from './commands/change-auth-asym.js';
 import * as cmk from './commands/cmk.js';
 import * as context from './commands/context.js';
 import * as counters from './commands/counters.js';
+import * as daa from './commands/daa.js';
 import * as delegation from './commands/delegation.js';
 import * as dir from './commands/dir.js';
 import * as endorsement from './commands/endorsement.js';
@@ -82,6 +83,7 @@ export const COMMANDS: readonly AnyCommand[] = [
   delegation.delegateCreateKeyDelegation,   delegation.delegateCreateOwnerDelegation,
   delegation.delegateLoadOwnerDelegation,   delegation.delegateReadTable,
   delegation.delegateUpdateVerification,    delegation.delegateVerifyDelegation,
+  daa.daaJoin,                           daa.daaSign,
   changeAuthAsym.changeAuthAsymStart,    changeAuthAsym.changeAuthAsymFinish,
 ];
 

@@ -21,6 +21,7 @@ import {
   timingSafeEqual,
 } from 'node:crypto';
 import { concat, equal } from '../../wire/codec.js';
+import { toNumber } from './mod-exp.js';
 
 const plain = (buffer: Uint8Array): Uint8Array => new Uint8Array(buffer);
 
@@ -317,9 +318,6 @@ function publicKeyOf({ modulus, exponent }: RsaPublicKey): KeyObject {
   publicKeys.set(modulus, made);
   return made;
 }
-
-const toNumber = (bytes: Uint8Array): bigint =>
-  bytes.length === 0 ? 0n : BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
 
 function toBase64(value: bigint): string {
   const digits = value.toString(16);

@@ -14,8 +14,9 @@
  *   libtpms goes into failure mode.
  * - A context that is refused because its handle is taken leaves what has the handle alone.
  * - A flag that TPM_SetCapability sets to 2 is set; libtpms shows the 2.
- * docs/tpm12.md has the whole list, with reasons. Without a counterpart to show: an SRK has at most 4096 bits, where libtpms would compute for
- * as many as were asked for; a saved state with DAA sessions of libtpms is refused.
+ * - TPM_DAA_Join with a share of v0 or v1 that makes libtpms fail is refused as wrong input.
+ * docs/tpm12.md has the whole list, with reasons. Without a counterpart to show: an SRK has at most
+ * 4096 bits, where libtpms would compute for as many as were asked for.
  * @module
  */
 import assert from 'node:assert/strict';
@@ -39,7 +40,7 @@ import { DRTM_PCR, enterDynamicMode } from './pcr.js';
 import { decodePermall, freshPermanent, type Permanent } from './permall.js';
 import { passes } from './self-test.js';
 import { Sha1Stream } from './sha1-stream.js';
-import { poweredOn, TestState, wipePermanent, wipeSession } from './state.js';
+import { poweredOn, TestState, wipePermanent, wipeSessions } from './state.js';
 import { noBytes20 } from './structures.js';
 import { encodeVolatile, restoreVolatile } from './volatile.js';
 
@@ -200,8 +201,7 @@ export class Tpm12 implements Engine {
     if (this.#tpm === undefined) return;
     const { permanent, stclear, keys } = this.#tpm.state;
     wipePermanent(permanent);
-    for (const session of stclear.authSessions) if (session !== undefined) wipeSession(session);
-    for (const session of stclear.transSessions) if (session !== undefined) wipe(session.authData);
+    wipeSessions(stclear);
     for (const { key } of allKeys(keys)) {
       if (key.secret !== undefined) wipe(key.secret.prime, key.secret.usageAuth);
     }

@@ -157,9 +157,19 @@ const endorsementSecret = struct({
   prime:         sizedBuffer,
 });
 
+/** A structure behind its length. Only whether that is 0 counts: libtpms reads on without it. */
+function announced<T>(inner: Codec<T>): Codec<T | undefined> {
+  return {
+    size: undefined,
+    read: from => (u32.read(from) === 0 ? undefined : inner.read(from)),
+    write: (to, value) =>
+      sizedBuffer.write(to, value === undefined ? new Uint8Array() : encode(inner, value)),
+  };
+}
+
 /** A key in `permall`, and the Endorsement Key there. */
-export const keptKey = keyOf(publicPart, embedded(storeAsymkey));
-export const keptEndorsementKey = keyOf(publicPartOf('endorsement'), embedded(endorsementSecret));
+export const keptKey = keyOf(publicPart, announced(storeAsymkey));
+export const keptEndorsementKey = keyOf(publicPartOf('endorsement'), announced(endorsementSecret));
 export type KeptKey = Of<typeof keptKey>;
 export type KeptEndorsementKey = Of<typeof keptEndorsementKey>;
 

@@ -4,19 +4,9 @@
  * the loaded keys, the volatile flags of the NV indices, and a SHA-1 behind.
  * @module
  */
-import {
-  array,
-  bool,
-  type Codec,
-  checked,
-  encode,
-  list,
-  type Of,
-  struct,
-  u16,
-  u32,
-} from '../../wire/codec.js';
+import { array, bool, checked, encode, list, type Of, struct, u16, u32 } from '../../wire/codec.js';
 import { StateError } from '../engine.js';
+import { daaPlaces, daaSession } from './daa.js';
 import { loadedKeys } from './keys.js';
 import { LIMITS } from './limits.js';
 import { allKeys, isOwnerEvict, keyPlaces } from './loaded-keys.js';
@@ -26,8 +16,6 @@ import { authSession, STCLEAR_FLAGS, type StclearData, type TpmState } from './s
 import { digest, flagBytes, nonce, structure } from './structures.js';
 import { transportInternal, transportPlaces } from './transport.js';
 
-/** A count of things that this engine does not have, and whose state it could not take over. */
-const none: Codec<number> = checked(u32, count => count === 0);
 const version1 = checked(u16, found => found === 1);
 
 // biome-ignore format: table
@@ -42,7 +30,7 @@ const stclearData = structure(0x0024, {
   authFailTime:             u32,
   authSessions:             list(u32, authSession, LIMITS.authSessions),
   transSessions:            list(u32, transportInternal, LIMITS.transportSessions),
-  daaSessions:              none,
+  daaSessions:              list(u32, daaSession, LIMITS.daaSessions),
   contextNonceSession:      nonce,
   contextCount:             u32,
   contextList:              array(LIMITS.contexts, u32),
@@ -76,7 +64,7 @@ export function encodeSaved({ stclear, stclearFlags: held, keys, permanent }: Tp
         pcrs: STATIC_PCRS.map(pcr => stclear.pcrs[pcr]!),
         authSessions: stclear.authSessions.filter(session => session !== undefined),
         transSessions: stclear.transSessions.filter(session => session !== undefined),
-        daaSessions: 0,
+        daaSessions: stclear.daaSessions.filter(session => session !== undefined),
       },
       flags: { flags: held },
       keyFormat: 1,
@@ -93,16 +81,16 @@ export function encodeSaved({ stclear, stclearFlags: held, keys, permanent }: Tp
  */
 export function restoreSaved(state: TpmState, blob: Uint8Array): void {
   const { data, flags: held, keys, nv } = decodeBlob('savestate', saved, blob, LIMITS.savedBytes);
-  const { daaSessions: _daa, ...rest } = data;
   setNvVolatile('savestate', state.permanent, nv);
   state.stclear = {
-    ...rest,
+    ...data,
     pcrs: state.stclear.pcrs.map((now, pcr) => {
       const place = STATIC_PCRS.indexOf(pcr);
       return place < 0 ? now : data.pcrs[place]!;
     }),
     authSessions: places(data.authSessions),
     transSessions: transportPlaces(...data.transSessions),
+    daaSessions: daaPlaces(...data.daaSessions),
   };
   state.stclearFlags = held.flags;
   state.keys = keyPlaces(...state.permanent.evictKeys, ...keys);

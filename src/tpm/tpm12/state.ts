@@ -6,6 +6,7 @@
  */
 import { type Of, struct, u8, u16, u32 } from '../../wire/codec.js';
 import { wipe } from './crypto.js';
+import { type DaaSession, daaPlaces, wipeDaa } from './daa.js';
 import type { LoadedKey } from './keys.js';
 import { LIMITS } from './limits.js';
 import { freshPcrs } from './pcr.js';
@@ -83,6 +84,8 @@ export interface StclearData {
   authSessions: (AuthSession | undefined)[];
   /** By place, as above. */
   transSessions: (TransportSession | undefined)[];
+  /** By place, as above. */
+  daaSessions: (DaaSession | undefined)[];
   contextNonceSession: Uint8Array;
   contextCount: number;
   contextList: number[];
@@ -135,6 +138,7 @@ export const freshStclear = (pcrs: Uint8Array[] = freshPcrs()): StclearData => (
   authFailTime: 0,
   authSessions: new Array<AuthSession | undefined>(LIMITS.authSessions).fill(undefined),
   transSessions: Array.from({ length: LIMITS.transportSessions }, () => undefined),
+  daaSessions: daaPlaces(),
   contextNonceSession: noBytes20(),
   contextCount: 0,
   contextList: new Array<number>(LIMITS.contexts).fill(0),
@@ -170,6 +174,13 @@ export function wipePermanent({ data, nv }: Permanent): void {
   if (srk.secret !== undefined)
     wipe(srk.secret.prime, srk.secret.usageAuth, srk.secret.migrationAuth);
   for (const entry of nv) if (entry !== undefined) wipe(entry.authValue, entry.data);
+}
+
+/** Overwrites the secrets of all sessions, where the TPM forgets them at once. */
+export function wipeSessions({ authSessions, transSessions, daaSessions }: StclearData): void {
+  for (const session of authSessions) if (session !== undefined) wipeSession(session);
+  for (const session of transSessions) if (session !== undefined) wipe(session.authData);
+  for (const session of daaSessions) if (session !== undefined) wipeDaa(session);
 }
 
 /** Overwrites the secrets of a session that ends. */

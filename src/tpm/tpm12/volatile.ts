@@ -14,6 +14,7 @@ import {
   array,
   bool,
   bytes,
+  type Codec,
   checked,
   concat,
   decode,
@@ -29,15 +30,15 @@ import {
   WireError,
 } from '../../wire/codec.js';
 import { StateError } from '../engine.js';
+import { daaSession } from './daa.js';
 import { keyHandleEntry } from './keys.js';
 import { LIMITS } from './limits.js';
-import { keyPlaces } from './loaded-keys.js';
 import { TpmFault } from './results.js';
-import { nvVolatile, nvVolatileOf, places, setNvVolatile, stclearFlags } from './savestate.js';
+import { nvVolatile, nvVolatileOf, setNvVolatile, stclearFlags } from './savestate.js';
 import { Sha1Stream, sha1Progress } from './sha1-stream.js';
 import { authSession, type TestState, type TpmState } from './state.js';
 import { digest, nonce } from './structures.js';
-import { transportInternal, transportPlaces } from './transport.js';
+import { transportInternal } from './transport.js';
 
 const KIND = new TextEncoder().encode('nvtpm-tpm12');
 const REVISION = 1;
@@ -45,6 +46,24 @@ const DIGEST_BYTES = 32;
 const BYTES_MAX = 65536;
 
 const head = struct({ kind: bytes(KIND.length), revision: u16 });
+
+/** Things by place: each that is there behind the number of its place. */
+function byPlace<T>(item: Codec<T>, places: number): Codec<(T | undefined)[]> {
+  const held = list(u8, struct({ place: checked(u8, place => place < places), item }), places);
+  return {
+    size: undefined,
+    read(from) {
+      const found = Array.from({ length: places }, (): T | undefined => undefined);
+      for (const { place, item: one } of held.read(from)) found[place] = one as T;
+      return found;
+    },
+    write: (to, all) =>
+      held.write(
+        to,
+        all.flatMap((one, place) => (one === undefined ? [] : [{ place, item: one }])),
+      ),
+  };
+}
 
 // biome-ignore format: table
 const stclearData = struct({
@@ -56,8 +75,9 @@ const stclearData = struct({
   deferredPhysicalPresence: u32,
   authFailCount:            u32,
   authFailAge:              u32,
-  authSessions:             list(u8, struct({ place: u8, session: authSession }), LIMITS.authSessions),
-  transSessions:            list(u8, struct({ place: u8, session: transportInternal }), LIMITS.transportSessions),
+  authSessions:             byPlace(authSession, LIMITS.authSessions),
+  transSessions:            byPlace(transportInternal, LIMITS.transportSessions),
+  daaSessions:              byPlace(daaSession, LIMITS.daaSessions),
   contextNonceSession:      nonce,
   contextCount:             u32,
   contextList:              array(LIMITS.contexts, u32),
@@ -71,7 +91,7 @@ const body = struct({
   stany:        struct({ postInitialise: bool, tosPresent: bool, stateSaved: bool, transportExclusive: u32 }),
   stclearFlags: stclearFlags,
   stclear:      stclearData,
-  keys:         list(u8, struct({ place: u8, key: keyHandleEntry }), LIMITS.keyHandles),
+  keys:         byPlace(keyHandleEntry, LIMITS.keyHandles),
   nv:           list(u32, nvVolatile, LIMITS.permanentBytes),
   ticks:        struct({ elapsed: u64, nonce }),
   hash:         list(u8, sha1Progress, 1),
@@ -98,14 +118,8 @@ export function encodeVolatile(state: TpmState, permall: Uint8Array, now: number
       stclear: {
         ...stclear,
         authFailAge: stclear.authFailCount === 0 ? 0 : age(seconds(now), stclear.authFailTime),
-        authSessions: stclear.authSessions.flatMap((session, place) =>
-          session === undefined ? [] : [{ place, session }],
-        ),
-        transSessions: stclear.transSessions.flatMap((session, place) =>
-          session === undefined ? [] : [{ place, session }],
-        ),
       },
-      keys: state.keys.flatMap((key, place) => (key === undefined ? [] : [{ place, key }])),
+      keys: state.keys,
       nv: nvVolatileOf(state.permanent),
       ticks: { elapsed: now - state.ticks.startedAt, nonce: state.ticks.nonce },
       hash: progressOf(state.hash),
@@ -134,22 +148,7 @@ export function restoreVolatile(
   const held = parse(blob);
   if (!equal(held.permall, sha256(permall))) throw refuse('it belongs to another permall');
   setNvVolatile('volatilestate', state.permanent, held.nv);
-  const { authFailAge, authSessions, transSessions, ...stclear } = held.stclear;
-  const sessions = places([]);
-  for (const { place, session } of authSessions) {
-    if (place >= sessions.length) throw refuse(`there is no session ${place}`);
-    sessions[place] = session;
-  }
-  const transports = transportPlaces();
-  for (const { place, session } of transSessions) {
-    if (place >= transports.length) throw refuse(`there is no transport session ${place}`);
-    transports[place] = session;
-  }
-  const keys = keyPlaces();
-  for (const { place, key } of held.keys) {
-    if (place >= keys.length) throw refuse(`there is no place ${place} for a key`);
-    keys[place] = key;
-  }
+  const { authFailAge, ...stclear } = held.stclear;
   Object.assign(state, {
     testState: held.testState as TestState,
     stany: held.stany,
@@ -157,10 +156,8 @@ export function restoreVolatile(
     stclear: {
       ...stclear,
       authFailTime: age(seconds(now), authFailAge),
-      authSessions: sessions,
-      transSessions: transports,
     },
-    keys,
+    keys: held.keys,
     ticks: { startedAt: now - held.ticks.elapsed, nonce: held.ticks.nonce },
     hash: held.hash.map(progress => Sha1Stream.resume(progress))[0],
     sha1Transport: held.sha1Transport,

@@ -6,6 +6,7 @@
 import { struct, u16, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
+import { endDaa } from '../daa.js';
 import { demandVerified, findRow } from '../delegation.js';
 import type { Entity } from '../guest-auth.js';
 import { dropKey, entityOfKey, findKey, isOwnerEvict } from '../loaded-keys.js';
@@ -180,9 +181,9 @@ export const flushSpecific = command({
       case Resource.TRANS:
         demand(endTransport(call.state, handle), 'INVALID_AUTHHANDLE');
         break;
-      // There are no DAA sessions, so no handle is one of theirs.
       case Resource.DAA:
-        throw new TpmFault('BAD_HANDLE');
+        demand(endDaa(stclear.daaSessions, handle), 'BAD_HANDLE');
+        break;
       default:
         throw new TpmFault('INVALID_RESOURCE');
     }

@@ -92,6 +92,8 @@ const transportHandles = ({ state }: Call): number[] =>
   state.stclear.transSessions.flatMap(session => session?.transHandle ?? []);
 const freeTransports = (call: Call): number =>
   LIMITS.transportSessions - transportHandles(call).length;
+const daaHandles = ({ state }: Call): number[] =>
+  state.stclear.daaSessions.flatMap(session => session?.handle ?? []);
 const counterIds = ({ state }: Call): number[] =>
   state.permanent.data.counters.flatMap(({ valid }, id) => (valid ? [id] : []));
 const contextHandles = ({ state }: Call): number[] =>
@@ -158,7 +160,7 @@ const PROPERTIES: Readonly<Record<number, (call: Call) => Uint8Array>> = {
   [Property.STARTUP_EFFECT]:   () => word(STARTUP_EFFECTS),
   [Property.DELEGATE_ROW]:     () => word(LIMITS.delegateRows),
   [Property.MAX_DAASESS]:      () => word(LIMITS.daaSessions),
-  [Property.DAASESS]:          () => word(LIMITS.daaSessions),
+  [Property.DAASESS]:          call => word(LIMITS.daaSessions - daaHandles(call).length),
   [Property.CONTEXT_DIST]:     () => word(0xffff_ffff),
   [Property.DAA_INTERRUPT]:    () => yes(true),
   [Property.SESSIONS]:         call => word(freeSessions(call) + freeTransports(call)),
@@ -181,7 +183,7 @@ const HANDLES: Readonly<Record<number, (call: Call) => number[]>> = {
   [Resource.TRANS]:   transportHandles,
   [Resource.CONTEXT]: contextHandles,
   [Resource.COUNTER]: counterIds,
-  [Resource.DAA]:     () => [],
+  [Resource.DAA]:     daaHandles,
 };
 
 /** Part 2 §21.1 TPM_CAPABILITY_AREA. */

@@ -8,13 +8,15 @@ import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { type ContextBlob, contextBlob, open, seal } from '../context-blob.js';
 import { sameSecret } from '../crypto.js';
+import { daaSession, endDaa, placeDaa } from '../daa.js';
+import type { WantedHandle } from '../handles.js';
 import { hasFlag, isRsaPart, keyHandleEntry } from '../keys.js';
 import { addKey, findLoaded, isOwnerEvict } from '../loaded-keys.js';
 import { nvDigest } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
 import { EntityType, placeSession, terminate } from '../sessions.js';
 import { type AuthSession, authSession, Handle, Protocol } from '../state.js';
-import { noBytes20, sizedBuffer } from '../structures.js';
+import { noBytes20, restOf, sizedBuffer } from '../structures.js';
 import { endTransport, placeTransport, transportInternal } from '../transport.js';
 import { Resource } from './authorisation.js';
 import { entityOfCounter } from './counters.js';
@@ -46,9 +48,71 @@ function strikeOut({ state: { stclear } }: Call, count: number): void {
   stclear.contextList[place] = 0;
 }
 
-function findSession({ state: { stclear } }: Call, handle: number): AuthSession | undefined {
+function findSession({ stclear }: Call['state'], handle: number): AuthSession | undefined {
   return stclear.authSessions.find(session => session?.handle === handle);
 }
+
+interface Left {
+  /** The bytes of a context that holds the session of this handle, which ends. */
+  readonly save: (call: Call, head: Head) => Uint8Array;
+  /** Takes the session of a context back; gives its handle. */
+  readonly load: (call: Call, blob: ContextBlob, keep: boolean, entityHandle: number) => number;
+}
+type Head = { resourceType: number; handle: number; label: Uint8Array };
+
+/** How a kind of session leaves, and comes back. */
+const leaving = <T>(kind: {
+  readonly codec: Codec<T>;
+  readonly find: (state: Call['state'], handle: number) => T | undefined;
+  readonly end: (state: Call['state'], handle: number) => void;
+  readonly place: (call: Call, session: T, wanted: WantedHandle) => number;
+  /** What must be there for the session to come back. */
+  readonly check?: (call: Call, session: T, entityHandle: number) => void;
+}): Left => ({
+  save(call, head) {
+    const session = kind.find(call.state, head.handle);
+    demand(session !== undefined, 'INVALID_RESOURCE');
+    const nonce = nonceOf(call, 'contextNonceSession');
+    const blob = { ...head, contextCount: countContext(call, 'if there is room') };
+    const sealed = seal(call.state.permanent.data, blob, nonce, kind.codec, session);
+    kind.end(call.state, head.handle);
+    return sealed;
+  },
+  load(call, blob, keep, entityHandle) {
+    const session = open(call.state.permanent.data, blob, () => kind.codec);
+    demandNonce(call, 'contextNonceSession', session.contextNonce);
+    kind.check?.(call, session.value, entityHandle);
+    session.prove();
+    strikeOut(call, blob.contextCount);
+    return kind.place(call, session.value, { handle: blob.handle, keep });
+  },
+});
+
+const SESSIONS: Readonly<Record<number, Left>> = {
+  [Resource.AUTH]: leaving({
+    codec: authSession,
+    find: findSession,
+    end: ({ stclear }, handle) => terminate(stclear.authSessions, handle),
+    place: ({ state, tpm }, session, wanted) =>
+      placeSession(state.stclear.authSessions, session, tpm.entropy, wanted),
+    check(call, session, entityHandle) {
+      if (isBound(session)) demandEntity(call, session, entityHandle);
+    },
+  }),
+  [Resource.TRANS]: leaving({
+    codec: transportInternal,
+    find: ({ stclear }, handle) => stclear.transSessions.find(one => one?.transHandle === handle),
+    end: endTransport,
+    place: ({ state, tpm }, session, wanted) => placeTransport(state, session, tpm.entropy, wanted),
+  }),
+  [Resource.DAA]: leaving({
+    codec: daaSession,
+    find: ({ stclear }, handle) => stclear.daaSessions.find(one => one?.handle === handle),
+    end: ({ stclear }, handle) => endDaa(stclear.daaSessions, handle),
+    place: ({ state, tpm }, session, wanted) =>
+      placeDaa(state.stclear.daaSessions, session, tpm.entropy, wanted),
+  }),
+};
 
 /** Gives a key away as a context, and keeps it; or a session, and lets it go. */
 export const saveContext = command({
@@ -59,33 +123,19 @@ export const saveContext = command({
   handleBytes: { input: 4, output: 0 },
   input: struct({ handle: u32, resourceType: u32, label: bytes(16) }),
   output: struct({ contextBlob: sizedBuffer }),
-  run(call, { handle, resourceType, label }) {
-    const head = { resourceType, handle, label };
-    const { permanent, keys, stclear } = call.state;
-    if (resourceType === Resource.KEY) {
-      const key = keys.find(entry => entry?.handle === handle);
+  run(call, head) {
+    const { permanent, keys } = call.state;
+    if (head.resourceType === Resource.KEY) {
+      const key = keys.find(entry => entry?.handle === head.handle);
       demand(key !== undefined, 'INVALID_RESOURCE');
       const nonce = nonceOf(call, 'contextNonceKey');
       demand(!isOwnerEvict(key), 'OWNER_CONTROL');
       const blob = { ...head, contextCount: 0 };
       return { contextBlob: seal(permanent.data, blob, nonce, keyHandleEntry, key) };
     }
-    if (resourceType === Resource.TRANS) {
-      const session = stclear.transSessions.find(one => one?.transHandle === handle);
-      demand(session !== undefined, 'INVALID_RESOURCE');
-      const nonce = nonceOf(call, 'contextNonceSession');
-      const blob = { ...head, contextCount: countContext(call, 'if there is room') };
-      const sealed = seal(permanent.data, blob, nonce, transportInternal, session);
-      endTransport(call.state, handle);
-      return { contextBlob: sealed };
-    }
-    const session = resourceType === Resource.AUTH ? findSession(call, handle) : undefined;
-    demand(session !== undefined, 'INVALID_RESOURCE');
-    const nonce = nonceOf(call, 'contextNonceSession');
-    const blob = { ...head, contextCount: countContext(call, 'if there is room') };
-    const sealed = seal(permanent.data, blob, nonce, authSession, session);
-    terminate(stclear.authSessions, handle);
-    return { contextBlob: sealed };
+    const kind = SESSIONS[head.resourceType];
+    demand(kind !== undefined, 'INVALID_RESOURCE');
+    return { contextBlob: kind.save(call, head) };
   },
 });
 
@@ -101,42 +151,31 @@ export const loadContext = command({
   input: struct({ entityHandle: u32, keepHandle: bool, contextSize: u32, contextBlob }),
   output: loaded,
   run(call, { entityHandle, keepHandle: keep, contextBlob: blob }) {
-    const wanted = { handle: blob.handle, keep };
-    const { data } = call.state.permanent;
     if (blob.resourceType === Resource.KEY) {
       const key = openKey(call, blob);
       const fleeting = key.value.parentPCRStatus || hasFlag(key.value.key, 'VOLATILE');
       if (fleeting) demandNonce(call, 'contextNonceKey', key.contextNonce);
       key.prove();
+      const wanted = { handle: blob.handle, keep };
       return { handle: addKey(call.state.keys, key.value, call.tpm.entropy, wanted) };
     }
-    if (blob.resourceType === Resource.TRANS) {
-      const session = open(data, blob, () => transportInternal);
-      demandNonce(call, 'contextNonceSession', session.contextNonce);
-      session.prove();
-      strikeOut(call, blob.contextCount);
-      return { handle: placeTransport(call.state, session.value, call.tpm.entropy, wanted) };
-    }
-    const session = open(data, blob, () => sessionCodec(blob));
-    demandNonce(call, 'contextNonceSession', session.contextNonce);
-    if (isBound(session.value)) demandEntity(call, session.value, entityHandle);
-    session.prove();
-    strikeOut(call, blob.contextCount);
-    const { authSessions } = call.state.stclear;
-    return { handle: placeSession(authSessions, session.value, call.tpm.entropy, wanted) };
+    const kind = SESSIONS[blob.resourceType];
+    if (kind === undefined) refuseContext(call, blob);
+    return { handle: kind.load(call, blob, keep, entityHandle) };
   },
 });
+
+/** A context of another kind is decrypted before it is refused: it may be no context at all. */
+function refuseContext({ state }: Call, blob: ContextBlob): never {
+  open(state.permanent.data, blob, () => restOf);
+  throw new TpmFault('INVALID_RESOURCE');
+}
 
 /** A key out of its context, whose numbers must make a key before anything is proven. */
 function openKey(call: Call, blob: ContextBlob) {
   const key = open(call.state.permanent.data, blob, () => keyHandleEntry);
   demand(isRsaPart(key.value.key), 'BAD_PARAMETER');
   return key;
-}
-
-function sessionCodec({ resourceType }: ContextBlob): Codec<AuthSession> {
-  demand(resourceType === Resource.AUTH, 'INVALID_RESOURCE');
-  return authSession;
 }
 
 function demandNonce(
@@ -248,7 +287,7 @@ export const saveAuthContext = command({
   output: struct({ authContextBlob: sizedBuffer }),
   run(call, { authHandle: handle }) {
     const { permanent, stclear } = call.state;
-    const session = findSession(call, handle);
+    const session = findSession(call.state, handle);
     demand(session !== undefined, 'INVALID_AUTHHANDLE');
     const nonce = nonceOf(call, 'contextNonceSession');
     const contextCount = countContext(call, 'always');

@@ -15,8 +15,7 @@ import { allKeys, dropKey } from '../loaded-keys.js';
 import { permits, removeNv } from '../nv-area.js';
 import { noDelegates, noFamilies, noSymmetricKey, type PermanentFlag } from '../permall.js';
 import { demand } from '../results.js';
-import { terminate } from '../sessions.js';
-import { freshStclear, Protocol } from '../state.js';
+import { freshStclear, Protocol, wipeSessions } from '../state.js';
 import { Algorithm, EncScheme, noBytes20, nothing, SigScheme, sizedBuffer } from '../structures.js';
 
 type SrkParams = Of<typeof travellingKey>;
@@ -190,9 +189,7 @@ export function clearOwner(call: Call, nvGoes: 'the owners' | 'all' = 'the owner
     tscOrdinalAuditStatus: 0,
   });
   Object.assign(permanent.flags, CLEARED_FLAGS);
-  for (const session of stclear.authSessions) {
-    if (session !== undefined) terminate(stclear.authSessions, session.handle);
-  }
+  wipeSessions(stclear);
   state.stclear = freshStclear(stclear.pcrs);
   for (const entry of [...permanent.nv]) {
     const owners =

@@ -1,0 +1,59 @@
+/** DAA sessions at their places, and that nothing of a session is left when it ends. */
+import test from 'ava';
+import { daaPlaces, endDaa, findDaa, freshDaa, placeDaa } from '../../src/tpm/tpm12/daa.js';
+import { DaaResource, openDaa, sealDaa } from '../../src/tpm/tpm12/daa-blob.js';
+import { LIMITS } from '../../src/tpm/tpm12/limits.js';
+import { decodePermall } from '../../src/tpm/tpm12/permall.js';
+import { freshStclear, wipeSessions } from '../../src/tpm/tpm12/state.js';
+import { entropy } from './_rig.js';
+import { owned } from './_states.js';
+
+/** A session in which every secret is there. */
+function full() {
+  const session = freshDaa();
+  const { context, join, specific } = session;
+  const secrets = [join.u0, join.u1, context.contextSeed, context.scratch, context.digest];
+  for (const secret of [...secrets, specific.rekey]) secret.fill(0xa5);
+  return { session, secrets: [...secrets, specific.rekey] };
+}
+
+const isWiped = (secrets: readonly Uint8Array[]): boolean =>
+  secrets.every(secret => secret.every(byte => byte === 0));
+
+test('the secrets of a session that ends are overwritten', t => {
+  const places = daaPlaces();
+  const { session, secrets } = full();
+  const handle = placeDaa(places, session, entropy);
+  t.false(isWiped(secrets), 'a session that is placed keeps them');
+  t.true(endDaa(places, handle));
+  t.true(isWiped(secrets));
+  t.false(endDaa(places, handle));
+  t.throws(() => findDaa(places, handle), { message: 'TPM_BAD_HANDLE' });
+});
+
+test('and those of all sessions, where the TPM forgets them at once', t => {
+  const stclear = freshStclear();
+  const both = [full(), full()];
+  for (const { session } of both) placeDaa(stclear.daaSessions, session, entropy);
+  wipeSessions(stclear);
+  t.true(both.every(({ secrets }) => isWiped(secrets)));
+});
+
+test('there are as many places as libtpms has', t => {
+  t.is(LIMITS.daaSessions, 2);
+  const places = daaPlaces();
+  const [first] = [placeDaa(places, freshDaa(), entropy), placeDaa(places, freshDaa(), entropy)];
+  t.throws(() => placeDaa(places, freshDaa(), entropy), { message: 'TPM_RESOURCES' });
+  endDaa(places, first);
+  const wanted = { handle: first, keep: true };
+  t.is(placeDaa(places, freshDaa(), entropy, wanted), first, 'a handle that is free is kept');
+  t.is(places[0]?.handle, first, 'at the place that was free');
+});
+
+test('a blob is opened as what it was sealed as, even where its bytes would do', t => {
+  const { data } = decodePermall(owned());
+  const held = Uint8Array.of(0, 0x32, 1, 2, 3);
+  const sealed = sealDaa(data, DaaResource.V0, held);
+  t.deepEqual(openDaa(data, DaaResource.V0, sealed), held);
+  t.throws(() => openDaa(data, DaaResource.TPM, sealed), { message: 'TPM_DAA_INPUT_DATA0' });
+});

@@ -1,0 +1,48 @@
+/** Everything that a guest may do: one line a family. */
+import { CERTIFIED_MIGRATION } from './certified.js';
+import { CONTEXTS_FAMILY } from './contexts.js';
+import { COUNTING } from './counters.js';
+import { DAA } from './daa.js';
+import { DELEGATION } from './delegation.js';
+import { type Family, RandomGuest, type Subject } from './guest.js';
+import { IDENTITIES } from './identity.js';
+import { KEYS } from './keys.js';
+import { LIVES, revive } from './lives.js';
+import { LOCKOUT } from './lockout.js';
+import { LOOKING } from './looking.js';
+import { MEASURING } from './measuring.js';
+import { MIGRATION } from './migration.js';
+import { NV } from './nv.js';
+import { OWN } from './own.js';
+import { PRESENCE_FAMILY } from './presence.js';
+import { SECRETS } from './secrets.js';
+import { STARTING } from './starting.js';
+import { STORAGE } from './storage.js';
+
+export const FAMILIES: Family = [
+  KEYS,
+  STORAGE,
+  MIGRATION,
+  CERTIFIED_MIGRATION,
+  IDENTITIES,
+  SECRETS,
+  MEASURING,
+  NV,
+  COUNTING,
+  CONTEXTS_FAMILY,
+  DAA,
+  DELEGATION,
+  OWN,
+  PRESENCE_FAMILY,
+  LIVES,
+  STARTING,
+  LOCKOUT,
+  LOOKING,
+].flat();
+
+/** A guest that does all of it. */
+export const guestOf = (mirror: Subject, seed: number): RandomGuest =>
+  new RandomGuest(mirror, seed, FAMILIES, { revive });
+
+/** In how many steps a guest does everything. */
+export const ALL_STEPS = FAMILIES.reduce((sum, [weight]) => sum + weight, 0);

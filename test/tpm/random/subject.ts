@@ -1,0 +1,20 @@
+/** What a guest at random stands before. */
+import type { Permanent } from '../../../src/tpm/tpm12/permall.js';
+
+/** What a guest stands before: two TPMs side by side, or one alone. */
+export interface Subject {
+  transmit(request: Uint8Array, wellFormed?: boolean): Uint8Array;
+  powerCut(): void;
+  compareStates(): void;
+  /** A measured launch: the hash sequence of locality 4. */
+  hash(data: Uint8Array): void;
+  /** The locality of every command from now on. */
+  locality: number;
+  /** What is stored: what a guest need not find out for itself. */
+  readonly permanent: Permanent;
+  /** How often each ordinal was met. */
+  readonly met: ReadonlyMap<number, { readonly wellFormed: number; readonly malformed: number }>;
+  /** Whether two TPMs just departed from each other in a listed way, and how they come together. */
+  readonly departed: boolean;
+  reunite(): void;
+}
