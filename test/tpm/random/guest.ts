@@ -17,7 +17,6 @@ import {
   TpmResponseFault,
 } from '../../../src/testing/guest/index.js';
 import { random } from '../../tis/_random.js';
-import type { Mirror } from '../_mirror.js';
 import { ownerSecret } from '../_states.js';
 import { bendBytes, bendRequest } from './bends.js';
 
@@ -46,8 +45,22 @@ const FAILURES_MAX = 3;
 const ADIP_AES = 0x0600;
 const AES_BYTES = 16;
 
+/** What a guest is before: two TPMs that are compared, or one that is attacked. */
+export interface Subject {
+  /** @param wellFormed whether nothing is wrong with the request on purpose */
+  transmit(request: Uint8Array, wellFormed: boolean): Uint8Array;
+  powerCut(): void;
+  /** Compares what is stored, where there is something to compare it with. */
+  compareStates(): void;
+}
+
+export interface GuestOptions {
+  /** In one step of how many things go wrong on purpose. Default: 3. */
+  readonly spoilsOneIn?: number;
+}
+
 export class RandomGuest {
-  readonly mirror: Mirror;
+  readonly mirror: Subject;
   readonly client: Tpm12Client;
   /** The secrets of the owner and of the SRK, as the guest knows them. */
   owner = ownerSecret();
@@ -57,14 +70,21 @@ export class RandomGuest {
   readonly #below: (below: number) => number;
   readonly #actions: Family;
   readonly #weight: number;
+  readonly #spoilsOneIn: number;
   /** Whether things go wrong on purpose in this step, and whether one just did. */
   #spoils = false;
   #spoilt = false;
   /** Wrong secrets since the last start. */
   #failures = 0;
 
-  constructor(mirror: Mirror, seed: number, actions: Family) {
+  constructor(
+    mirror: Subject,
+    seed: number,
+    actions: Family,
+    { spoilsOneIn = 3 }: GuestOptions = {},
+  ) {
     this.mirror = mirror;
+    this.#spoilsOneIn = spoilsOneIn;
     this.#below = random(seed);
     this.#actions = actions;
     this.#weight = actions.reduce((sum, [weight]) => sum + weight, 0);
@@ -81,7 +101,7 @@ export class RandomGuest {
 
   /** One thing that a guest may do. Keys and sessions that it needs are opened on the way. */
   step(): void {
-    this.#spoils = this.chance(3);
+    this.#spoils = this.chance(this.#spoilsOneIn);
     this.#spoilt = false;
     const act = this.#draw();
     this.attempt(() => act(this));
