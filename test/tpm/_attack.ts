@@ -1,50 +1,149 @@
-/** A guest that attacks: what must hold of every response, whatever was sent. */
+/** A TPM under attack: what must hold of every response, whatever was sent. */
+import { type GenerateKey, generateRsaKey } from '../../src/tpm/tpm12/crypto.js';
+import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
 import { toHex } from '../_files.js';
 import { MemoryNvram } from './_memory-nvram.js';
-import { HEADER_BYTES, STATES } from './_mutations.js';
+import { HEADER_BYTES } from './_mutations.js';
 import { Rig } from './_rig.js';
-import { fixedKey } from './_states.js';
+import type { Subject } from './random/subject.js';
 
 const SUCCESS = 0;
 const FAIL = 9;
 const BUFFER_BYTES = 4096;
 const TAGS = [0x00c4, 0x00c5, 0x00c6];
-/** Commands that one TPM gets before the next one, of another state, takes its place. */
-const COMMANDS_PER_TPM = 500;
+/** Between two commands: the clock runs, so that ticks and lockouts do. */
+const MICROSECONDS_PER_COMMAND = 1000;
 
-export class Attack {
-  /** How many commands succeeded. */
-  succeeded = 0;
-  #sent = 0;
-  #rig = this.#next();
+/** How long a command may take, key generation apart, and how long the slowest one took. */
+export const MILLISECONDS_MAX = 2000;
 
-  #next(): Rig {
-    const nvram = new MemoryNvram();
-    const permall = STATES[(this.#sent / COMMANDS_PER_TPM) % STATES.length];
-    if (permall !== undefined) nvram.blobs.set('permall', permall);
-    return new Rig(nvram, { generateKey: fixedKey }).start();
+/** Thrown where a TPM did what it never may. */
+export class Unsound extends Error {}
+
+export class Victim implements Subject {
+  readonly #nvram = new MemoryNvram();
+  readonly #rig: Rig;
+  /** Milliseconds that keys took to make, while the present command ran. */
+  #making = 0;
+  sent = 0;
+  slowestMs = 0;
+  /** How often each ordinal was met, and how often it succeeded. */
+  readonly met = new Map<number, { wellFormed: number; malformed: number }>();
+  readonly succeeded = new Map<number, number>();
+
+  /** @param permall the state to start from; undefined for a new TPM */
+  constructor(permall: Uint8Array | undefined) {
+    if (permall !== undefined) this.#nvram.blobs.set('permall', permall);
+    const generateKey: GenerateKey = (bits, exponent) => {
+      const from = performance.now();
+      try {
+        return pooledKey(bits, exponent);
+      } finally {
+        this.#making += performance.now() - from;
+      }
+    };
+    this.#rig = new Rig(this.#nvram, { generateKey });
   }
 
-  /** What is wrong with the response to a request; undefined where nothing is. */
-  send(request: Uint8Array): string | undefined {
-    if (this.#sent > 0 && this.#sent % COMMANDS_PER_TPM === 0) this.#rig = this.#next();
-    this.#sent += 1;
+  start(): this {
+    this.#rig.start();
+    return this;
+  }
+
+  get locality(): number {
+    return this.#rig.locality;
+  }
+
+  set locality(locality: number) {
+    this.#rig.locality = locality;
+  }
+
+  get permanent(): Permanent {
+    return decodePermall(this.#nvram.permall);
+  }
+
+  hash(data: Uint8Array): void {
+    const { tpm } = this.#rig;
+    tpm.hashStart();
+    tpm.hashData(data);
+    tpm.hashEnd();
+  }
+
+  /** @throws Unsound */
+  readonly transmit = (request: Uint8Array, wellFormed = false): Uint8Array => {
     const rig = this.#rig;
-    rig.locality = this.#sent % 5;
     const before = rig.nvram.permall;
+    rig.now += MICROSECONDS_PER_COMMAND;
+    this.#making = 0;
+    const from = performance.now();
     const response = rig.transmit(request);
-    const view = new DataView(response.buffer, response.byteOffset, response.length);
-    const result = view.getUint32(6);
-    if (result === SUCCESS) this.succeeded += 1;
+    const took = performance.now() - from - this.#making;
+    this.sent += 1;
+    this.slowestMs = Math.max(this.slowestMs, took);
     const changed = Buffer.compare(rig.nvram.permall, before) !== 0;
-    const sound =
-      response.length >= HEADER_BYTES &&
-      response.length <= BUFFER_BYTES &&
-      TAGS.includes(view.getUint16(0)) &&
-      view.getUint32(2) === response.length &&
-      result !== FAIL &&
-      (result === SUCCESS || response.length === HEADER_BYTES) &&
-      (result === SUCCESS || !changed);
-    return sound ? undefined : `gave ${toHex(response)}${changed ? ', and changed the state' : ''}`;
+    const why = wrongWith(response, changed, took);
+    if (why !== undefined) {
+      throw new Unsound(`${why}: ${toHex(request)} gave ${toHex(response)}`);
+    }
+    this.#count(request, response, wellFormed);
+    return response;
+  };
+
+  #count(request: Uint8Array, response: Uint8Array, isWellFormed: boolean): void {
+    if (request.length < HEADER_BYTES) return;
+    const ordinal = codeOf(request);
+    const { wellFormed, malformed } = this.met.get(ordinal) ?? { wellFormed: 0, malformed: 0 };
+    this.met.set(ordinal, {
+      wellFormed: wellFormed + Number(isWellFormed),
+      malformed: malformed + Number(!isWellFormed),
+    });
+    if (codeOf(response) === SUCCESS) {
+      this.succeeded.set(ordinal, (this.succeeded.get(ordinal) ?? 0) + 1);
+    }
   }
+
+  powerCut(): void {
+    this.#rig.tpm.init(this.#nvram);
+  }
+
+  // There is nobody to compare with, and to depart from.
+  compareStates(): void {}
+  readonly departed = false;
+  reunite(): void {}
 }
+
+/** The ordinal of a request, the result of a response. */
+const codeOf = (bytes: Uint8Array): number => Buffer.from(bytes).readUInt32BE(6);
+
+/** What is wrong with a response; undefined where nothing is. */
+function wrongWith(response: Uint8Array, changed: boolean, took: number): string | undefined {
+  if (response.length < HEADER_BYTES) return 'no response';
+  const view = new DataView(response.buffer, response.byteOffset, response.length);
+  const failed = view.getUint32(6) !== SUCCESS;
+  // biome-ignore format: table
+  const rules: Readonly<Record<string, boolean>> = {
+    'a response that is too long':              response.length <= BUFFER_BYTES,
+    'a tag of no response':                     TAGS.includes(view.getUint16(0)),
+    'a size that lies':                         view.getUint32(2) === response.length,
+    'a guest took the TPM out of service':      view.getUint32(6) !== FAIL,
+    'a refusal with something in it':           !failed || response.length === HEADER_BYTES,
+    'a refused command changed the state':      !failed || !changed,
+    'the command took too long':                took <= MILLISECONDS_MAX,
+  };
+  return Object.keys(rules).find(rule => !rules[rule]);
+}
+
+const POOL = 4;
+const pool = new Map<string, ReturnType<GenerateKey>[]>();
+let drawn = 0;
+
+/** Real keys, but only a few of each kind: what is attacked is not the search for primes. */
+const pooledKey: GenerateKey = (bits, exponent) => {
+  const kind = `${bits} ${exponent}`;
+  const keys = pool.get(kind) ?? [];
+  pool.set(kind, keys);
+  if (keys.length < POOL) keys.push(generateRsaKey(bits, exponent));
+  drawn += 1;
+  const { modulus, prime } = keys[drawn % keys.length]!;
+  return { modulus: modulus.slice(), prime: prime.slice() };
+};

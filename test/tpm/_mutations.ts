@@ -20,7 +20,7 @@ export const mutated = fc
     request: fc.constantFrom(...requests),
     edits: fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 3 }),
     cut: fc.option(fc.nat(60), { nil: 0, freq: 3 }),
-    tail: fc.uint8Array({ maxLength: 4 }),
+    tail: fc.option(fc.uint8Array({ minLength: 1, maxLength: 4 }), { nil: [], freq: 3 }),
     honest: fc.boolean(),
   })
   .map(({ request, edits, cut, tail, honest }) => {

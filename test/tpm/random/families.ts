@@ -4,7 +4,7 @@ import { CONTEXTS_FAMILY } from './contexts.js';
 import { COUNTING } from './counters.js';
 import { DAA } from './daa.js';
 import { DELEGATION } from './delegation.js';
-import { type Family, RandomGuest, type Subject } from './guest.js';
+import { type Family, type Habits, RandomGuest, type Subject } from './guest.js';
 import { IDENTITIES } from './identity.js';
 import { KEYS } from './keys.js';
 import { LIVES, revive } from './lives.js';
@@ -41,8 +41,8 @@ export const FAMILIES: Family = [
 ].flat();
 
 /** A guest that does all of it. */
-export const guestOf = (mirror: Subject, seed: number): RandomGuest =>
-  new RandomGuest(mirror, seed, FAMILIES, { revive });
+export const guestOf = (mirror: Subject, seed: number, habits: Habits = {}): RandomGuest =>
+  new RandomGuest(mirror, seed, FAMILIES, { revive, ...habits });
 
 /** In how many steps a guest does everything. */
 export const ALL_STEPS = FAMILIES.reduce((sum, [weight]) => sum + weight, 0);
