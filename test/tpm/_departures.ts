@@ -2,7 +2,9 @@
  * Where this engine does not follow libtpms on purpose, as guests at random come upon it. Each is
  * in the table of docs/tpm12.md with its reason; most have a test of their own in interop.test.ts.
  */
-import { ORDINALS, RESOURCE, RESULT } from '../../src/testing/guest/index.js';
+import { isDeepStrictEqual } from 'node:util';
+import { ENTITY, ORDINALS, RESOURCE, RESULT } from '../../src/testing/guest/index.js';
+import { decodeSaved } from '../../src/tpm/tpm12/savestate.js';
 import { equal } from '../../src/wire/codec.js';
 
 /** What was asked, and what both answered. */
@@ -92,6 +94,24 @@ export function departureOf(
   };
   const same = equal(theirs, ours);
   return DEPARTURES.find(({ silent = false, holds }) => silent === same && holds(exchange))?.name;
+}
+
+const BOUND_LOOSELY: readonly number[] = [ENTITY.NV, ENTITY.COUNTER];
+
+/** A saved state without what sessions to NV indices and counters are bound to. */
+function withoutBindings(savestate: Uint8Array): unknown {
+  const saved = decodeSaved(savestate);
+  const authSessions = saved.data.authSessions.map(session =>
+    BOUND_LOOSELY.includes(session.entityType) ? { ...session, entityDigest: undefined } : session,
+  );
+  return { ...saved, data: { ...saved.data, authSessions } };
+}
+
+/** The departure that explains why two saved states are not the same; undefined: none does. */
+export function departureOfSaved(theirs: Uint8Array, ours: Uint8Array): string | undefined {
+  if (theirs.length === 0 || ours.length === 0) return undefined;
+  const same = isDeepStrictEqual(withoutBindings(theirs), withoutBindings(ours));
+  return same ? DEPARTURES[0]!.name : undefined;
 }
 
 const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);

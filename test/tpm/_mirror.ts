@@ -14,9 +14,10 @@ import {
   resultName,
 } from '../../src/testing/guest/index.js';
 import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
+import { equal } from '../../src/wire/codec.js';
 import { hex, toHex } from '../_files.js';
 import type { Swtpm } from '../_swtpm.js';
-import { departureOf } from './_departures.js';
+import { departureOf, departureOfSaved } from './_departures.js';
 import { type Difference, daaDraws, Replay } from './_replay.js';
 
 /** How an ordinal was met: how often with a request as it should be, and how often with another. */
@@ -178,6 +179,10 @@ export class Mirror {
 
   /** Cuts the power of both, and gives it back. */
   powerCut(): void {
+    if (this.departed) {
+      this.reunite();
+      return;
+    }
     this.#theirs.restart();
     this.#ours.run([{ event: 'powerCut' }]);
     this.#powered();
@@ -199,9 +204,12 @@ export class Mirror {
   /** Compares what both have stored. */
   compareStates(): void {
     for (const name of ['permall', 'savestate'] as const) {
-      const recorded = toHex(this.#theirs[name]() ?? new Uint8Array());
-      const ours = toHex(this.#ours.nvram.blobs.get(name) ?? new Uint8Array());
-      if (ours !== recorded) this.differences.push({ what: name, recorded, ours });
+      const recorded = this.#theirs[name]() ?? new Uint8Array();
+      const ours = this.#ours.nvram.blobs.get(name) ?? new Uint8Array();
+      if (equal(ours, recorded)) continue;
+      const departure = name === 'savestate' ? departureOfSaved(recorded, ours) : undefined;
+      if (departure !== undefined) this.#depart(departure);
+      else this.differences.push({ what: name, recorded: toHex(recorded), ours: toHex(ours) });
     }
   }
 }

@@ -75,12 +75,16 @@ export function encodeSaved({ stclear, stclearFlags: held, keys, permanent }: Tp
   );
 }
 
+/** @throws StateError where the blob is damaged */
+export const decodeSaved = (blob: Uint8Array): Of<typeof saved> =>
+  decodeBlob('savestate', saved, blob, LIMITS.savedBytes);
+
 /**
  * Takes over what `savestate` holds.
  * @throws StateError where it is damaged, or is not of this permanent state
  */
 export function restoreSaved(state: TpmState, blob: Uint8Array): void {
-  const { data, flags: held, keys, nv } = decodeBlob('savestate', saved, blob, LIMITS.savedBytes);
+  const { data, flags: held, keys, nv } = decodeSaved(blob);
   setNvVolatile('savestate', state.permanent, nv);
   state.stclear = {
     ...data,

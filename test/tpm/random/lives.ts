@@ -95,7 +95,7 @@ export const LIVES: Family = [
   [3, endOwner(guest => guest.run(rawCommand('OwnerClear', 0), [guest.owner]))],
   [3, endOwner(guest => guest.run(commands.forceClear()))],
   [4, beBornAgain],
-  [1, makeLastingEk],
+  [3, makeLastingEk],
   [1, makeRevocableEk],
   [1, takeOwnership],
   [1, readPubek],
