@@ -3,33 +3,36 @@
  * given to ours, so that both must answer the same to the last byte and end in the same state.
  */
 import { RandomFinder } from '../../scripts/transcripts/random.js';
+import { clock } from '../../src/cli/images.js';
 import { ordinalName, resultName } from '../../src/testing/guest/index.js';
+import { equal } from '../../src/wire/codec.js';
 import { toHex } from '../_files.js';
 import type { Swtpm } from '../_swtpm.js';
 import { type Difference, Replay } from './_replay.js';
 
-const MICROSECONDS_PER_MS = 1000;
-
 export class Mirror {
   readonly #theirs: Swtpm;
   readonly #ours: Replay;
+  #permall: Uint8Array;
   readonly #finder = new RandomFinder();
   readonly differences: Difference[] = [];
   /** How often each ordinal was met, and how often it was answered. */
   readonly met = new Map<number, { sent: number; answered: number }>();
 
-  constructor(theirs: Swtpm, permall: Uint8Array) {
+  /** Both are powered on with `permall`, and with what TPM_SaveState kept where there is that. */
+  constructor(theirs: Swtpm, permall: Uint8Array, savestate?: Uint8Array) {
     const state = toHex(permall);
     this.#theirs = theirs;
-    const clock = (): number => Math.floor(performance.now() * MICROSECONDS_PER_MS);
+    this.#permall = permall;
     this.#ours = new Replay({ startsFrom: state, endsWith: state, steps: [] }, clock);
+    if (savestate !== undefined) this.#ours.nvram.blobs.set('savestate', savestate);
   }
 
   readonly transmit = (request: Uint8Array): Uint8Array => {
     const response = this.#theirs.transmit(request);
     const ordinal = word(request, 6);
     const { random } = this.#finder.find(ordinal, response);
-    this.#ours.learn(this.#theirs.permall()!);
+    this.#learn();
     this.#ours.run([
       {
         what: `${ordinalName(ordinal)} ${toHex(request)}`,
@@ -48,6 +51,19 @@ export class Mirror {
     this.met.set(ordinal, counts);
     return response;
   };
+
+  #learn(): void {
+    const permall = this.#theirs.permall()!;
+    if (equal(permall, this.#permall)) return;
+    this.#permall = permall;
+    this.#ours.learn(permall);
+  }
+
+  /** A measured launch of both. */
+  hash(data: Uint8Array): void {
+    this.#theirs.hash(data);
+    this.#ours.run([{ event: 'hash', data: toHex(data) }]);
+  }
 
   /** Cuts the power of both, and gives it back. */
   powerCut(): void {
