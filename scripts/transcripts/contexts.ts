@@ -19,9 +19,10 @@ import {
   raw,
 } from '../../src/testing/guest/index.js';
 import { hmac, sha1 } from '../../src/testing/guest/sessions.js';
-import { concat, decode, encode } from '../../src/wire/codec.js';
+import { concat, encode } from '../../src/wire/codec.js';
 import { DIGEST, restart, start } from './common.js';
 import {
+  digestOf,
   ENC,
   FLAG,
   KEY,
@@ -29,6 +30,7 @@ import {
   MIGRATION,
   make,
   parms,
+  publicOf,
   SIG,
   SIGNING,
   SIGNING_DER,
@@ -72,15 +74,6 @@ function identity(
   // The signature behind the key: its count and its 256 bytes.
   return value?.slice(0, -260);
 }
-
-const publicOf = (wrapped: Uint8Array) => {
-  const { algorithmParms, modulus } = decode(key11, fix12(wrapped));
-  return { algorithmParms, modulus };
-};
-/** A key of TPM 1.2's form as the client reads it. */
-const fix12 = (wrapped: Uint8Array): Uint8Array =>
-  wrapped[0] === 0 ? concat(Uint8Array.of(1, 1, 0, 0), wrapped.slice(4)) : wrapped;
-const digestOf = (wrapped: Uint8Array): Uint8Array => sha1(encode(pubKey, publicOf(wrapped)));
 
 export const CONTEXTS = [
   scenario('contexts-keys', 'owned', 'Keys that leave and come back.', tpm => {

@@ -11,13 +11,15 @@ import {
   type Key11,
   type KeyParms,
   key11,
+  pubKey,
   RSA_2048,
   raw,
   rsaKeyParms,
   SRK_TEMPLATE,
   secretOf,
 } from '../../src/testing/guest/index.js';
-import { encode } from '../../src/wire/codec.js';
+import { sha1 } from '../../src/testing/guest/sessions.js';
+import { concat, decode, encode } from '../../src/wire/codec.js';
 import { type Recorder, SRK } from './recorder.js';
 
 export const KEY = secretOf('transcript key');
@@ -117,3 +119,15 @@ export function make(
 export const drop = (tpm: Recorder, what: string, handle: number): void => {
   tpm.do(`let ${what} go`, commands.flushSpecific(handle, 1));
 };
+
+/** The public key out of a wrapped one. */
+export const publicOf = (wrapped: Uint8Array) => {
+  const { algorithmParms, modulus } = decode(key11, fix12(wrapped));
+  return { algorithmParms, modulus };
+};
+/** A key of TPM 1.2's form as the client reads it. */
+const fix12 = (wrapped: Uint8Array): Uint8Array =>
+  wrapped[0] === 0 ? concat(Uint8Array.of(1, 1, 0, 0), wrapped.slice(4)) : wrapped;
+/** The digest by which certified migration knows a key. */
+export const digestOf = (wrapped: Uint8Array): Uint8Array =>
+  sha1(encode(pubKey, publicOf(wrapped)));

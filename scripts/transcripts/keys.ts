@@ -27,6 +27,7 @@ import {
   loadIt,
   make,
   parms,
+  publicOf,
   SIG,
   SIGNING,
   SIGNING_DER,
@@ -68,12 +69,6 @@ const quote2 = (handle: number, version: number, ...pcrs: number[]) =>
   rawCommand('Quote2', 1, handle, DIGEST, selection(...pcrs), byte(version));
 const unBind = (handle: number, data: Uint8Array) => rawCommand('UnBind', 1, handle, counted(data));
 const getPubKey = (handle: number) => rawCommand('GetPubKey', 1, handle);
-
-/** The public key out of the bytes of a wrapped key. */
-function publicOf(wrapped: Uint8Array) {
-  const { algorithmParms, modulus } = decode(key11, wrapped);
-  return { algorithmParms, modulus };
-}
 
 export const KEYS = [
   scenario('keys-make', 'owned', 'TPM_CreateWrapKey: templates that go and that do not.', tpm => {

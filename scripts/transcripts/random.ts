@@ -40,16 +40,25 @@ const MOVING: ReadonlyMap<number, (bytes: Buffer) => readonly Row[]> = new Map([
   [ORDINALS.CMK_CreateBlob, blobRandom],
   [
     ORDINALS.ChangeAuthAsymStart,
-    (bytes: Buffer): Row[] => {
-      const pcrs = past(bytes, HEADER_BYTES + CERTIFY_HEAD_BYTES) + CERTIFY_MIDDLE_BYTES;
-      return [['keyHandle', past(bytes, past(bytes, pcrs)), 4]];
-    },
+    (bytes: Buffer): Row[] => [['keyHandle', ephemeralHandleAt(bytes), 4]],
   ],
   [
     ORDINALS.ChangeAuthAsymFinish,
     (bytes: Buffer): Row[] => [['saltNonce', past(bytes, HEADER_BYTES), 20]],
   ],
 ]);
+
+/** Where the handle of the key of the moment lies in the response of TPM_ChangeAuthAsymStart. */
+function ephemeralHandleAt(bytes: Buffer): number {
+  const pcrs = past(bytes, HEADER_BYTES + CERTIFY_HEAD_BYTES) + CERTIFY_MIDDLE_BYTES;
+  return past(bytes, past(bytes, pcrs));
+}
+
+/** The handle of the key of the moment, out of the response of TPM_ChangeAuthAsymStart. */
+export function ephemeralHandle(response: Uint8Array): number {
+  const bytes = Buffer.from(response);
+  return bytes.readUInt32BE(ephemeralHandleAt(bytes));
+}
 
 const MAKES_EK: readonly number[] = [ORDINALS.CreateEndorsementKeyPair, ORDINALS.CreateRevocableEK];
 

@@ -1,56 +1,135 @@
 /**
  * swtpm and our engine side by side: every request goes to both, and what swtpm drew at random is
- * given to ours, so that both must answer the same to the last byte and end in the same state.
+ * given to ours, so that both must answer the same to the last byte and end in the same state. What
+ * only a clock knows is given too: the ticks that swtpm shows are those that our clock then shows.
  */
-import { RandomFinder } from '../../scripts/transcripts/random.js';
-import { clock } from '../../src/cli/images.js';
-import { ordinalName, resultName } from '../../src/testing/guest/index.js';
+import { ephemeralHandle, RandomFinder } from '../../scripts/transcripts/random.js';
+import { clock as hostTime } from '../../src/cli/images.js';
+import {
+  ORDINALS,
+  ordinalName,
+  plain,
+  RESOURCE,
+  raw,
+  resultName,
+} from '../../src/testing/guest/index.js';
+import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
 import { equal } from '../../src/wire/codec.js';
-import { toHex } from '../_files.js';
+import { hex, toHex } from '../_files.js';
 import type { Swtpm } from '../_swtpm.js';
+import { departureOf } from './_departures.js';
 import { type Difference, Replay } from './_replay.js';
+
+/** How an ordinal was met: how often with a request as it should be, and how often with another. */
+export interface Met {
+  wellFormed: number;
+  malformed: number;
+  /** How many of the well-formed ones succeeded. */
+  succeeded: number;
+  /** Every result code that came. */
+  readonly results: Set<number>;
+}
+
+/** Where a response shows ticks, and where the nonce of the power cycle beside them. */
+// biome-ignore format: table
+const TICKS: ReadonlyMap<number, { ticks: number; nonce?: number }> = new Map([
+  [ORDINALS.GetTicks,               { ticks: 12, nonce: 22 }],
+  [ORDINALS.TickStampBlob,          { ticks: 12, nonce: 22 }],
+  [ORDINALS.EstablishTransport,     { ticks: 20, nonce: 30 }],
+  [ORDINALS.ExecuteTransport,       { ticks: 10 }],
+  [ORDINALS.ReleaseTransportSigned, { ticks: 16, nonce: 26 }],
+]);
+const NONCE_BYTES = 20;
+const LABEL = new Uint8Array(16);
 
 export class Mirror {
   readonly #theirs: Swtpm;
   readonly #ours: Replay;
+  /** What swtpm last stored. */
   #permall: Uint8Array;
   readonly #finder = new RandomFinder();
   readonly differences: Difference[] = [];
-  /** How often each ordinal was met, and how often it was answered. */
-  readonly met = new Map<number, { sent: number; answered: number }>();
+  /** How each ordinal was met. */
+  readonly met = new Map<number, Met>();
+  /** How often the two departed from each other in a way that is listed, by its name. */
+  readonly departures = new Map<string, number>();
+  /** Whether they just did: their states may differ from now on, until `reunite`. */
+  departed = false;
+  #locality = 0;
+  #now = 0;
+  #poweredAt = 0;
+  /** What the clock shows instead of the time, while a response with ticks is compared. */
+  #shown: number | undefined;
 
-  /** Both are powered on with `permall`, and with what TPM_SaveState kept where there is that. */
-  constructor(theirs: Swtpm, permall: Uint8Array, savestate?: Uint8Array) {
-    const state = toHex(permall);
+  /**
+   * Both start from what swtpm starts from; TPM_Startup is not sent.
+   * @param savestate what swtpm has from TPM_SaveState, where it does not lie in a file
+   */
+  constructor(theirs: Swtpm, savestate = theirs.savestate()) {
     this.#theirs = theirs;
-    this.#permall = permall;
+    // Once it answers, a new TPM has stored its state.
+    theirs.setLocality(0);
+    this.#permall = theirs.permall()!;
+    const state = toHex(this.#permall);
+    const clock = (): number => this.#shown ?? (this.#now = hostTime());
     this.#ours = new Replay({ startsFrom: state, endsWith: state, steps: [] }, clock);
+    this.#poweredAt = this.#now;
     if (savestate !== undefined) this.#ours.nvram.blobs.set('savestate', savestate);
   }
 
-  readonly transmit = (request: Uint8Array): Uint8Array => {
+  /** The locality of every command from now on. */
+  get locality(): number {
+    return this.#locality;
+  }
+  set locality(locality: number) {
+    if (locality === this.#locality) return;
+    this.#locality = locality;
+    this.#theirs.setLocality(locality);
+  }
+
+  /** What swtpm has stored: what a guest need not find out for itself. */
+  get permanent(): Permanent {
+    return decodePermall(this.#theirs.permall()!);
+  }
+
+  readonly transmit = (request: Uint8Array, wellFormed = true): Uint8Array => {
     const response = this.#theirs.transmit(request);
+    const ordinal = word(request, 6);
+    this.#count(ordinal, wellFormed, word(response, 6));
+    const look = lookAfter(ordinal, response);
+    if (look === undefined) this.#compare(request, response);
+    else {
+      const shown = this.#theirs.transmit(look);
+      this.#ours.hear(shown);
+      this.#compare(request, response);
+      this.#compare(look, shown);
+    }
+    return response;
+  };
+
+  #compare(request: Uint8Array, response: Uint8Array): void {
     const ordinal = word(request, 6);
     const { random } = this.#finder.find(ordinal, response);
     this.#learn();
+    this.#showTicks(ordinal, response);
     this.#ours.run([
       {
         what: `${ordinalName(ordinal)} ${toHex(request)}`,
         name: ordinalName(ordinal),
-        locality: 0,
+        locality: this.#locality,
         result: resultName(word(response, 6)),
         request: toHex(request),
         response: toHex(response),
         random,
       },
     ]);
-    this.differences.push(...this.#ours.differences.splice(0));
-    const counts = this.met.get(ordinal) ?? { sent: 0, answered: 0 };
-    counts.sent += 1;
-    if (word(response, 6) === 0) counts.answered += 1;
-    this.met.set(ordinal, counts);
-    return response;
-  };
+    this.#shown = undefined;
+    for (const difference of this.#ours.differences.splice(0)) {
+      const departure = departureOf(request, hex(difference.recorded), hex(difference.ours));
+      if (departure === undefined) this.differences.push(difference);
+      else this.#depart(departure);
+    }
+  }
 
   #learn(): void {
     const permall = this.#theirs.permall()!;
@@ -59,7 +138,36 @@ export class Mirror {
     this.#ours.learn(permall);
   }
 
-  /** A measured launch of both. */
+  #depart(name: string): void {
+    this.departures.set(name, (this.departures.get(name) ?? 0) + 1);
+    this.departed = true;
+  }
+
+  /** Has our clock show the ticks of a response, and our ticks the nonce. */
+  #showTicks(ordinal: number, response: Uint8Array): void {
+    const place = TICKS.get(ordinal);
+    if (place === undefined || word(response, 6) !== 0) return;
+    const ticks = word(response, place.ticks) * 2 ** 32 + word(response, place.ticks + 4);
+    this.#shown = this.#poweredAt + ticks;
+    if (place.nonce === undefined) return;
+    this.#ours.tickNonce.set(response.slice(place.nonce, place.nonce + NONCE_BYTES));
+  }
+
+  #count(ordinal: number, wellFormed: boolean, result: number): void {
+    const row = this.met.get(ordinal) ?? {
+      wellFormed: 0,
+      malformed: 0,
+      succeeded: 0,
+      results: new Set(),
+    };
+    this.met.set(ordinal, row);
+    row.results.add(result);
+    if (!wellFormed) row.malformed += 1;
+    else row.wellFormed += 1;
+    if (wellFormed && result === 0) row.succeeded += 1;
+  }
+
+  /** A measured launch: the hash sequence of locality 4. */
   hash(data: Uint8Array): void {
     this.#theirs.hash(data);
     this.#ours.run([{ event: 'hash', data: toHex(data) }]);
@@ -69,6 +177,20 @@ export class Mirror {
   powerCut(): void {
     this.#theirs.restart();
     this.#ours.run([{ event: 'powerCut' }]);
+    this.#powered();
+  }
+
+  /** Cuts the power of both, and gives ours the state of theirs. */
+  reunite(): void {
+    this.#theirs.restart();
+    this.#ours.restart(this.#theirs.permall()!, this.#theirs.savestate());
+    this.#powered();
+    this.departed = false;
+  }
+
+  #powered(): void {
+    this.#poweredAt = this.#now;
+    this.#theirs.setLocality(this.#locality);
   }
 
   /** Compares what both have stored. */
@@ -79,6 +201,16 @@ export class Mirror {
       if (ours !== recorded) this.differences.push({ what: name, recorded, ours });
     }
   }
+}
+
+/**
+ * What to ask right after a command whose answer does not tell all that it made: a key of the moment
+ * is wrapped by nobody, and only its context shows its private part to who knows the context key.
+ */
+function lookAfter(ordinal: number, response: Uint8Array): Uint8Array | undefined {
+  if (ordinal !== ORDINALS.ChangeAuthAsymStart || word(response, 6) !== 0) return undefined;
+  const handle = ephemeralHandle(response);
+  return plain(raw.rawCommand('SaveContext', 1, handle, RESOURCE.KEY, LABEL)).request;
 }
 
 const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);

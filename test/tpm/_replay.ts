@@ -10,7 +10,7 @@ import type { Clock } from '../../src/tpm/engine.js';
 import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
 import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
 import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
-import { concat, equal, Reader } from '../../src/wire/codec.js';
+import { equal, Reader } from '../../src/wire/codec.js';
 import { fixture, hex, ROOT, toHex } from '../_files.js';
 import { MemoryNvram } from './_memory-nvram.js';
 import { type Made, Oracle } from './_oracle.js';
@@ -76,6 +76,9 @@ export class Replay {
   readonly #oracle = new Oracle();
   #made: Made | undefined;
   #draws: Uint8Array[] = [];
+  #poweringOn = false;
+  /** The nonce of this power cycle's ticks: who learns it later may still set it. */
+  tickNonce: Uint8Array = new Uint8Array(20);
   #modulus: Uint8Array = new Uint8Array(256).fill(0xc5);
   #counter = 0;
   #clock = 0;
@@ -97,7 +100,28 @@ export class Replay {
       clock,
       generateKey: this.#key,
     });
+    this.#powerOn();
+  }
+
+  #powerOn(): void {
+    this.#draws = [];
+    this.#poweringOn = true;
     this.tpm.init(this.nvram);
+    this.#poweringOn = false;
+  }
+
+  /** Powers on with a state of another TPM. */
+  restart(permall: Uint8Array, savestate: Uint8Array | undefined): void {
+    this.learn(permall);
+    this.nvram.blobs.set('permall', permall);
+    this.nvram.blobs.delete('savestate');
+    if (savestate !== undefined) this.nvram.blobs.set('savestate', savestate);
+    this.#powerOn();
+  }
+
+  /** Takes up the keys that a response tells of, before it is due. */
+  hear(response: Uint8Array): void {
+    this.#oracle.find(response);
   }
 
   /** Takes up the secrets of a state that is recorded as the steps go on. */
@@ -109,7 +133,7 @@ export class Replay {
   run(steps: readonly Step[]): void {
     for (const step of steps) {
       if (step.event === undefined) this.#exchange(step);
-      else if (step.event === 'powerCut') this.tpm.init(this.nvram);
+      else if (step.event === 'powerCut') this.#powerOn();
       else if (step.event === 'storesFail') this.nvram.storesFail = step.value;
       else this.#hash(hex(step.data));
     }
@@ -153,11 +177,16 @@ export class Replay {
     const at = this.#draws.findIndex(draw => draw.length === length);
     if (at >= 0) return this.#draws.splice(at, 1)[0]!.slice();
     this.#counter += 1;
-    return concat(new Uint8Array(length).fill(this.#counter % 256));
+    const drawn = new Uint8Array(length).fill(this.#counter % 256);
+    if (this.#poweringOn) this.tickNonce = drawn;
+    return drawn;
   }
 
   readonly #key: GenerateKey = () => {
-    if (this.#made !== undefined) return this.#made;
+    // The TPM overwrites what it was given when a key goes: it has copies.
+    if (this.#made !== undefined) {
+      return { modulus: this.#made.modulus.slice(), prime: this.#made.prime.slice() };
+    }
     const { endorsementKey, srk } = this.#final.data;
     const same = [endorsementKey, srk].find(
       ({ pubKey }) => Buffer.compare(pubKey, this.#modulus) === 0,

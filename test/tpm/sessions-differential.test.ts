@@ -5,16 +5,16 @@
 import { peerTest } from '../_peers.js';
 import { swtpm } from '../_swtpm.js';
 import { Mirror } from './_mirror.js';
-import { RandomGuest } from './_random-sessions.js';
 import { owned } from './_states.js';
+import { guestOf } from './random/families.js';
 
 const SEEDS = [1, 2, 3];
 const STEPS = 80;
 
 for (const seed of SEEDS) {
   peerTest(`two TPMs, one guest: seed ${seed}`, ['swtpm'], t => {
-    const mirror = new Mirror(swtpm(t, owned()), owned());
-    const guest = new RandomGuest(mirror, seed);
+    const mirror = new Mirror(swtpm(t, owned()));
+    const guest = guestOf(mirror, seed);
     for (let step = 0; step < STEPS; step += 1) guest.step();
     mirror.compareStates();
     t.deepEqual(mirror.differences, []);

@@ -23,6 +23,7 @@ import { endExclusive, has, type TransportSession } from './transport.js';
 /** Part 2 §6.1: the tags of requests; a response has the tag of its request plus 3. */
 const Tag = { COMMAND: 0x00c1, AUTH1: 0x00c2, AUTH2: 0x00c3 } as const;
 const TO_RESPONSE = 3;
+const ORDINAL_INIT = 0x97;
 const ORDINAL_STARTUP = 0x99;
 const ORDINAL_SAVE_STATE = 0x98;
 
@@ -49,24 +50,23 @@ export function execute(
   through?: TransportSession,
 ): Execution {
   let ordinal = 0;
+  let refusalTag: number = Tag.COMMAND + TO_RESPONSE;
   try {
     const head = parse(header, new Reader(request));
     ordinal = head.code;
     demand(head.paramSize === request.length, 'BAD_PARAM_SIZE');
     prepare(tpm, ordinal, through);
     const found = commands.get(ordinal);
-    if (found === undefined) {
-      // The tag of this refusal follows the request, alone among all refusals.
-      const response = respond(responseTag(head.tag), TpmResult.BAD_ORDINAL);
-      return { response, ordinal, result: TpmResult.BAD_ORDINAL, failure: undefined };
-    }
+    // The tag of a refusal follows the request only where no guest's command is refused.
+    if (found === undefined || ordinal === ORDINAL_INIT) refusalTag = responseTag(head.tag);
+    demand(found !== undefined, 'BAD_ORDINAL');
     const response = run(found, tpm, head.tag, request.subarray(HEADER_BYTES), locality, through);
     demand(response.length <= LIMITS.bufferBytes, 'SIZE');
     return { response, ordinal, result: TpmResult.SUCCESS, failure: undefined };
   } catch (error) {
     const result = resultOf(error);
     if (result === TpmResult.FAIL) tpm.state.testState = TestState.FAILURE;
-    const response = respond(Tag.COMMAND + TO_RESPONSE, result);
+    const response = respond(refusalTag, result);
     const failure = error instanceof TpmFault ? undefined : hostTrouble(error);
     return { response, ordinal, result, failure };
   }

@@ -42,10 +42,11 @@ export function travel(life: Life, tpm: Swtpm): Journey {
     compare('decoded and encoded', permall!, encodePermall(decodePermall(permall!)));
     tpm.adopt(states);
     compare('loaded and stored by libtpms', permall!, tpm.permall()!);
-    const mirror = new Mirror(tpm, permall!, savestate);
+    const mirror = new Mirror(tpm, savestate);
     visit(life, mirror, savestate);
     differences.push(...mirror.differences);
-    const count = [...mirror.met.values()].reduce((sum, { sent }) => sum + sent, 0);
+    for (const what of mirror.departures.keys()) differences.push({ what, recorded: '', ours: '' });
+    const count = [...mirror.met.values()].reduce((sum, { wellFormed }) => sum + wellFormed, 0);
     return { differences, commands: count, states };
   } catch (error) {
     if (!(error instanceof StateError)) throw error;

@@ -1,0 +1,67 @@
+/**
+ * Where this engine does not follow libtpms on purpose, as guests at random come upon it. Each is
+ * in the table of docs/tpm12.md with its reason; most have a test of their own in interop.test.ts.
+ */
+import { ORDINALS, RESULT } from '../../src/testing/guest/index.js';
+
+/** What was asked, and what both answered. */
+interface Answered {
+  readonly ordinal: number;
+  readonly request: Uint8Array;
+  readonly theirs: number;
+  readonly ours: number;
+}
+
+export interface Departure {
+  readonly name: string;
+  readonly why: string;
+  readonly holds: (exchange: Answered) => boolean;
+}
+
+const USES_NV_SECRET: readonly number[] = [ORDINALS.NV_ReadValueAuth, ORDINALS.NV_WriteValueAuth];
+const USES_COUNTER_SECRET: readonly number[] = [ORDINALS.IncrementCounter, ORDINALS.ReleaseCounter];
+const CAP_MFR = 0x10;
+
+export const DEPARTURES: readonly Departure[] = [
+  {
+    name: 'an OSAP session to a new NV index opens any other new one',
+    why: 'secrets are there to be told apart',
+    holds: ({ ordinal, ours }) => USES_NV_SECRET.includes(ordinal) && ours === RESULT.AUTHFAIL,
+  },
+  {
+    name: 'an OSAP session to a counter opens any other one',
+    why: 'secrets are there to be told apart',
+    holds: ({ ordinal, ours }) => USES_COUNTER_SECRET.includes(ordinal) && ours === RESULT.AUTHFAIL,
+  },
+  {
+    name: 'TPM_NV_DefineSpace, refused half-way, puts the TPM out of service',
+    why: 'no guest takes a TPM out of service',
+    holds: ({ ordinal, theirs, ours }) =>
+      ordinal === ORDINALS.NV_DefineSpace && theirs === RESULT.FAIL && ours !== RESULT.SUCCESS,
+  },
+  {
+    name: 'TPM_CAP_MFR tells the number of the process',
+    why: 'it is nobody else’s business',
+    holds: ({ ordinal, request, ours }) =>
+      ordinal === ORDINALS.GetCapability &&
+      word(request, 10) === CAP_MFR &&
+      ours === RESULT.BAD_MODE,
+  },
+];
+
+/** The name of the departure that explains why both answered otherwise; undefined: none does. */
+export function departureOf(
+  request: Uint8Array,
+  theirs: Uint8Array,
+  ours: Uint8Array,
+): string | undefined {
+  const exchange = {
+    ordinal: word(request, 6),
+    request,
+    theirs: word(theirs, 6),
+    ours: word(ours, 6),
+  };
+  return DEPARTURES.find(({ holds }) => holds(exchange))?.name;
+}
+
+const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);

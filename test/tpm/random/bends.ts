@@ -1,0 +1,49 @@
+/** Bytes that went wrong: one changed, some cut off, one too many. */
+import { ORDINALS } from '../../../src/testing/guest/index.js';
+import { concat } from '../../../src/wire/codec.js';
+
+interface Draws {
+  below(limit: number): number;
+  chance(of: number): boolean;
+}
+
+const HEADER_BYTES = 10;
+const CUT_MAX = 8;
+
+/** The same bytes with a bit of one changed, or a few cut off, or one too many. */
+export function bendBytes(draws: Draws, bytes: Uint8Array): Uint8Array {
+  if (bytes.length === 0 || draws.chance(8)) return concat(bytes, new Uint8Array(1));
+  if (draws.chance(4)) return bytes.slice(0, Math.max(bytes.length - 1 - draws.below(CUT_MAX), 0));
+  const bent = concat(bytes);
+  bent[draws.below(bent.length)]! ^= 2 ** draws.below(8);
+  return bent;
+}
+
+/** The same for a request. Its size is honest, and its ordinal is what it was. */
+export function bendRequest(draws: Draws, request: Uint8Array): Uint8Array {
+  const head = request.slice(0, HEADER_BYTES);
+  if (draws.chance(10)) head[1]! ^= 1 + draws.below(3);
+  const whole = concat(head, bendBytes(draws, request.slice(HEADER_BYTES)));
+  const said = draws.chance(16) ? whole.length + 1 : whole.length;
+  new DataView(whole.buffer).setUint32(2, said);
+  return whole;
+}
+
+/**
+ * Bytes of parameters that are left as they are: the length of an SRK, for as many bits as libtpms
+ * would compute for as long as it takes; and the modulus of a key to migrate to, because what is
+ * encrypted to a key that nobody has cannot be compared.
+ */
+// biome-ignore format: table
+const LEFT: ReadonlyMap<number, readonly [from: number, to: number]> = new Map([
+  [ORDINALS.TakeOwnership, [545, 549]],
+  [ORDINALS.MigrateKey,    [28, 284]],
+]);
+
+/** The same for the parameters of a command. */
+export function bendParams(draws: Draws, ordinal: number, params: Uint8Array): Uint8Array {
+  const bent = bendBytes(draws, params);
+  const [from, to] = LEFT.get(ordinal) ?? [0, 0];
+  if (bent.length >= to) bent.set(params.subarray(from, to), from);
+  return bent;
+}

@@ -1,0 +1,56 @@
+/** Data that a key seals, or the owner keeps in the old register. */
+import { DATA } from '../../../scripts/transcripts/keys-common.js';
+import { pcrsHolding, raw } from '../../../src/testing/guest/index.js';
+import { concat } from '../../../src/wire/codec.js';
+import { type Family, Kept, type RandomGuest } from './guest.js';
+import { aParent, asKey, HELD, type Held, load } from './held.js';
+
+const { counted, rawCommand, selection } = raw;
+const ZEROS = new Uint8Array(20);
+
+interface Sealed {
+  readonly blob: Uint8Array;
+  readonly secret: Uint8Array;
+  readonly by: Held;
+}
+export const SEALED = new Kept<Sealed>('until the owner goes');
+
+/** PCRs that the data wants: none, those that are as they were at the start, or others. */
+function wanted(guest: RandomGuest): Uint8Array {
+  if (guest.chance(2)) return new Uint8Array();
+  const { digestAtRelease } = pcrsHolding(new Map([[16, ZEROS]]));
+  return concat(selection(16), guest.chance(4) ? ZEROS : digestAtRelease, ZEROS);
+}
+
+function seal(guest: RandomGuest): void {
+  const by = aParent(guest);
+  const data = guest.bytes(1 + guest.below(100));
+  const pcrs = wanted(guest);
+  const name = guest.chance(2) ? 'Sealx' : 'Seal';
+  const blob = guest.runIn(asKey(by), session =>
+    rawCommand(name, 1, by.handle, guest.hidden(session, DATA), counted(pcrs), counted(data)),
+  );
+  SEALED.keep(guest, { blob, secret: DATA, by });
+}
+
+/** The key that sealed it, loaded again if need be. */
+function sealer(guest: RandomGuest, by: Held): Held {
+  if (guest.wrongly()) return aParent(guest);
+  if (by.wrapped === undefined) return { ...by, secret: guest.srk };
+  return HELD.of(guest).find(({ wrapped }) => wrapped === by.wrapped) ?? load(guest, by.wrapped);
+}
+
+function unseal(guest: RandomGuest): void {
+  const sealed = SEALED.pick(guest);
+  if (sealed === undefined) return;
+  const by = sealer(guest, sealed.by);
+  const command = raw.unseal(by.handle, sealed.blob);
+  if (guest.chance(2)) guest.run(command, [by.secret], [sealed.secret]);
+  else guest.runIn(asKey(by), () => command, { after: [[sealed.secret]] });
+}
+
+// biome-ignore format: table
+export const STORAGE: Family = [
+  [10, seal],
+  [6,  unseal],
+];
