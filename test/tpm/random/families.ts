@@ -1,5 +1,6 @@
 /** Everything that a guest may do: one line a family. */
 import type { Mirror } from '../_mirror.js';
+import { AUDIT } from './audit.js';
 import { CERTIFIED_MIGRATION } from './certified.js';
 import { CONTEXTS_FAMILY } from './contexts.js';
 import { COUNTING } from './counters.js';
@@ -30,6 +31,7 @@ const FAMILIES: Family = [
   COUNTING,
   CONTEXTS_FAMILY,
   DELEGATION,
+  AUDIT,
   OWN,
   PRESENCE_FAMILY,
   LIVES,

@@ -272,7 +272,7 @@ export class RandomGuest {
     const result = word(response, HEADER_CODE_AT);
     if (AUTH_FAILURES.includes(result)) this.#failures += 1;
     if (TROUBLES.includes(result)) this.#inTrouble = true;
-    if (opens && result === RESULT.RESOURCES) this.#isFull = true;
+    if (OPENING.has(ordinal) && result === RESULT.RESOURCES) this.#isFull = true;
     return response;
   };
 
@@ -394,7 +394,10 @@ export class RandomGuest {
 const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);
 
 /** What only opens a session: the command that it is opened for is still to go wrong. */
-const SESSIONS: ReadonlySet<number> = new Set([0x0a, 0x0b, 0x11]);
+const SESSIONS: ReadonlySet<number> = new Set([0x0a, 0x0b]);
+
+/** What needs one of the places for sessions. */
+const OPENING: ReadonlySet<number> = new Set([...SESSIONS, 0x11, 0xb7, 0xb9]);
 
 /** What a guest keeps of one kind, for as long as it lives or until the power goes. */
 export class Kept<T> {
