@@ -27,19 +27,11 @@ import { concat, decode, encode, u16, u32 } from '../../src/wire/codec.js';
 import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { swtpm } from '../_swtpm.js';
-import {
-  ALGORITHM,
-  ATTRIBUTE,
-  Channel,
-  KEY,
-  ORDINAL,
-  SCHEME,
-  SECRET,
-  TRANSPORT,
-} from './_channel.js';
+import { Channel, KEY, ORDINAL, SECRET } from './_channel.js';
 import { MemoryNvram } from './_memory-nvram.js';
 import { entropy, Rig } from './_rig.js';
 import { owned } from './_states.js';
+import { ALGORITHM, ATTRIBUTE, SCHEME, TRANSPORT } from './_tunnel.js';
 
 const SRK = new Uint8Array(20);
 const NO_DIGEST: Uint8Array = new Uint8Array(20);
@@ -52,18 +44,26 @@ const n4 = (value: number): Uint8Array => encode(u32, value);
 
 function subjects(
   t: ExecutionContext,
-): { name: string; client: Tpm12Client; transmit: Transmit }[] {
+): { name: string; client: Tpm12Client; transmit: Transmit; hash: () => void }[] {
   const theirs = swtpm(t, owned());
   const nvram = new MemoryNvram();
   nvram.blobs.set('permall', owned());
   const rig = new Rig(nvram);
   return [
-    { name: 'swtpm', transmit: theirs.transmit },
-    { name: 'ours', transmit: rig.transmit },
-  ].map(({ name, transmit }) => {
-    const client = new Tpm12Client(transmit, entropy);
+    { name: 'swtpm', transmit: theirs.transmit, hash: () => theirs.hash(NO_DIGEST) },
+    {
+      name: 'ours',
+      transmit: rig.transmit,
+      hash: () => {
+        rig.tpm.hashStart();
+        rig.tpm.hashData(NO_DIGEST);
+        rig.tpm.hashEnd();
+      },
+    },
+  ].map(subject => {
+    const client = new Tpm12Client(subject.transmit, entropy);
     client.run(commands.startup(STARTUP.CLEAR));
-    return { name, client, transmit };
+    return { ...subject, client };
   });
 }
 
@@ -98,7 +98,7 @@ peerTest('a signed log tells of what went through', ['swtpm'], t => {
     const getPub = frame(0x00c1, 0x21, n4(key));
     const keys = sha1(sha1(raw.counted(modulus)));
     t.is(
-      tail(channel.run(getPub, { handles: 4, keys })),
+      tail(channel.run(getPub, { input: 4, keys })),
       '00000001',
       `${name}: its secret is asked for`,
     );
@@ -122,7 +122,7 @@ for (const [what, algorithm, scheme] of [
       channel.run(EXTEND);
       const through = channel.run(READ);
       t.is(toHex(through), toHex(transmit(READ)), name);
-      const opened = channel.run(OIAP, { outHandles: 24 });
+      const opened = channel.run(OIAP, { output: 24 });
       t.is(opened.length, 34, name);
       t.is(tail(channel.run(plain(commands.saveState()).request)), '0000002f', `${name}: NO_WRAP`);
       t.throws(() => channel.run(frame(0x00c1, EXECUTE, n4(0))), { message: 'result 47' }, name);
@@ -139,6 +139,41 @@ peerTest('an exclusive session ends with any other command', ['swtpm'], t => {
     t.is(toHex(channel.run(READ)), toHex(channel.run(READ)), name);
     transmit(READ);
     t.throws(() => channel.run(READ), { message: 'result 34' }, name);
+  }
+});
+
+peerTest('an exclusive session ends with a measured launch', ['swtpm'], t => {
+  for (const { name, client, transmit, hash } of subjects(t)) {
+    const channel = new Channel(client, transmit, EXCLUSIVE).open();
+    channel.run(READ);
+    hash();
+    t.throws(() => channel.run(READ), { message: 'result 34' }, name);
+  }
+});
+
+peerTest('a wrapped command that is too short is refused, logged or not', ['swtpm'], t => {
+  const [FLUSH, SAVE] = [0xba, 0xb8];
+  for (const { name, client, transmit } of subjects(t)) {
+    for (const attributes of [0, LOG, LOG + ENCRYPT]) {
+      for (const ordinal of [FLUSH, SAVE]) {
+        for (const length of [4, 5, 7]) {
+          const channel = new Channel(client, transmit, attributes).open();
+          const request = frame(0x00c1, ordinal, new Uint8Array(length));
+          const what = `${name}: ${length} bytes, attributes ${attributes}`;
+          t.throws(() => channel.run(request, { input: 4 }), { message: 'result 25' }, what);
+        }
+      }
+    }
+  }
+});
+
+peerTest('a wrapped TPM_ReleaseTransportSigned has no handles, and is refused', ['swtpm'], t => {
+  for (const { name, client, transmit } of subjects(t)) {
+    const request = frame(0x00c1, RELEASE, new Uint8Array(24).fill(0x40));
+    const run = (input: number) => () =>
+      new Channel(client, transmit, ENCRYPT).open().run(request, { input });
+    t.throws(run(0), { message: 'result 47' }, name);
+    t.throws(run(4), { message: 'result 29' }, name);
   }
 });
 

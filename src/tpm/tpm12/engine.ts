@@ -41,6 +41,7 @@ import { passes } from './self-test.js';
 import { Sha1Stream } from './sha1-stream.js';
 import { poweredOn, TestState, wipePermanent, wipeSession } from './state.js';
 import { noBytes20 } from './structures.js';
+import { endExclusive } from './transport.js';
 import { encodeVolatile, restoreVolatile } from './volatile.js';
 
 export interface Tpm12Options {
@@ -148,6 +149,7 @@ export class Tpm12 implements Engine {
       this.#fail('HASH_START', 'it came before TPM_Startup');
       return;
     }
+    endExclusive(state);
     state.stany.tosPresent = true;
     enterDynamicMode(state.stclear.pcrs);
     state.hash = new Sha1Stream();

@@ -9,6 +9,7 @@ import { LIMITS } from './limits.js';
 import { demand } from './results.js';
 import {
   Algorithm,
+  behindSize,
   digest,
   EncScheme,
   embedded,
@@ -158,8 +159,8 @@ const endorsementSecret = struct({
 });
 
 /** A key in `permall`, and the Endorsement Key there. */
-export const keptKey = keyOf(publicPart, embedded(storeAsymkey));
-export const keptEndorsementKey = keyOf(publicPartOf('endorsement'), embedded(endorsementSecret));
+export const keptKey = keyOf(publicPart, behindSize(storeAsymkey));
+export const keptEndorsementKey = keyOf(publicPartOf('endorsement'), behindSize(endorsementSecret));
 export type KeptKey = Of<typeof keptKey>;
 export type KeptEndorsementKey = Of<typeof keptEndorsementKey>;
 

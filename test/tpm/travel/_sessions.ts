@@ -8,7 +8,8 @@ import {
   raw,
 } from '../../../src/testing/guest/index.js';
 import { concat, encode, u32 } from '../../../src/wire/codec.js';
-import { ALGORITHM, ATTRIBUTE, Channel, SCHEME } from '../_channel.js';
+import { Channel } from '../_channel.js';
+import { ALGORITHM, ATTRIBUTE, SCHEME } from '../_tunnel.js';
 import type { HeldSession, Life } from './_life.js';
 import { SECRET } from './_life.js';
 
