@@ -42,6 +42,18 @@ const TICKS: ReadonlyMap<number, { ticks: number; nonce?: number }> = new Map([
 const NONCE_BYTES = 20;
 const LABEL = new Uint8Array(16);
 
+/** A command that goes through a transport session, and how its response is read out of the outer one. */
+export interface Inner {
+  readonly request: Uint8Array;
+  readonly open: (outer: Uint8Array) => Uint8Array;
+}
+
+/** The departure of a command within a transport session, where both have an answer of its own. */
+function innerly({ request, open }: Inner, [theirs, ours]: readonly [Uint8Array, Uint8Array]) {
+  if (word(theirs, 6) !== 0 || word(ours, 6) !== 0) return undefined;
+  return departureOf(request, open(theirs), open(ours));
+}
+
 export class Mirror {
   readonly #theirs: Swtpm;
   readonly #ours: Replay;
@@ -107,7 +119,21 @@ export class Mirror {
     return response;
   };
 
-  #compare(request: Uint8Array, response: Uint8Array): void {
+  /** The same for a command that goes through a transport session: gives the outer response. */
+  through(request: Uint8Array, inner: Inner, wellFormed: boolean): Uint8Array {
+    const response = this.#theirs.transmit(request);
+    const result = word(response, 6);
+    this.#count(ORDINALS.ExecuteTransport, result === 0 || wellFormed, result);
+    if (result !== 0) {
+      this.#compare(request, response);
+      return response;
+    }
+    this.#count(word(inner.request, 6), wellFormed, word(inner.open(response), 6));
+    this.#compare(request, response, inner);
+    return response;
+  }
+
+  #compare(request: Uint8Array, response: Uint8Array, inner?: Inner): void {
     const ordinal = word(request, 6);
     const { random } = this.#finder.find(ordinal, response);
     this.#learn();
@@ -121,14 +147,28 @@ export class Mirror {
         request: toHex(request),
         response: toHex(response),
         random,
+        inner: inner && this.#innerOf(inner, response),
       },
     ]);
     this.#shown = undefined;
     for (const difference of this.#ours.differences.splice(0)) {
-      const departure = departureOf(request, hex(difference.recorded), hex(difference.ours));
+      const both = [hex(difference.recorded), hex(difference.ours)] as const;
+      const departure = inner === undefined ? departureOf(request, ...both) : innerly(inner, both);
       if (departure === undefined) this.differences.push(difference);
       else this.#depart(departure);
     }
+  }
+
+  #innerOf({ request, open }: Inner, outer: Uint8Array) {
+    const ordinal = word(request, 6);
+    const response = open(outer);
+    const { random } = this.#finder.find(ordinal, response);
+    return {
+      name: ordinalName(ordinal),
+      request: toHex(request),
+      response: toHex(response),
+      random,
+    };
   }
 
   #learn(): void {

@@ -18,8 +18,10 @@ import { PRESENCE_FAMILY } from './presence.js';
 import { SECRETS } from './secrets.js';
 import { STARTING } from './starting.js';
 import { STORAGE } from './storage.js';
+import { transportFamily } from './transport.js';
 
-const FAMILIES: Family = [
+/** What a guest does through a transport session, too. */
+const WRAPPED: Family = [
   KEYS,
   STORAGE,
   MIGRATION,
@@ -34,10 +36,10 @@ const FAMILIES: Family = [
   AUDIT,
   OWN,
   PRESENCE_FAMILY,
-  LIVES,
-  STARTING,
   LOOKING,
 ].flat();
+
+const FAMILIES: Family = [...WRAPPED, ...LIVES, ...STARTING, ...transportFamily(WRAPPED)];
 
 /** A guest that does all of it. */
 export const guestOf = (mirror: Mirror, seed: number): RandomGuest =>

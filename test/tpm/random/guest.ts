@@ -74,6 +74,9 @@ const FAILURES_MAX = 3;
 const ADIP_AES = 0x0600;
 const AES_BYTES = 16;
 
+/** Takes a request to the TPMs, and brings the response. */
+export type Carrier = (request: Uint8Array, wellFormed: boolean) => Uint8Array;
+
 /** The two TPMs departed from each other, in a way that is listed. What was under way is over. */
 class Departed extends Error {
   override readonly name = 'Departed';
@@ -92,6 +95,8 @@ export class RandomGuest {
   readonly #actions: Family;
   readonly #weight: number;
   readonly #revive: (guest: RandomGuest) => void;
+  /** Where requests go. */
+  #carrier: Carrier;
   /** Whether things go wrong on purpose in this step, and whether one just did. */
   #spoils = false;
   #spoilt = false;
@@ -107,6 +112,7 @@ export class RandomGuest {
   /** @param revive takes a TPM back into service, and has it owned */
   constructor(mirror: Mirror, seed: number, actions: Family, revive: (guest: RandomGuest) => void) {
     this.mirror = mirror;
+    this.#carrier = mirror.transmit;
     this.#revive = revive;
     this.#below = random(seed);
     this.#actions = actions;
@@ -177,6 +183,7 @@ export class RandomGuest {
 
   /** Power off and on, without a start. What was loaded is gone. */
   cutPower(): void {
+    this.#carrier = this.mirror.transmit;
     this.#forget();
     this.mirror.compareStates();
     this.mirror.powerCut();
@@ -184,6 +191,7 @@ export class RandomGuest {
 
   /** Power off and on. @param keeps whether what is loaded is saved before, and restored */
   powerCycle(keeps: boolean): void {
+    this.#carrier = this.mirror.transmit;
     if (keeps) this.attempt(() => this.client.run(commands.saveState()));
     else this.#forget();
     this.mirror.compareStates();
@@ -260,13 +268,24 @@ export class RandomGuest {
     }
   }
 
+  /** Has every request go another way while `act` lasts: through a transport session. */
+  through<T>(carrier: Carrier, act: () => T): T {
+    const before = this.#carrier;
+    this.#carrier = carrier;
+    try {
+      return act();
+    } finally {
+      this.#carrier = before;
+    }
+  }
+
   /** Every request of the guest goes this way. */
   readonly send = (request: Uint8Array): Uint8Array => {
     const ordinal = word(request, HEADER_CODE_AT);
     const opens = SESSIONS.has(ordinal);
     const bends = opens ? this.wrongly(12) : this.#bendsNext;
     const bent = bends ? bendRequest(this, request) : request;
-    const response = this.mirror.transmit(bent, !this.#spoilt || (opens && !bends));
+    const response = this.#carrier(bent, !this.#spoilt || (opens && !bends));
     if (this.mirror.departed) throw new Departed();
     if (!opens) this.#spoilt = this.#bendsNext = false;
     const result = word(response, HEADER_CODE_AT);
