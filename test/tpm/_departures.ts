@@ -2,7 +2,11 @@
  * Where this engine does not follow libtpms on purpose, as guests at random come upon it. Each is
  * in the table of docs/tpm12.md with its reason; most have a test of their own in interop.test.ts.
  */
-import { ORDINALS, RESULT } from '../../src/testing/guest/index.js';
+import { ENTITY, ORDINALS, RESULT } from '../../src/testing/guest/index.js';
+import { decodePermall } from '../../src/tpm/tpm12/permall.js';
+import { encodeSaved, restoreSaved } from '../../src/tpm/tpm12/savestate.js';
+import { poweredOn, type TpmState } from '../../src/tpm/tpm12/state.js';
+import { equal } from '../../src/wire/codec.js';
 
 /** What was asked, and what both answered. */
 interface Answered {
@@ -48,6 +52,31 @@ export const DEPARTURES: readonly Departure[] = [
       ours === RESULT.BAD_MODE,
   },
 ];
+
+/** By what libtpms knows a session to an NV index that is new, or to a counter after a restart. */
+const NO_DIGEST = new Uint8Array(20);
+const FORGOTTEN: readonly number[] = [ENTITY.NV, ENTITY.COUNTER];
+
+/** The name of the departure that explains why both saved another state; undefined: none does. */
+export function departureOfSaved(
+  permall: Uint8Array,
+  theirs: Uint8Array,
+  ours: Uint8Array,
+): string | undefined {
+  const [state, other] = [ours, theirs].map(saved => {
+    const on = poweredOn(decodePermall(permall), { startedAt: 0, nonce: NO_DIGEST });
+    restoreSaved(on, saved);
+    return on;
+  }) as [TpmState, TpmState];
+  state.stclear.authSessions.forEach((session, place) => {
+    const same = other.stclear.authSessions[place];
+    const forgotten = session !== undefined && FORGOTTEN.includes(session.entityType);
+    if (forgotten && same !== undefined && equal(same.entityDigest, NO_DIGEST)) {
+      session.entityDigest = NO_DIGEST;
+    }
+  });
+  return equal(encodeSaved(state), theirs) ? DEPARTURES[0]!.name : undefined;
+}
 
 /** The name of the departure that explains why both answered otherwise; undefined: none does. */
 export function departureOf(

@@ -90,7 +90,7 @@ function saveSession(guest: RandomGuest): void {
 }
 
 function bringBack(guest: RandomGuest): void {
-  const left = CONTEXTS.pick(guest);
+  const left = guest.chance(2) ? CONTEXTS.pick(guest) : CONTEXTS.of(guest).at(-1);
   if (left === undefined) return;
   const { blob, type, handle, use } = left;
   const entity = guest.wrongly(6) ? 0x1234 : left.entity;
@@ -122,17 +122,20 @@ function saveOldKey(guest: RandomGuest): void {
   const blob = guest.run(rawCommand('SaveKeyContext', 1, held.handle));
   HELD.drop(guest, held);
   OLD.keep(guest, { blob, of: 'key' });
+  if (guest.chance(2)) bringBackOld(guest, 'key');
 }
 
 function saveOldSession(guest: RandomGuest): void {
   const { session } = someSession(guest);
   const handle = guest.wrongly(6) ? 0x1234 : session.handle;
   OLD.keep(guest, { blob: guest.run(rawCommand('SaveAuthContext', 1, handle)), of: 'session' });
+  if (guest.chance(2)) bringBackOld(guest, 'session');
 }
 
 function bringBackOld(guest: RandomGuest, of: 'key' | 'session'): void {
   const kept = OLD.of(guest).filter(one => guest.wrongly(8) || one.of === of);
-  const left = guest.pick(kept);
+  // The latest is of this power cycle, more often than not.
+  const left = guest.chance(3) ? guest.pick(kept) : kept.at(-1);
   if (left === undefined) return;
   const name = of === 'key' ? 'LoadKeyContext' : 'LoadAuthContext';
   const back = Buffer.from(guest.run(rawCommand(name, 0, bent(guest, left.blob)))).readUInt32BE();

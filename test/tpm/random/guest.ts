@@ -100,7 +100,6 @@ export class RandomGuest {
   /** Whether things go wrong on purpose in this step, and whether one just did. */
   #spoils = false;
   #spoilt = false;
-  #mustFail = false;
   #bendsNext = false;
   /** Wrong secrets since the last start. */
   #failures = 0;
@@ -151,7 +150,7 @@ export class RandomGuest {
   }
 
   #beGood(): void {
-    this.#spoils = this.#spoilt = this.#mustFail = this.#bendsNext = false;
+    this.#spoils = this.#spoilt = this.#bendsNext = false;
   }
 
   #tidyUp(): void {
@@ -299,7 +298,7 @@ export class RandomGuest {
 
   /** Runs a command under secrets, each in an OIAP session of its own unless it has one. */
   run<T>(command: Command<T>, ...auths: readonly Auth[]): T {
-    const once = (): T => this.#once(command, auths);
+    const once = (fault?: 'fault'): T => this.#once(command, auths, fault);
     if (auths.every(([, session]) => session === undefined)) this.#twin(command.ordinal, once);
     return once();
   }
@@ -310,41 +309,49 @@ export class RandomGuest {
     build: (session: BoundSession, nonceOdd: Uint8Array) => Command<T>,
     { before = [], after = [] }: { before?: readonly Auth[]; after?: readonly Auth[] } = {},
   ): T {
-    const once = (): T => {
+    const once = (fault?: 'fault'): T => {
       const session = this.osap(type, value, secret);
       const nonceOdd = this.client.nonce();
       const auths: readonly Auth[] = [...before, [secret, session, nonceOdd], ...after];
-      return this.#once(build(session, nonceOdd), auths);
+      return this.#once(build(session, nonceOdd), auths, fault);
     };
     const { ordinal } = build(NO_SESSION, WRONG);
     this.#twin(ordinal, once);
     return once();
   }
 
+  /** Runs a command that is made anew each time, with sessions of its own that are not OSAP's. */
+  runAnew<T>(ordinal: number, make: () => readonly [Command<T>, ...(readonly Auth[])]): T {
+    const once = (fault?: 'fault'): T => {
+      const [command, ...auths] = make();
+      return this.#once(command, auths, fault);
+    };
+    this.#twin(ordinal, once);
+    return once();
+  }
+
   /** Does the same with a fault in it first, where that was not often seen of this ordinal. */
-  #twin(ordinal: number, once: () => unknown): void {
+  #twin(ordinal: number, once: (fault: 'fault') => unknown): void {
     const { malformed, wellFormed } = this.mirror.met.get(ordinal) ?? {
       malformed: 0,
       wellFormed: 0,
     };
     const enough = malformed > Math.min(wellFormed, TWINS_MAX);
     if (this.#spoils || enough || this.#failures > FAILURES_MAX || this.chance(4)) return;
-    this.#mustFail = true;
-    this.attempt(once);
-    this.#mustFail = this.#spoilt = this.#bendsNext = false;
+    this.attempt(() => once('fault'));
+    this.#spoilt = this.#bendsNext = false;
   }
 
-  #once<T>(command: Command<T>, auths: readonly Auth[]): T {
-    const fault = this.#fault(auths.length > 0);
+  #once<T>(command: Command<T>, auths: readonly Auth[], must?: 'fault'): T {
+    const fault = this.#fault(auths.length > 0, must === 'fault');
     if (fault === 'auths') return this.#send(command, this.#otherAuths(auths));
     if (fault === 'params') return this.#send(this.#bentCommand(command), auths);
     return this.#send(command, auths, fault);
   }
 
   /** What is to be wrong with a command, if anything. */
-  #fault(authorised: boolean): Fault | undefined {
-    if (!this.#mustFail && !this.wrongly(2)) return undefined;
-    this.#mustFail = false;
+  #fault(authorised: boolean, must: boolean): Fault | undefined {
+    if (!must && !this.wrongly(2)) return undefined;
     this.#spoilt = true;
     return this.pick(authorised ? FAULTS : PLAIN_FAULTS);
   }

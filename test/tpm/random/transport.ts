@@ -93,7 +93,9 @@ const keyFor = (guest: RandomGuest): Held =>
 
 function sealedTo(guest: RandomGuest, { wrapped }: Held): Uint8Array {
   const auth = concat(encode(u16, guest.wrongly(6) ? TAG_PUBLIC : TAG_AUTH), SECRET);
-  return encryptTo(wrapped === undefined ? srkOf(guest) : storageOf(wrapped.blob), auth);
+  const key = wrapped === undefined ? srkOf(guest) : storageOf(wrapped.blob);
+  // Where nobody owns the TPM there is no SRK to encrypt to.
+  return key.modulus.length === 0 ? guest.bytes(256) : encryptTo(key, auth);
 }
 
 const srkOf = (guest: RandomGuest): PubKey => ({
@@ -196,10 +198,12 @@ function wrapInVain(guest: RandomGuest): void {
 
 /** A command that is not wrapped well, or not at all. */
 function executeBadly(guest: RandomGuest): void {
-  const { handle, even } = someChannel(guest).tunnel;
-  const session = { handle, nonceEven: even, shared: SECRET };
-  const wrapped = guest.bytes(guest.below(24));
-  guest.run(rawCommand('ExecuteTransport', 0, counted(wrapped)), [SECRET, session]);
+  guest.runAnew(ORDINALS.ExecuteTransport, () => {
+    const { handle, even } = someChannel(guest).tunnel;
+    const session = { handle, nonceEven: even, shared: SECRET };
+    const command = rawCommand('ExecuteTransport', 0, counted(guest.bytes(guest.below(24))));
+    return [command, [SECRET, session]];
+  });
 }
 
 /** Ends a session by a signature over its log, of which it may have none. */
@@ -209,16 +213,18 @@ function release(guest: RandomGuest): void {
     : guest.wrongly(6)
       ? identity(guest)
       : heldKey(guest, SIGNING);
-  const lasting = CHANNELS.of(guest).filter(({ tunnel }) => tunnel.attributes < EXCLUSIVE);
-  const channel = guest.chance(3)
-    ? (guest.pick(lasting) ?? someChannel(guest))
-    : establish(guest, LOG + (guest.chance(3) ? EXCLUSIVE : guest.below(2)));
-  const { handle, even } = channel.tunnel;
-  const session = { handle, nonceEven: guest.wrongly(8) ? WRONG : even, shared: SECRET };
-  const command = rawCommand('ReleaseTransportSigned', 1, key.handle, guest.bytes(20));
-  CHANNELS.drop(guest, channel);
-  if (guest.chance(8)) guest.run(command, [SECRET, session]);
-  else guest.run(command, [key.secret], [SECRET, session]);
+  guest.runAnew(ORDINALS.ReleaseTransportSigned, () => {
+    const lasting = CHANNELS.of(guest).filter(({ tunnel }) => tunnel.attributes < EXCLUSIVE);
+    const channel = guest.chance(3)
+      ? (guest.pick(lasting) ?? someChannel(guest))
+      : establish(guest, LOG + (guest.chance(3) ? EXCLUSIVE : guest.below(2)));
+    CHANNELS.drop(guest, channel);
+    const { handle, even } = channel.tunnel;
+    const session = { handle, nonceEven: even, shared: SECRET };
+    const command = rawCommand('ReleaseTransportSigned', 1, key.handle, guest.bytes(20));
+    if (guest.chance(8)) return [command, [SECRET, session]];
+    return [command, [key.secret], [SECRET, session]];
+  });
 }
 
 /** A session leaves as a context; what shows that it is back is a command through it. */
