@@ -2,7 +2,7 @@
  * Where this engine does not follow libtpms on purpose, as guests at random come upon it. Each is
  * in the table of docs/tpm12.md with its reason; most have a test of their own in interop.test.ts.
  */
-import { ENTITY, ORDINALS, RESULT } from '../../src/testing/guest/index.js';
+import { ENTITY, ORDINALS, RESOURCE, RESULT } from '../../src/testing/guest/index.js';
 import { decodePermall } from '../../src/tpm/tpm12/permall.js';
 import { encodeSaved, restoreSaved } from '../../src/tpm/tpm12/savestate.js';
 import { poweredOn, type TpmState } from '../../src/tpm/tpm12/state.js';
@@ -20,11 +20,15 @@ export interface Departure {
   readonly name: string;
   readonly why: string;
   readonly holds: (exchange: Answered) => boolean;
+  /** Both answer the same, and only later it shows. */
+  readonly silent?: true;
 }
 
 const USES_NV_SECRET: readonly number[] = [ORDINALS.NV_ReadValueAuth, ORDINALS.NV_WriteValueAuth];
 const USES_COUNTER_SECRET: readonly number[] = [ORDINALS.IncrementCounter, ORDINALS.ReleaseCounter];
 const CAP_MFR = 0x10;
+/** Areas of TPM_SetCapability that hold flags (Part 2, §21.7). */
+const FLAG_AREAS: readonly number[] = [1, 3, 5];
 
 export const DEPARTURES: readonly Departure[] = [
   {
@@ -50,6 +54,27 @@ export const DEPARTURES: readonly Departure[] = [
       ordinal === ORDINALS.GetCapability &&
       word(request, 10) === CAP_MFR &&
       ours === RESULT.BAD_MODE,
+  },
+  {
+    name: 'TPM_LoadContext of a key whose handle is taken lets go who has it',
+    why: 'a refused command changes nothing',
+    silent: true,
+    // After the header: the entity, whether the handle is kept, a size; then the blob's tag and type.
+    holds: ({ ordinal, request, theirs }) =>
+      ordinal === ORDINALS.LoadContext &&
+      theirs === RESULT.BAD_HANDLE &&
+      request[14] === 1 &&
+      word(request, 21) === RESOURCE.KEY,
+  },
+  {
+    name: 'a flag that TPM_SetCapability sets to 2 or more shows so',
+    why: 'a flag is a bit',
+    silent: true,
+    holds: ({ ordinal, request, theirs }) =>
+      ordinal === ORDINALS.SetCapability &&
+      theirs === RESULT.SUCCESS &&
+      FLAG_AREAS.includes(word(request, 10)) &&
+      flagOf(request) > 1,
   },
 ];
 
@@ -78,7 +103,10 @@ export function departureOfSaved(
   return equal(encodeSaved(state), theirs) ? DEPARTURES[0]!.name : undefined;
 }
 
-/** The name of the departure that explains why both answered otherwise; undefined: none does. */
+/** The value of TPM_SetCapability: it follows the area, the sub-capability and its own count. */
+const flagOf = (request: Uint8Array): number => request[18 + word(request, 14) + 4] ?? 0;
+
+/** The name of the departure that both answers show; undefined: none does. */
 export function departureOf(
   request: Uint8Array,
   theirs: Uint8Array,
@@ -90,7 +118,8 @@ export function departureOf(
     theirs: word(theirs, 6),
     ours: word(ours, 6),
   };
-  return DEPARTURES.find(({ holds }) => holds(exchange))?.name;
+  const same = equal(theirs, ours);
+  return DEPARTURES.find(({ silent = false, holds }) => silent === same && holds(exchange))?.name;
 }
 
 const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);

@@ -19,6 +19,7 @@ import { hex, toHex } from '../_files.js';
 import type { Swtpm } from '../_swtpm.js';
 import { departureOf, departureOfSaved } from './_departures.js';
 import { type Difference, Replay } from './_replay.js';
+import type { Inner } from './random/subject.js';
 
 /** How an ordinal was met: how often with a request as it should be, and how often with another. */
 export interface Met {
@@ -41,12 +42,6 @@ const TICKS: ReadonlyMap<number, { ticks: number; nonce?: number }> = new Map([
 ]);
 const NONCE_BYTES = 20;
 const LABEL = new Uint8Array(16);
-
-/** A command that goes through a transport session, and how its response is read out of the outer one. */
-export interface Inner {
-  readonly request: Uint8Array;
-  readonly open: (outer: Uint8Array) => Uint8Array;
-}
 
 /** The departure of a command within a transport session, where both have an answer of its own. */
 function innerly({ request, open }: Inner, [theirs, ours]: readonly [Uint8Array, Uint8Array]) {
@@ -151,12 +146,12 @@ export class Mirror {
       },
     ]);
     this.#shown = undefined;
-    for (const difference of this.#ours.differences.splice(0)) {
-      const both = [hex(difference.recorded), hex(difference.ours)] as const;
-      const departure = inner === undefined ? departureOf(request, ...both) : innerly(inner, both);
-      if (departure === undefined) this.differences.push(difference);
-      else this.#depart(departure);
-    }
+    const [difference] = this.#ours.differences.splice(0);
+    const answered = difference === undefined ? response : hex(difference.ours);
+    const both = [response, answered] as const;
+    const departure = inner === undefined ? departureOf(request, ...both) : innerly(inner, both);
+    if (departure !== undefined) this.#depart(departure);
+    else if (difference !== undefined) this.differences.push(difference);
   }
 
   #innerOf({ request, open }: Inner, outer: Uint8Array) {

@@ -25,6 +25,9 @@ const CONTEXT_AT = 14;
 /** The tag, the nonce and the count before what a context holds. */
 const CONTEXT_HEAD_BYTES = 26;
 
+/** Keys of 512 to 4096 bits. */
+const [MODULUS_BYTES_MIN, MODULUS_BYTES_MAX] = [64, 512];
+
 /** The numbers of a key that was just made. */
 export interface Made {
   readonly modulus: Uint8Array;
@@ -103,8 +106,17 @@ function counted(bytes: Uint8Array, length: number): Uint8Array[] {
   return found;
 }
 
-const moduli = (response: Uint8Array): Uint8Array[] =>
-  [256, 128, 64].flatMap(length => counted(response, length));
+/** Every run of bytes behind a count of as many bytes as a modulus may have. */
+function moduli(bytes: Uint8Array): Uint8Array[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const found: Uint8Array[] = [];
+  for (let at = 0; at + 4 + MODULUS_BYTES_MIN <= bytes.length; at += 1) {
+    const length = view.getUint32(at);
+    const fits = length >= MODULUS_BYTES_MIN && length <= MODULUS_BYTES_MAX;
+    if (fits && at + 4 + length <= bytes.length) found.push(bytes.slice(at + 4, at + 4 + length));
+  }
+  return found;
+}
 
 const number = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
 const divides = (prime: Uint8Array, modulus: Uint8Array): boolean =>

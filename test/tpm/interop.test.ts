@@ -216,6 +216,9 @@ const UNRECORDED: readonly (readonly [what: string, locality: number, request: s
   ['the establishment bit, a byte too long',   3, '00c1 0000000b 4000000b 00'],
   ['ticks, a byte too long',                   0, '00c1 0000000b 000000f1 00'],
   ['ticks, with a wrong tag',                  0, '00c2 0000000a 000000f1'],
+  ['power on, which no guest sends',           0, '00c1 0000000a 00000097'],
+  ['the same with a session',                  0, '00c2 0000000a 00000097'],
+  ['the same with two, and a byte too long',   0, '00c3 0000000b 00000097 00'],
   ['a GPIO index',                             0, `00c1 00000065 000000cc 0018 00011600 0003 000000 1f ${'00'.repeat(20)} 0003 000000 1f ${'00'.repeat(20)} 0017 00000001 00 00 00 00000004 ${'00'.repeat(20)}`],
   ['reading it',                               0, '00c1 00000016 000000cf 00011600 00000000 00000004'],
   ['writing to it',                            0, '00c1 00000018 000000cd 00011600 00000000 00000002 aabb'],
@@ -279,6 +282,34 @@ peerTest('departure: an OSAP session to a new index opens any other new one', PE
   t.notThrows(() => cross(theirs.client));
   t.throws(() => cross(ours.client), { message: /AUTHFAIL/ });
 });
+
+peerTest(
+  'departure: after a restart, an OSAP session to a counter opens any other one',
+  PEERS,
+  t => {
+    const rig = rigOn(owned());
+    const peer = swtpm(t, owned());
+    const there = clientOf(peer);
+    const label = new Uint8Array(4);
+    const create = (client: Tpm12Client): number => {
+      const session = client.openOsap(ENTITY.OWNER, HANDLE.OWNER, ownerSecret());
+      const command = raw.rawCommand('CreateCounter', 0, encryptAuth(session, AREA), label);
+      const auth = { session, secret: AREA, nonceOdd: client.nonce() };
+      return Buffer.from(client.exchange(authorised(command, auth)).value).readUInt32BE();
+    };
+    for (const client of [there, rig.client]) t.deepEqual([create(client), create(client)], [0, 1]);
+    peer.restart();
+    there.run(commands.startup(STARTUP.CLEAR));
+    rig.powerCycle();
+    const cross = (client: Tpm12Client) => () => {
+      const session = client.openOsap(ENTITY.COUNTER, 0, AREA);
+      const auth = { session, secret: AREA, nonceOdd: client.nonce() };
+      client.exchange(authorised(raw.rawCommand('IncrementCounter', 0, 1), auth));
+    };
+    t.notThrows(cross(there));
+    t.throws(cross(rig.client), { message: /AUTHFAIL/ });
+  },
+);
 
 peerTest('departure: a refused redefinition of an index puts the TPM out of service', PEERS, t => {
   const { ours, theirs } = bothWith(t, nvPublic(0x1101, 4, NV_PER.OWNERWRITE));

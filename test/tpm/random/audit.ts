@@ -37,7 +37,7 @@ const [KEY, AUTH] = [1, 2];
 
 /** By TPM_FlushSpecific of any type, whether or not the handle is of that type. */
 function flush(guest: RandomGuest): void {
-  const { handle } = guest.chance(2) ? guest.client.openOiap() : guest.osap(...guest.asOwner);
+  const { handle } = guest.chance(2) ? guest.oiap() : guest.osap(...guest.asOwner);
   const held = HELD.pick(guest);
   if (held !== undefined && guest.chance(3)) {
     guest.run(commands.flushSpecific(held.handle, guest.wrongly() ? guest.below(10) : KEY));
@@ -47,7 +47,7 @@ function flush(guest: RandomGuest): void {
 }
 
 function terminate(guest: RandomGuest): void {
-  const open = guest.chance(2) ? guest.client.openOiap() : guest.osap(...guest.asOwner);
+  const open = guest.chance(2) ? guest.oiap() : guest.osap(...guest.asOwner);
   guest.run(commands.terminateHandle(guest.wrongly() ? anyKey(guest).handle : open.handle));
 }
 

@@ -158,7 +158,7 @@ const restrict = (guest: RandomGuest): unknown =>
 
 // biome-ignore format: table
 export const CERTIFIED_MIGRATION: Family = [
-  [8, travel],
-  [4, toAuthority],
-  [2, restrict],
+  [6, travel],
+  [2, toAuthority],
+  [3, restrict],
 ];

@@ -65,7 +65,7 @@ function someSession(guest: RandomGuest): Opened {
   const getPub = rawCommand('GetPubKey', 1, key.handle);
   const { owner } = guest;
   return guest.pick<() => Opened>([
-    () => ({ session: guest.client.openOiap(), entity: 0, command: READ_EK, secret: owner }),
+    () => ({ session: guest.oiap(), entity: 0, command: READ_EK, secret: owner }),
     () => ({ session: guest.osap(...guest.asOwner), entity: 0, command: READ_EK, secret: owner }),
     () => ({
       session: guest.osap(ENTITY.SRK, HANDLE.SRK, guest.srk),
@@ -155,7 +155,7 @@ function fillList(guest: RandomGuest): void {
   if (!guest.chance(4)) return;
   const places = 128;
   for (let count = 0; count <= places; count += 1) {
-    const { handle } = guest.client.openOiap();
+    const { handle } = guest.oiap();
     guest.client.run(rawCommand('SaveContext', 1, handle, AUTH, guest.bytes(LABEL_BYTES)));
   }
 }

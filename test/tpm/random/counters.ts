@@ -40,8 +40,8 @@ function releaseAsOwner(guest: RandomGuest): void {
 
 // biome-ignore format: table
 export const COUNTING: Family = [
-  [3, create],
-  [5, guest => useCounter(guest, 'IncrementCounter')],
+  [1, create],
+  [4, guest => useCounter(guest, 'IncrementCounter')],
   [3, guest => guest.run(rawCommand('ReadCounter', 0, counter(guest)))],
   [3, guest => useCounter(guest, 'ReleaseCounter')],
   [3, releaseAsOwner],

@@ -1,14 +1,14 @@
 /** Everything that a guest may do: one line a family. */
-import type { Mirror } from '../_mirror.js';
 import { AUDIT } from './audit.js';
 import { CERTIFIED_MIGRATION } from './certified.js';
 import { CONTEXTS_FAMILY } from './contexts.js';
 import { COUNTING } from './counters.js';
 import { DELEGATION } from './delegation.js';
-import { type Family, RandomGuest } from './guest.js';
+import { type Family, RandomGuest, type Subject } from './guest.js';
 import { IDENTITIES } from './identity.js';
 import { KEYS } from './keys.js';
 import { LIVES, revive } from './lives.js';
+import { LOCKOUT } from './lockout.js';
 import { LOOKING } from './looking.js';
 import { MEASURING } from './measuring.js';
 import { MIGRATION } from './migration.js';
@@ -39,8 +39,17 @@ const WRAPPED: Family = [
   LOOKING,
 ].flat();
 
-const FAMILIES: Family = [...WRAPPED, ...LIVES, ...STARTING, ...transportFamily(WRAPPED)];
+export const FAMILIES: Family = [
+  WRAPPED,
+  LIVES,
+  STARTING,
+  LOCKOUT,
+  transportFamily(WRAPPED),
+].flat();
 
 /** A guest that does all of it. */
-export const guestOf = (mirror: Mirror, seed: number): RandomGuest =>
-  new RandomGuest(mirror, seed, FAMILIES, revive);
+export const guestOf = (mirror: Subject, seed: number): RandomGuest =>
+  new RandomGuest(mirror, seed, FAMILIES, { revive });
+
+/** In how many steps a guest does everything. */
+export const ALL_STEPS = FAMILIES.reduce((sum, [weight]) => sum + weight, 0);

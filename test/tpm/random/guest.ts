@@ -19,12 +19,22 @@ import {
   TpmResponseError,
   TpmResponseFault,
 } from '../../../src/testing/guest/index.js';
-import { random } from '../../tis/_random.js';
-import type { Mirror } from '../_mirror.js';
 import { ownerSecret } from '../_states.js';
 import { bendBytes, bendParams, bendRequest } from './bends.js';
+import { Draws } from './draws.js';
+import type { Subject } from './subject.js';
 
-/** Something that a guest does, the more often against the others the greater its weight. */
+export { Kept } from './kept.js';
+export type { Subject } from './subject.js';
+
+/** How a guest behaves: how it revives a TPM that is out of service, and how often it does wrong. */
+export interface Habits {
+  readonly revive?: (guest: RandomGuest) => void;
+  /** In one step of so many, things go wrong on purpose all over. */
+  readonly spoilsOneIn?: number;
+}
+
+/** Something that a guest does, as often as it weighs until it has done everything. */
 export type Action = readonly [weight: number, act: (guest: RandomGuest) => unknown];
 export type Family = readonly Action[];
 
@@ -51,7 +61,7 @@ type Fault = 'params' | 'request' | 'secret' | 'session' | 'auths';
 const FAULTS = ['params', 'params', 'params', 'request', 'secret', 'session', 'auths'] as const;
 const PLAIN_FAULTS = ['params', 'params', 'request', 'auths'] as const;
 /** How many twins that fail an ordinal has in a guest's life, as long as it is met as often. */
-const TWINS_MAX = 3;
+const TWINS_MAX = 4;
 
 const HEADER_CODE_AT = 6;
 const WRONG = new Uint8Array(20).fill(0xee);
@@ -73,6 +83,7 @@ const FAILURES_MAX = 3;
 /** The scheme of ADIP in an entity type (TPM Main Part 2, §4.3). */
 const ADIP_AES = 0x0600;
 const AES_BYTES = 16;
+const LOCALITIES = 5;
 
 /** Takes a request to the TPMs, and brings the response. */
 export type Carrier = (request: Uint8Array, wellFormed: boolean) => Uint8Array;
@@ -82,8 +93,8 @@ class Departed extends Error {
   override readonly name = 'Departed';
 }
 
-export class RandomGuest {
-  readonly mirror: Mirror;
+export class RandomGuest extends Draws {
+  readonly mirror: Subject;
   readonly client: Tpm12Client;
   /** The secrets of the owner and of the SRK, as the guest knows them. */
   owner: Uint8Array = ownerSecret();
@@ -91,12 +102,12 @@ export class RandomGuest {
   /** Other objects after a power cut that forgets what is loaded, and under another owner. */
   power: object = {};
   reign: object = {};
-  readonly #below: (below: number) => number;
   readonly #actions: Family;
-  readonly #weight: number;
+  #deck: Action[1][] = [];
   readonly #revive: (guest: RandomGuest) => void;
   /** Where requests go. */
   #carrier: Carrier;
+  readonly #spoilsOneIn: number;
   /** Whether things go wrong on purpose in this step, and whether one just did. */
   #spoils = false;
   #spoilt = false;
@@ -105,17 +116,23 @@ export class RandomGuest {
   #failures = 0;
   /** Whether a command was refused because the TPM is out of service. */
   #inTrouble = false;
+  /** Whether a session is opened for a command: it is that command that is to go wrong. */
+  #opens = false;
   /** Whether there was no place for a session. */
   #isFull = false;
 
-  /** @param revive takes a TPM back into service, and has it owned */
-  constructor(mirror: Mirror, seed: number, actions: Family, revive: (guest: RandomGuest) => void) {
+  constructor(
+    mirror: Subject,
+    seed: number,
+    actions: Family,
+    { revive = () => {}, spoilsOneIn = 4 }: Habits = {},
+  ) {
+    super(seed);
     this.mirror = mirror;
-    this.#carrier = mirror.transmit;
+    this.#carrier = this.#direct;
     this.#revive = revive;
-    this.#below = random(seed);
+    this.#spoilsOneIn = spoilsOneIn;
     this.#actions = actions;
-    this.#weight = actions.reduce((sum, [weight]) => sum + weight, 0);
     this.client = new Tpm12Client(
       request => this.send(request),
       length => this.bytes(length),
@@ -142,10 +159,11 @@ export class RandomGuest {
   }
 
   #actOnce(): void {
-    this.#spoils = this.chance(4);
+    this.#spoils = this.chance(this.#spoilsOneIn);
     this.#spoilt = false;
     const act = this.#draw();
-    this.attempt(() => act(this));
+    const locality = this.chance(12) ? this.below(LOCALITIES) : 0;
+    this.attempt(() => this.from(locality, () => act(this)));
     this.#beGood();
   }
 
@@ -154,7 +172,7 @@ export class RandomGuest {
   }
 
   #tidyUp(): void {
-    if (this.#failures >= FAILURES_MAX) this.#repent();
+    if (this.#failures >= FAILURES_MAX) this.repent();
     else if (this.chance(60)) this.powerCycle(this.chance(2));
     if (this.#isFull) this.attempt(() => this.client.run(raw.rawCommand('Reset', 0)));
     this.#isFull = false;
@@ -163,17 +181,21 @@ export class RandomGuest {
     this.#inTrouble = false;
   }
 
+  /** The next of all actions, which come in an order of their own, each as often as it weighs. */
   #draw(): Action[1] {
-    let at = this.below(this.#weight);
-    for (const [weight, act] of this.#actions) {
-      at -= weight;
-      if (at < 0) return act;
+    if (this.#deck.length === 0) {
+      this.#deck = this.#actions.flatMap(([weight, act]) => new Array<Action[1]>(weight).fill(act));
     }
-    throw new RangeError('the weights do not sum up');
+    const at = this.below(this.#deck.length);
+    const last = this.#deck.pop()!;
+    if (at === this.#deck.length) return last;
+    const drawn = this.#deck[at]!;
+    this.#deck[at] = last;
+    return drawn;
   }
 
-  /** Forgets wrong secrets before a lockout begins: the owner resets them, or a restart does. */
-  #repent(): void {
+  /** Has wrong secrets forgotten before a lockout begins: by the owner, or by a restart. */
+  repent(): void {
     const reset = raw.rawCommand('ResetLockValue', 0);
     const done = this.chance(2) && this.attempt(() => this.run(reset, [this.owner]));
     if (done) this.#failures = 0;
@@ -182,7 +204,7 @@ export class RandomGuest {
 
   /** Power off and on, without a start. What was loaded is gone. */
   cutPower(): void {
-    this.#carrier = this.mirror.transmit;
+    this.#carrier = this.#direct;
     this.#forget();
     this.mirror.compareStates();
     this.mirror.powerCut();
@@ -190,7 +212,7 @@ export class RandomGuest {
 
   /** Power off and on. @param keeps whether what is loaded is saved before, and restored */
   powerCycle(keeps: boolean): void {
-    this.#carrier = this.mirror.transmit;
+    this.#carrier = this.#direct;
     if (keeps) this.attempt(() => this.client.run(commands.saveState()));
     else this.#forget();
     this.mirror.compareStates();
@@ -227,27 +249,6 @@ export class RandomGuest {
     this.srk = srk.secret?.usageAuth ?? this.srk;
   }
 
-  // Draws.
-
-  below(limit: number): number {
-    return this.#below(limit);
-  }
-
-  chance(of: number): boolean {
-    return this.#below(of) === 0;
-  }
-
-  /** One of a list; undefined of an empty one. */
-  pick<T>(list: readonly [T, ...(readonly T[])]): T;
-  pick<T>(list: readonly T[]): T | undefined;
-  pick<T>(list: readonly T[]): T | undefined {
-    return list[this.#below(Math.max(list.length, 1))];
-  }
-
-  bytes(length: number): Uint8Array {
-    return Uint8Array.from({ length }, () => this.#below(256));
-  }
-
   // What goes wrong on purpose.
 
   /** True now and then in a step that is to go wrong: the caller then does something wrong. */
@@ -255,6 +256,11 @@ export class RandomGuest {
     const wrong = this.#spoils && this.chance(of);
     if (wrong) this.#spoilt = true;
     return wrong;
+  }
+
+  /** Says that the next command is wrong, in a way of the caller's own. */
+  beWrong(): void {
+    this.#spoilt = true;
   }
 
   /** Runs `act`; undefined where the TPM refuses it. */
@@ -266,6 +272,8 @@ export class RandomGuest {
       throw error;
     }
   }
+
+  readonly #direct: Carrier = (request, wellFormed) => this.mirror.transmit(request, wellFormed);
 
   /** Has every request go another way while `act` lasts: through a transport session. */
   through<T>(carrier: Carrier, act: () => T): T {
@@ -280,8 +288,7 @@ export class RandomGuest {
 
   /** Every request of the guest goes this way. */
   readonly send = (request: Uint8Array): Uint8Array => {
-    const ordinal = word(request, HEADER_CODE_AT);
-    const opens = SESSIONS.has(ordinal);
+    const opens = this.#opens;
     const bends = opens ? this.wrongly(12) : this.#bendsNext;
     const bent = bends ? bendRequest(this, request) : request;
     const response = this.#carrier(bent, !this.#spoilt || (opens && !bends));
@@ -290,7 +297,7 @@ export class RandomGuest {
     const result = word(response, HEADER_CODE_AT);
     if (AUTH_FAILURES.includes(result)) this.#failures += 1;
     if (TROUBLES.includes(result)) this.#inTrouble = true;
-    if (OPENING.has(ordinal) && result === RESULT.RESOURCES) this.#isFull = true;
+    if (opens && result === RESULT.RESOURCES) this.#isFull = true;
     return response;
   };
 
@@ -337,7 +344,7 @@ export class RandomGuest {
       wellFormed: 0,
     };
     const enough = malformed > Math.min(wellFormed, TWINS_MAX);
-    if (this.#spoils || enough || this.#failures > FAILURES_MAX || this.chance(4)) return;
+    if (this.#spoils || enough || this.#failures > FAILURES_MAX || this.chance(8)) return;
     this.attempt(() => once('fault'));
     this.#spoilt = this.#bendsNext = false;
   }
@@ -359,7 +366,7 @@ export class RandomGuest {
   #send<T>(command: Command<T>, auths: readonly Auth[], fault?: Fault): T {
     const faulty = fault === undefined ? -1 : this.below(Math.max(auths.length, 1));
     const given = auths.map(([secret, session, nonceOdd = this.client.nonce()], at) => {
-      const open = session ?? this.client.openOiap();
+      const open = session ?? this.#open(() => this.client.openOiap());
       const wrong = at === faulty ? fault : undefined;
       const handle = wrong === 'session' ? NO_HANDLE : open.handle;
       const shared = wrong === 'secret' && open.shared !== undefined ? WRONG : open.shared;
@@ -391,16 +398,29 @@ export class RandomGuest {
       : { ...command, params: bendParams(this, ordinal, params) };
   }
 
+  #open<T>(act: () => T): T {
+    this.#opens = true;
+    try {
+      return act();
+    } finally {
+      this.#opens = false;
+    }
+  }
+
   /** The owner, as whom a session is opened. */
   get asOwner(): Entity {
     return [ENTITY.OWNER, HANDLE.OWNER, this.owner];
+  }
+
+  oiap(): Session {
+    return this.#open(() => this.client.openOiap());
   }
 
   /** An OSAP session, in which new secrets are hidden by XOR, or by AES. */
   osap(type: number, value: number, secret: Uint8Array): BoundSession {
     const scheme = this.chance(4) ? 'AES' : 'XOR';
     const wanted = type + (scheme === 'AES' ? ADIP_AES : 0);
-    return { ...this.client.openOsap(wanted, value, secret), scheme };
+    return { ...this.#open(() => this.client.openOsap(wanted, value, secret)), scheme };
   }
 
   /** A new secret as it travels in a session: the first of a command under its even nonce. */
@@ -418,49 +438,3 @@ export class RandomGuest {
 }
 
 const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);
-
-/** What only opens a session: the command that it is opened for is still to go wrong. */
-const SESSIONS: ReadonlySet<number> = new Set([0x0a, 0x0b]);
-
-/** What needs one of the places for sessions. */
-const OPENING: ReadonlySet<number> = new Set([...SESSIONS, 0x11, 0xb7, 0xb9]);
-
-/** What a guest keeps of one kind, for as long as it lives or until the power goes. */
-export class Kept<T> {
-  readonly #lists = new WeakMap<object, T[]>();
-  readonly #of: (guest: RandomGuest) => object;
-
-  constructor(until: 'for good' | 'until the owner goes' | 'until the power goes') {
-    const owners = {
-      'for good': 'guest',
-      'until the owner goes': 'reign',
-      'until the power goes': 'power',
-    } as const;
-    const owner = owners[until];
-    this.#of = guest => (owner === 'guest' ? guest : guest[owner]);
-  }
-
-  of(guest: RandomGuest): T[] {
-    const owner = this.#of(guest);
-    const list = this.#lists.get(owner) ?? [];
-    this.#lists.set(owner, list);
-    return list;
-  }
-
-  /** The latest are kept, `max` of them at most. */
-  keep(guest: RandomGuest, item: T, max = 12): void {
-    const list = this.of(guest);
-    list.push(item);
-    if (list.length > max) list.shift();
-  }
-
-  pick(guest: RandomGuest): T | undefined {
-    return guest.pick(this.of(guest));
-  }
-
-  drop(guest: RandomGuest, item: T): void {
-    const list = this.of(guest);
-    const at = list.indexOf(item);
-    if (at >= 0) list.splice(at, 1);
-  }
-}

@@ -55,7 +55,7 @@ export function wrappedKey(guest: RandomGuest, template: Key11, parent = srk(gue
       one.flags === template.keyFlags &&
       one.parent === parent.wrapped,
   );
-  return (guest.chance(3) ? undefined : guest.pick(fits)) ?? wrap(guest, template, parent);
+  return (guest.chance(6) ? undefined : guest.pick(fits)) ?? wrap(guest, template, parent);
 }
 
 /** Any loaded key, or the SRK, or now and then what is none. */
@@ -73,15 +73,20 @@ export function aParent(guest: RandomGuest): Held {
   return guest.chance(3) ? heldKey(guest, STORAGE) : srk(guest);
 }
 
-/** TPM_CreateWrapKey under a parent, in an OSAP session of its own. */
-export function wrap(guest: RandomGuest, template: Key11, parent = srk(guest)): Wrapped {
+/** TPM_CreateWrapKey under a parent. @param info the template as it is sent, if in another form */
+export function wrap(
+  guest: RandomGuest,
+  template: Key11,
+  parent = srk(guest),
+  info: Key11 | Uint8Array = template,
+): Wrapped {
   const { handle } = parent;
   const blob = guest.runIn(asKey(parent), (session, nonceOdd) =>
     raw.createWrapKey(
       handle,
       guest.hidden(session, KEY),
       guest.hidden(session, MIGRATION, nonceOdd),
-      template,
+      info,
     ),
   );
   const { keyUsage: usage, keyFlags: flags } = template;

@@ -88,7 +88,7 @@ function speak(guest: RandomGuest): void {
 
 // biome-ignore format: table
 export const IDENTITIES: Family = [
-  [2, make],
+  [1, make],
   [4, activate],
-  [2, speak],
+  [1, speak],
 ];

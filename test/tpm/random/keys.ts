@@ -4,16 +4,19 @@ import {
   ENC,
   FLAG,
   LEGACY,
+  parms,
   publicOf,
   SIGNING,
   SIGNING_DER,
   SIGNING_INFO,
   STORAGE,
+  template12,
 } from '../../../scripts/transcripts/keys-common.js';
 import {
   type Command,
   encryptTo,
   type Key11,
+  pcrsHolding,
   pubKey,
   raw,
 } from '../../../src/testing/guest/index.js';
@@ -32,8 +35,10 @@ import {
   wrap,
 } from './held.js';
 
-const { byte, counted, rawCommand, selection } = raw;
+const { byte, counted, rawCommand, selection, word16 } = raw;
 const DIGEST = new Uint8Array(20).fill(0x11);
+const ZEROS = new Uint8Array(20);
+const PCR_16_AT_START = pcrsHolding(new Map([[16, ZEROS]])).digestAtRelease;
 /** TPM_BOUND_DATA (Part 2, §10.4): version 1.1 and the payload type, then the data. */
 const BOUND_HEAD = Uint8Array.of(1, 1, 0, 0, 2);
 
@@ -45,6 +50,45 @@ const TEMPLATES = [SIGNING_DER, SIGNING, SIGNING_INFO, BINDING, LEGACY, STORAGE]
 
 function makeKey(guest: RandomGuest): void {
   wrap(guest, guest.pick(TEMPLATES), aParent(guest));
+}
+
+/** A TPM_PCR_INFO over PCR 16, which holds what it held at the start or will never do so. */
+const info11 = (guest: RandomGuest): Uint8Array =>
+  concat(selection(16), guest.chance(4) ? DIGEST : PCR_16_AT_START, ZEROS);
+/** A TPM_PCR_INFO_LONG over the same, from some localities. */
+const info12 = (guest: RandomGuest): Uint8Array =>
+  concat(
+    ...[word16(6), byte(1), byte(guest.pick([0x1f, 0x1f, 0x0c])), selection(16), selection(16)],
+    ...[ZEROS, guest.chance(4) ? DIGEST : PCR_16_AT_START],
+  );
+
+/** Keys of a rarer kind: for PCRs and localities, of other lengths and exponents, fleeting. */
+function makeOddKey(guest: RandomGuest): void {
+  const key = guest.pick([SIGNING, SIGNING_DER, BINDING, LEGACY]);
+  const bits = guest.pick([512, 544, 768, 1024]);
+  const { encScheme, sigScheme } = key.algorithmParms;
+  const exponent = guest.pick([Uint8Array.of(3), Uint8Array.of(1, 0, 1), new Uint8Array()]);
+  const odd = guest.pick<Key11>([
+    { ...key, pcrInfo: info11(guest) },
+    { ...key, keyFlags: FLAG.VOLATILE },
+    { ...key, keyFlags: FLAG.PCRIGNOREDONREAD, pcrInfo: info11(guest) },
+    { ...key, authDataUsage: 3 },
+    { ...key, algorithmParms: parms(encScheme, sigScheme, bits, exponent) },
+  ]);
+  const newer = guest.chance(3);
+  const info = newer ? template12(key, guest.chance(4) ? new Uint8Array() : info12(guest)) : odd;
+  const wrapped = wrap(guest, newer ? key : odd, aParent(guest), info);
+  // Others want keys that work at any time, and find none of these.
+  WRAPPED.drop(guest, wrapped);
+  const loaded = load(guest, wrapped);
+  const ask = guest.pick([
+    rawCommand('Sign', 1, loaded.handle, counted(guest.bytes(20))),
+    rawCommand('Quote', 1, loaded.handle, DIGEST, pcrs(guest)),
+    rawCommand('GetPubKey', 1, loaded.handle),
+    rawCommand('UnBind', 1, loaded.handle, bound(guest, loaded)),
+  ]);
+  guest.attempt(() => useWith(guest, loaded, ask));
+  drop(guest, loaded);
 }
 
 function loadKey(guest: RandomGuest): void {
@@ -114,9 +158,10 @@ const ATTESTERS: readonly [Key11, ...Key11[]] = [SIGNING, SIGNING_INFO, LEGACY];
 
 // biome-ignore format: table
 export const KEYS: Family = [
-  [10, makeKey],
-  [10, loadKey],
-  [4,  dropKey],
+  [4,  makeKey],
+  [4,  makeOddKey],
+  [4,  loadKey],
+  [7,  dropKey],
   [4,  use(SIGNERS, (guest, { handle }) => rawCommand('Sign', 1, handle, area(guest)))],
   [4,  use(ATTESTERS, (guest, { handle }) => rawCommand('Quote', 1, handle, guest.bytes(20), pcrs(guest)))],
   [4,  use(ATTESTERS, (guest, { handle }) => rawCommand('Quote2', 1, handle, DIGEST, pcrs(guest), byte(guest.below(2))))],
@@ -124,6 +169,6 @@ export const KEYS: Family = [
   [4,  use(ATTESTERS, (guest, { handle }) => rawCommand('GetAuditDigestSigned', 1, handle, byte(guest.below(2)), DIGEST))],
   [4,  use([SIGNING, STORAGE, BINDING], (_, { handle }) => rawCommand('GetPubKey', 1, handle))],
   [4,  use([BINDING, BINDING, LEGACY], (guest, key) => rawCommand('UnBind', 1, key.handle, bound(guest, key)))],
-  [10, certify],
-  [5,  control],
+  [8,  certify],
+  [4,  control],
 ];

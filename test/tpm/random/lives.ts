@@ -9,13 +9,10 @@ import {
 } from '../../../src/testing/guest/index.js';
 import { KeyUsage } from '../../../src/tpm/tpm12/keys.js';
 import { encode } from '../../../src/wire/codec.js';
-import { type Family, Kept, type RandomGuest } from './guest.js';
+import type { Family, RandomGuest } from './guest.js';
 import { bePresent, switchOn } from './presence.js';
 
 const { byte, rawCommand } = raw;
-
-/** The secrets that take a revocable Endorsement Key back. */
-const RESETS = new Kept<Uint8Array>('for good');
 
 /** The public Endorsement Key, if there is one. */
 export function endorsementKey(guest: RandomGuest): PubKey | undefined {
@@ -23,23 +20,21 @@ export function endorsementKey(guest: RandomGuest): PubKey | undefined {
   return keyUsage === KeyUsage.NONE ? undefined : { algorithmParms: RSA_2048, modulus: pubKey };
 }
 
-function makeEk(guest: RandomGuest): void {
-  const parms = encode(keyParms, RSA_2048);
-  if (guest.chance(3)) {
-    guest.run(rawCommand('CreateEndorsementKeyPair', 0, guest.bytes(20), parms));
-    return;
-  }
-  const [own, reset] = [guest.chance(2), guest.bytes(20)];
-  const command = rawCommand(
-    'CreateRevocableEK',
-    0,
-    guest.bytes(20),
-    parms,
-    byte(Number(own)),
-    reset,
-  );
-  RESETS.keep(guest, guest.run(command).slice(-20), 1);
+const PARMS = encode(keyParms, RSA_2048);
+
+const makeLastingEk = (guest: RandomGuest): unknown =>
+  guest.run(rawCommand('CreateEndorsementKeyPair', 0, guest.bytes(20), PARMS));
+
+function makeRevocableEk(guest: RandomGuest): void {
+  const [own, reset] = [guest.below(2), guest.bytes(20)];
+  const command = rawCommand('CreateRevocableEK', 0, guest.bytes(20), PARMS, byte(own), reset);
+  guest.run(command);
 }
+
+const makeEk = (guest: RandomGuest): unknown =>
+  guest.chance(6) ? makeLastingEk(guest) : makeRevocableEk(guest);
+
+const readPubek = (guest: RandomGuest): unknown => guest.run(commands.readPubek(guest.bytes(20)));
 
 function takeOwnership(guest: RandomGuest): void {
   const ek = endorsementKey(guest);
@@ -59,6 +54,7 @@ function beOwned(guest: RandomGuest): void {
     guest.attempt(() => guest.run(rawCommand('SetOwnerInstall', 0, byte(1))));
   }
   if (endorsementKey(guest) === undefined) guest.attempt(() => makeEk(guest));
+  guest.attempt(() => readPubek(guest));
   guest.attempt(() => takeOwnership(guest));
 }
 
@@ -71,25 +67,39 @@ export function revive(guest: RandomGuest): void {
 }
 
 /** Ends the owner in one of the ways there are; the next one comes at once, or later. */
-function endOwner(guest: RandomGuest): void {
-  const end = guest.pick<() => unknown>([
-    () => guest.run(rawCommand('OwnerClear', 0), [guest.owner]),
-    () => guest.run(commands.forceClear()),
-    () => guest.run(rawCommand('RevokeTrust', 0, RESETS.pick(guest) ?? guest.bytes(20))),
-  ]);
-  bePresent(guest);
-  guest.attempt(end);
-  if (!guest.chance(4)) revive(guest);
+const endOwner =
+  (end: (guest: RandomGuest) => unknown) =>
+  (guest: RandomGuest): void => {
+    bePresent(guest);
+    guest.attempt(() => end(guest));
+    if (!guest.chance(4)) revive(guest);
+  };
+
+/** The old Endorsement Key goes, and a new one comes, which may go as well. */
+function beBornAgain(guest: RandomGuest): void {
+  for (let count = 1 + guest.below(2); count > 0; count -= 1) {
+    bePresent(guest);
+    guest.attempt(() => revokeTrust(guest));
+    guest.powerCycle(false);
+    switchOn(guest);
+    guest.attempt(() => makeEk(guest));
+  }
+  beOwned(guest);
 }
 
-/** Makes what there is already, or reads what may be hidden. */
+const revokeTrust = (guest: RandomGuest): unknown =>
+  guest.run(rawCommand('RevokeTrust', 0, guest.mirror.permanent.data.ekReset));
+
 // biome-ignore format: table
 export const LIVES: Family = [
-  [4, endOwner],
-  [1, makeEk],
+  [3, endOwner(guest => guest.run(rawCommand('OwnerClear', 0), [guest.owner]))],
+  [3, endOwner(guest => guest.run(commands.forceClear()))],
+  [4, beBornAgain],
+  [1, makeLastingEk],
+  [1, makeRevocableEk],
   [1, takeOwnership],
-  [2, guest => guest.run(commands.readPubek(guest.bytes(20)))],
-  [1, guest => guest.run(rawCommand('DisablePubekRead', 0), [guest.owner])],
-  [1, guest => guest.run(rawCommand('DisableOwnerClear', 0), [guest.owner])],
-  [1, guest => guest.run(rawCommand('DisableForceClear', 0))],
+  [1, readPubek],
+  [3, guest => guest.run(rawCommand('DisablePubekRead', 0), [guest.owner])],
+  [3, guest => guest.run(rawCommand('DisableOwnerClear', 0), [guest.owner])],
+  [3, guest => guest.run(rawCommand('DisableForceClear', 0))],
 ];

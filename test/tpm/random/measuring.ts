@@ -40,5 +40,5 @@ export const MEASURING: Family = [
   [3, fromAnywhere(extend)],
   [3, guest => guest.run(commands.pcrRead(guest.below(PCRS)))],
   [4, fromAnywhere(reset)],
-  [6, hash],
+  [8, hash],
 ];

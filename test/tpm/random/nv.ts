@@ -25,10 +25,11 @@ interface Index {
   readonly size: number;
   readonly attributes: number;
 }
-const DEFINED = new Kept<Index>('for good');
+const DEFINED = new Kept<Index>('until the owner goes');
 
-const WRITE = [NV_PER.OWNERWRITE, NV_PER.AUTHWRITE, NV_PER.PPWRITE, 0] as const;
-const READ = [NV_PER.OWNERREAD, NV_PER.AUTHREAD, NV_PER.PPREAD, 0] as const;
+const { OWNERWRITE, AUTHWRITE, PPWRITE, OWNERREAD, AUTHREAD, PPREAD } = NV_PER;
+const WRITE = [OWNERWRITE, AUTHWRITE, AUTHWRITE, AUTHWRITE | PPWRITE, PPWRITE, 0] as const;
+const READ = [OWNERREAD, AUTHREAD, AUTHREAD, AUTHREAD | PPREAD, PPREAD, 0] as const;
 const LOCKS = [
   NV_PER.WRITEALL,
   NV_PER.WRITEDEFINE,
@@ -51,14 +52,16 @@ function conditions(guest: RandomGuest) {
   return guest.chance(3) ? { read: some(), write: some() } : {};
 }
 
-function define(guest: RandomGuest): void {
+function define(guest: RandomGuest): Index {
   const index = FIRST + guest.below(INDICES) + (guest.chance(10) ? PLATFORM_BIT : 0);
   const old = DEFINED.of(guest).find(one => one.index === index);
   // Defined anew half-way, libtpms fails for good: what is there goes first.
   if (old !== undefined) release(guest, old);
   const [size, attributes] = [1 + guest.below(12), attributesOf(guest)];
   put(guest, nvPublic(index, size, attributes, conditions(guest)));
-  DEFINED.keep(guest, { index, size, attributes }, INDICES);
+  const made = { index, size, attributes };
+  DEFINED.keep(guest, made, INDICES);
+  return made;
 }
 
 /** TPM_NV_DefineSpace, by the owner or by nobody. */
@@ -82,7 +85,7 @@ const has = ({ attributes }: Index, bit: number): boolean => Math.floor(attribut
 
 /** An index, an offset and a length, which fit most of the time. */
 function place(guest: RandomGuest): Index & { offset: number; length: number } {
-  const found = DEFINED.pick(guest) ?? { index: FIRST, size: 4, attributes: 0 };
+  const found = DEFINED.pick(guest) ?? define(guest);
   const offset = guest.chance(2) ? 0 : guest.below(found.size);
   const whole = found.size - offset;
   const length = guest.chance(8) ? 0 : guest.chance(2) ? whole : 1 + guest.below(whole);
@@ -136,22 +139,19 @@ function lock(guest: RandomGuest): void {
   else guest.run(commands.nvDefineSpace(nvPublic(NV_INDEX.LOCK, 0, 0), SECRET));
 }
 
-/** The register of TPM 1.1, in the old way and as an index. */
+/** The register of TPM 1.1 as an index. */
 function dir(guest: RandomGuest): void {
-  const value = guest.bytes(20);
-  guest.pick<() => unknown>([
-    () => guest.run(raw.rawCommand('DirWriteAuth', 0, 0, value), [guest.owner]),
-    () => guest.run(raw.dirRead(0)),
-    () => guest.run(commands.nvWriteValue(NV_INDEX.DIR, 0, value), [guest.owner]),
-    () => guest.run(commands.nvReadValue(NV_INDEX.DIR, 0, 20)),
-  ])();
+  if (guest.chance(2)) guest.run(commands.nvReadValue(NV_INDEX.DIR, 0, 20));
+  else guest.run(commands.nvWriteValue(NV_INDEX.DIR, 0, guest.bytes(20)), [guest.owner]);
 }
 
 // biome-ignore format: table
 export const NV: Family = [
-  [8,  define],
-  [12, somewhere(write)],
-  [12, somewhere(read)],
-  [2,  lock],
-  [6,  dir],
+  [4, define],
+  [10, somewhere(write)],
+  [10, somewhere(read)],
+  [1, lock],
+  [2, dir],
+  [3, guest => guest.run(raw.rawCommand('DirWriteAuth', 0, 0, guest.bytes(20)), [guest.owner])],
+  [3, guest => guest.run(raw.dirRead(0))],
 ];

@@ -1,11 +1,16 @@
 /** What the owner may do: settings, audit, what only the owner sees. */
 import { type Command, commands, HANDLE, raw } from '../../../src/testing/guest/index.js';
+import { concat } from '../../../src/wire/codec.js';
 import type { Family, RandomGuest } from './guest.js';
 
 const { byte, counted, rawCommand } = raw;
-/** TPM_SET_PERM_FLAGS, and flags that the owner may set with it. */
-const SET_PERM_FLAGS = 1;
-const FLAGS = [0x04, 0x11, 0x14] as const;
+/** What TPM_SetCapability sets (Part 2, §21.7). */
+type Setting = readonly [area: number, part: number, bytes: number];
+// biome-ignore format: table
+const SETTINGS: readonly [Setting, ...Setting[]] = [
+  [1, 0x04, 1], [1, 0x05, 1], [1, 0x06, 1], [1, 0x11, 1], [1, 0x12, 1], [1, 0x14, 1], [1, 0x0a, 1],
+  [2, 0x17, 4], [2, 0x19, 1], [3, 0x02, 1], [4, 0x06, 4], [5, 0x04, 1], [6, 0x01, 4], [7, 0x01, 1],
+];
 const AUDITED = [0x14, 0x16, 0x17, 0x3c, 0xdd, 0x85] as const;
 
 const owned =
@@ -13,9 +18,15 @@ const owned =
   (guest: RandomGuest): unknown =>
     guest.run(command(guest), [guest.owner]);
 
-function setFlag(guest: RandomGuest): Command<unknown> {
-  const [flag, value] = [Uint8Array.of(0, 0, 0, guest.pick(FLAGS)), byte(guest.below(2))];
-  return rawCommand('SetCapability', 0, SET_PERM_FLAGS, counted(flag), counted(value));
+/** By the owner, or by somebody who stands there, from any locality. */
+function set(guest: RandomGuest): void {
+  const [area, part, length] = guest.pick(SETTINGS);
+  const value = concat(new Uint8Array(length - 1), byte(guest.below(2)));
+  const sub = Uint8Array.of(0, 0, 0, part);
+  const command = rawCommand('SetCapability', 0, area, counted(sub), counted(value));
+  guest.from(guest.chance(2) ? 0 : guest.below(5), () =>
+    guest.chance(3) ? guest.run(command) : guest.run(command, [guest.owner]),
+  );
 }
 
 const setAudit = (guest: RandomGuest): Command<unknown> =>
@@ -23,7 +34,7 @@ const setAudit = (guest: RandomGuest): Command<unknown> =>
 
 // biome-ignore format: table
 export const OWN: Family = [
-  [3, owned(setFlag)],
+  [5, set],
   [3, owned(setAudit)],
   [3, owned(() => rawCommand('OwnerReadPubek', 0))],
   [3, owned(() => rawCommand('ResetLockValue', 0))],

@@ -58,15 +58,15 @@ function deactivate(guest: RandomGuest): void {
 
 // biome-ignore format: table
 export const PRESENCE_FAMILY: Family = [
-  [3, guest => guest.run(commands.physicalPresence(guest.pick(BITS)))],
-  [2, present(guest => guest.run(commands.physicalEnable()))],
-  [2, present(disable)],
-  [2, present(guest => guest.run(rawCommand('PhysicalSetDeactivated', 0, flip(guest))))],
-  [2, present(guest => guest.run(rawCommand('SetOwnerInstall', 0, flip(guest))))],
-  [2, present(setOperator)],
-  [2, present(deactivate)],
+  [2, guest => guest.run(commands.physicalPresence(guest.pick(BITS)))],
+  [1, present(guest => guest.run(commands.physicalEnable()))],
+  [3, present(disable)],
+  [1, present(guest => guest.run(rawCommand('PhysicalSetDeactivated', 0, flip(guest))))],
+  [3, present(guest => guest.run(rawCommand('SetOwnerInstall', 0, flip(guest))))],
+  [3, present(setOperator)],
+  [3, present(deactivate)],
   [2, disableAsOwner],
-  [2, resetEstablishment],
+  [3, resetEstablishment],
 ];
 
 /** Disables the TPM, looks at it, and enables it again. */

@@ -117,8 +117,8 @@ function changeAsym(guest: RandomGuest): void {
 
 // biome-ignore format: table
 export const SECRETS: Family = [
-  [4, changeKey],
-  [3, changeData],
-  [4, changeOwner],
-  [5, changeAsym],
+  [3, changeKey],
+  [2, changeData],
+  [5, changeOwner],
+  [4, changeAsym],
 ];

@@ -34,9 +34,9 @@ const sendAbsent = (guest: RandomGuest): unknown =>
 
 // biome-ignore format: table
 export const STARTING: Family = [
-  [2, startAgain],
-  [2, startOver],
-  [2, sleep],
+  [1, startAgain],
+  [3, startOver],
+  [3, sleep],
   [3, guest => guest.run(rawCommand('Init', 0))],
   [2, sendAbsent],
 ];

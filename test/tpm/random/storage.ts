@@ -22,7 +22,7 @@ function wanted(guest: RandomGuest): Uint8Array {
   return concat(selection(16), guest.chance(4) ? ZEROS : digestAtRelease, ZEROS);
 }
 
-function seal(guest: RandomGuest): void {
+function seal(guest: RandomGuest): Sealed {
   const by = aParent(guest);
   const data = guest.bytes(1 + guest.below(100));
   const pcrs = wanted(guest);
@@ -30,7 +30,9 @@ function seal(guest: RandomGuest): void {
   const blob = guest.runIn(asKey(by), session =>
     rawCommand(name, 1, by.handle, guest.hidden(session, DATA), counted(pcrs), counted(data)),
   );
-  SEALED.keep(guest, { blob, secret: DATA, by });
+  const sealed = { blob, secret: DATA, by };
+  SEALED.keep(guest, sealed);
+  return sealed;
 }
 
 /** The key that sealed it, loaded again if need be. */
@@ -41,8 +43,7 @@ function sealer(guest: RandomGuest, by: Held): Held {
 }
 
 function unseal(guest: RandomGuest): void {
-  const sealed = SEALED.pick(guest);
-  if (sealed === undefined) return;
+  const sealed = SEALED.pick(guest) ?? seal(guest);
   const by = sealer(guest, sealed.by);
   const command = raw.unseal(by.handle, sealed.blob);
   if (guest.chance(2)) guest.run(command, [by.secret], [sealed.secret]);
@@ -51,6 +52,6 @@ function unseal(guest: RandomGuest): void {
 
 // biome-ignore format: table
 export const STORAGE: Family = [
-  [10, seal],
-  [6,  unseal],
+  [6, seal],
+  [6, unseal],
 ];

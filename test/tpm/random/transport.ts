@@ -147,11 +147,11 @@ function carrierOf(guest: RandomGuest, channel: Channel): Carrier {
     const { tunnel } = channel;
     const options = { secret: wrong ? WRONG : SECRET, goOn: Number(!last) };
     const open = (outer: Uint8Array) => unwrap(tunnel, ordinal, outer, handles, odd);
-    const outer = guest.mirror.through(
-      wrap(tunnel, request, handles, odd, options).request,
-      { request, open: response => open(response).response },
-      wellFormed && !wrong,
-    );
+    const wrapped = wrap(tunnel, request, handles, odd, options).request;
+    const inner = { request, open: (response: Uint8Array) => open(response).response };
+    const { mirror } = guest;
+    const well = wellFormed && !wrong;
+    const outer = mirror.through?.(wrapped, inner, well) ?? mirror.transmit(wrapped, well);
     const result = word(outer, 6);
     if (result !== 0 || last) CHANNELS.drop(guest, channel);
     if (result !== 0) throw new TpmResponseError(ORDINALS.ExecuteTransport, result);

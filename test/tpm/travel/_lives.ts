@@ -90,8 +90,8 @@ const EVENTS_MAX = 90;
 const LAST_MAX = 24;
 /** How many events come between two power cycles. */
 const CYCLE = 25;
-/** Wrong secrets that begin a lockout, and one that outlasts every question: 64 seconds. */
-const LOCKOUT = 12;
+/** Wrong secrets that begin a lockout. */
+const LOCKOUT = 6;
 
 /** Lives a life of `seed` to its end; `born` makes the TPM. */
 export function live(born: (states: States) => Subject, seed: number): Life {

@@ -2,6 +2,7 @@
 
 import { clock } from '../../../src/cli/images.js';
 import type { Transmit } from '../../../src/testing/guest/index.js';
+import type { Clock } from '../../../src/tpm/engine.js';
 import { Tpm12 } from '../../../src/tpm/tpm12/engine.js';
 import type { Swtpm } from '../../_swtpm.js';
 import { MemoryNvram } from '../_memory-nvram.js';
@@ -24,11 +25,11 @@ export interface Subject {
 }
 
 /** Our engine, powered on with `states`. */
-export function ours({ permall, savestate }: States): Subject {
+export function ours({ permall, savestate }: States, now: Clock = clock): Subject {
   const nvram = new MemoryNvram();
   if (permall !== undefined) nvram.blobs.set('permall', permall);
   if (savestate !== undefined) nvram.blobs.set('savestate', savestate);
-  const tpm = new Tpm12({ entropy, clock });
+  const tpm = new Tpm12({ entropy, clock: now });
   tpm.init(nvram);
   let locality = 0;
   return {
