@@ -6,6 +6,7 @@ import { verify } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
 import {
   authorised,
+  CAP,
   commands,
   ENTITY,
   encryptAuth,
@@ -14,6 +15,7 @@ import {
   key11,
   plain,
   publicKeyOf,
+  RESOURCE,
   RSA_2048,
   raw,
   rsaKeyParms,
@@ -174,6 +176,19 @@ peerTest('a wrapped TPM_ReleaseTransportSigned has no handles, and is refused', 
       new Channel(client, transmit, ENCRYPT).open().run(request, { input });
     t.throws(run(0), { message: 'result 47' }, name);
     t.throws(run(4), { message: 'result 29' }, name);
+  }
+});
+
+peerTest('a release that does not parse ends the session of the key', ['swtpm'], t => {
+  const sessions = commands.getCapability(CAP.HANDLE, RESOURCE.AUTH);
+  for (const { name, client, transmit } of subjects(t)) {
+    const { handle } = client.openOiap();
+    const auth = (of: number) => concat(n4(of), NO_DIGEST, raw.byte(0), NO_DIGEST);
+    const body = concat(n4(HANDLE.SRK), NO_DIGEST, auth(handle), auth(0x1234));
+    t.is(tail(transmit(frame(0x00c3, RELEASE, body.slice(0, -50)))), '00000019', name);
+    t.is(client.run(sessions).length, 2 + 4, `${name}: the session is there`);
+    t.is(tail(transmit(frame(0x00c3, RELEASE, body.slice(0, -1)))), '00000019', name);
+    t.is(client.run(sessions).length, 2, `${name}: the session is gone`);
   }
 });
 

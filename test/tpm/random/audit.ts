@@ -1,6 +1,6 @@
 /** Auditing (TPM Main Part 3, §8), and the ways in which what a TPM holds is let go of (§22). */
 import { SIGNING } from '../../../scripts/transcripts/keys-common.js';
-import { commands, raw } from '../../../src/testing/guest/index.js';
+import { CAP, commands, raw } from '../../../src/testing/guest/index.js';
 import type { Family, RandomGuest } from './guest.js';
 import { anyKey, drop, HELD, heldKey } from './held.js';
 import { identity } from './identity.js';
@@ -13,7 +13,7 @@ const ORDINALS = [
   0xd2, 0xd5, 0xe6, 0xe7, 0xe8, 0xf1, 0x4000_000a, 0x4000_000b,
 ] as const;
 /** What is never audited, or does not exist. */
-const NOT_AUDITED = [0x85, 0x86, 0x29, 0x00, 0xff, 0x100, 0xffff_ffff] as const;
+const NOT_AUDITED = [0x85, 0x86, 0x00, 0xff, 0x100, 0xffff_ffff] as const;
 
 function setAudit(guest: RandomGuest): void {
   const ordinal = guest.wrongly() ? guest.pick(NOT_AUDITED) : guest.pick(ORDINALS);
@@ -33,7 +33,7 @@ function signDigest(guest: RandomGuest): void {
   guest.run(command, [key.secret]);
 }
 
-const [KEY, AUTH] = [1, 2];
+const [KEY, AUTH, TRANSPORT, CONTEXT] = [1, 2, 4, 5];
 
 /** By TPM_FlushSpecific of any type, whether or not the handle is of that type. */
 function flush(guest: RandomGuest): void {
@@ -51,6 +51,13 @@ function terminate(guest: RandomGuest): void {
   guest.run(commands.terminateHandle(guest.wrongly() ? anyKey(guest).handle : open.handle));
 }
 
+/** What is there: keys, sessions of both kinds, contexts that are away. A leak shows here. */
+function list(guest: RandomGuest): void {
+  for (const type of [KEY, AUTH, TRANSPORT, CONTEXT]) {
+    guest.run(commands.getCapability(CAP.HANDLE, type));
+  }
+}
+
 // biome-ignore format: table
 export const AUDIT: Family = [
   [5, setAudit],
@@ -58,4 +65,5 @@ export const AUDIT: Family = [
   [5, signDigest],
   [4, flush],
   [3, terminate],
+  [6, list],
 ];
