@@ -40,6 +40,7 @@ const TICKS: ReadonlyMap<number, { ticks: number; nonce?: number }> = new Map([
   [ORDINALS.ExecuteTransport,       { ticks: 10 }],
   [ORDINALS.ReleaseTransportSigned, { ticks: 16, nonce: 26 }],
 ]);
+const GET_TICKS = plain(raw.rawCommand('GetTicks', 0)).request;
 const NONCE_BYTES = 20;
 const LABEL = new Uint8Array(16);
 
@@ -65,6 +66,8 @@ export class Mirror {
   #locality = 0;
   #now = 0;
   #poweredAt = 0;
+  /** Whether swtpm has shown the nonce of its ticks since power on. */
+  #knowsTickNonce = false;
   /** What the clock shows instead of the time, while a response with ticks is compared. */
   #shown: number | undefined;
 
@@ -116,6 +119,8 @@ export class Mirror {
 
   /** The same for a command that goes through a transport session: gives the outer response. */
   through(request: Uint8Array, inner: Inner, wellFormed: boolean): Uint8Array {
+    // A log holds the nonce of the ticks, which the session does not show.
+    if (!this.#knowsTickNonce) this.transmit(GET_TICKS);
     const response = this.#theirs.transmit(request);
     const result = word(response, 6);
     this.#count(ORDINALS.ExecuteTransport, result === 0 || wellFormed, result);
@@ -186,6 +191,7 @@ export class Mirror {
     this.#shown = this.#poweredAt + ticks;
     if (place.nonce === undefined) return;
     this.#ours.tickNonce.set(response.slice(place.nonce, place.nonce + NONCE_BYTES));
+    this.#knowsTickNonce = true;
   }
 
   #count(ordinal: number, wellFormed: boolean, result: number): void {
@@ -224,6 +230,7 @@ export class Mirror {
   }
 
   #powered(): void {
+    this.#knowsTickNonce = false;
     this.#poweredAt = this.#now;
     this.#theirs.setLocality(this.#locality);
   }
