@@ -2,7 +2,7 @@
  * swtpm as a reference TPM: a child process on a state folder of its own, spoken to synchronously.
  * Nothing is shut down in order: a restart is a power cut, as for a TPM on a board.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   MessageChannel,
@@ -11,7 +11,7 @@ import {
   Worker,
 } from 'node:worker_threads';
 import type { ExecutionContext } from 'ava';
-import { concat, encode, u8, u32 } from '../src/wire/codec.js';
+import { concat, encode, u8, u16, u32 } from '../src/wire/codec.js';
 import { scratch } from './_files.js';
 import type { Answer, Ask, HostData } from './_swtpm-host.js';
 
@@ -22,17 +22,39 @@ const BLOB_HEADER_BYTES = 6;
 export const SWTPM_HEADER_BYTES = FILE_HEADER_BYTES + BLOB_HEADER_BYTES;
 
 /** Control channel: command numbers of swtpm's protocol. */
-const CTRL = { GET_ESTABLISHED: 4, SET_LOCALITY: 5, HASH_START: 6, HASH_DATA: 7, HASH_END: 8 };
+const CTRL = {
+  INIT: 2,
+  GET_ESTABLISHED: 4,
+  SET_LOCALITY: 5,
+  HASH_START: 6,
+  HASH_DATA: 7,
+  HASH_END: 8,
+  SET_STATEBLOB: 0xd,
+  STOP: 0xe,
+};
+const NAMES = ['permall', 'volatilestate', 'savestate'] as const;
+type Name = (typeof NAMES)[number];
+/** Tags of swtpm's own around a blob: as it lies in a file, and as a migration carries it. */
+const TAG_DATA = 1;
+const TAG_MIGRATION_DATA = 4;
 
 /** libtpms's blob out of a swtpm state file. */
 export const unwrapState = (file: Uint8Array): Uint8Array => file.slice(SWTPM_HEADER_BYTES);
 
 /** A plain swtpm state file around libtpms's blob. */
-export function wrapState(blob: Uint8Array): Uint8Array {
-  const total = SWTPM_HEADER_BYTES + blob.length;
-  // Version 2, readable by version 1, a header of 10 bytes, no flags: nothing is encrypted.
-  const head = concat(Uint8Array.of(2, 1, 0, FILE_HEADER_BYTES, 0, 0), encode(u32, total));
-  return concat(head, Uint8Array.of(0, 1), encode(u32, blob.length), blob);
+export const wrapState = (blob: Uint8Array): Uint8Array => withHead(tagged(TAG_DATA, blob));
+
+/** The same as a migration carries it. */
+const wrapForMigration = (blob: Uint8Array): Uint8Array =>
+  withHead(tagged(TAG_MIGRATION_DATA, tagged(TAG_DATA, blob)));
+
+const tagged = (tag: number, content: Uint8Array): Uint8Array =>
+  concat(encode(u16, tag), encode(u32, content.length), content);
+
+/** Version 2, readable by version 1, a header of 10 bytes, no flags: nothing is encrypted. */
+function withHead(content: Uint8Array): Uint8Array {
+  const total = encode(u32, FILE_HEADER_BYTES + content.length);
+  return concat(Uint8Array.of(2, 1, 0, FILE_HEADER_BYTES, 0, 0), total, content);
 }
 
 export class Swtpm {
@@ -81,6 +103,22 @@ export class Swtpm {
     this.#start();
   }
 
+  /**
+   * Powers on with these states, as after a migration, and with none where they are not given.
+   * libtpms loads `permall`, and stores what it has loaded.
+   */
+  adopt(states: Partial<Record<'permall' | 'savestate', Uint8Array | undefined>>): void {
+    this.#control(CTRL.STOP);
+    for (const name of NAMES) rmSync(this.#path(name), { force: true });
+    for (const name of ['permall', 'savestate'] as const) {
+      const state = states[name];
+      const sent = state === undefined ? new Uint8Array() : wrapForMigration(state);
+      const head = concat(encode(u32, 0), encode(u32, NAMES.indexOf(name) + 1));
+      this.#control(CTRL.SET_STATEBLOB, concat(head, encode(u32, sent.length), sent));
+    }
+    this.#control(CTRL.INIT, encode(u32, 0));
+  }
+
   /** libtpms's permanent state as it lies in the file, without swtpm's header. */
   permall(): Uint8Array | undefined {
     return this.#blob('permall');
@@ -104,8 +142,12 @@ export class Swtpm {
     this.#running = true;
   }
 
-  #blob(name: string): Uint8Array | undefined {
-    const path = join(this.folder, `tpm-00.${name}`);
+  #path(name: Name): string {
+    return join(this.folder, `tpm-00.${name}`);
+  }
+
+  #blob(name: Name): Uint8Array | undefined {
+    const path = this.#path(name);
     return existsSync(path) ? unwrapState(new Uint8Array(readFileSync(path))) : undefined;
   }
 

@@ -25,6 +25,7 @@ const RANDOM: ReadonlyMap<number, readonly Row[]> = new Map<number, readonly Row
   [ORDINALS.LoadKeyContext,  [['handle', 10, 4]]],
   [ORDINALS.LoadAuthContext, [['handle', 10, 4]]],
   [ORDINALS.GetRandom, [['randomBytes', 14, 0]]],
+  [ORDINALS.EstablishTransport, [['transHandle', 10, 4], ['transNonceEven', 50, 20]]],
 ]);
 
 /** What lies behind a count. */

@@ -35,8 +35,11 @@ export function entropy(length: number): Uint8Array {
   return drawn;
 }
 
-/** A clock in microseconds that never goes back. */
-export const clock = (): number => Math.floor(performance.now() * 1000);
+/**
+ * A clock in microseconds since 1970 that never goes back as long as the process runs. A saved state
+ * holds the second in which a lockout began, and goes on to other processes, and to swtpm.
+ */
+export const clock = (): number => Math.floor((performance.timeOrigin + performance.now()) * 1000);
 
 export interface CommonOptions {
   readonly trace: Trace;

@@ -51,7 +51,10 @@ export class StateError extends Error {
 
 /** Random bytes. A test passes its own. */
 export type Entropy = (length: number) => Uint8Array;
-/** A clock in microseconds that never goes back. */
+/**
+ * A clock in microseconds that never goes back. It counts from 1970: a saved state tells when a lockout
+ * began, wherever it goes on.
+ */
 export type Clock = () => number;
 
 export interface EngineInfo {

@@ -4,6 +4,7 @@
  * only a clock knows is given too: the ticks that swtpm shows are those that our clock then shows.
  */
 import { ephemeralHandle, RandomFinder } from '../../scripts/transcripts/random.js';
+import { clock as hostTime } from '../../src/cli/images.js';
 import {
   type Command,
   ORDINALS,
@@ -19,6 +20,7 @@ import { hex, toHex } from '../_files.js';
 import type { Swtpm } from '../_swtpm.js';
 import { departureOf, departureOfSaved } from './_departures.js';
 import { type Difference, daaDraws, Replay } from './_replay.js';
+import type { Inner } from './random/subject.js';
 
 /** How an ordinal was met: how often with a request as it should be, and how often with another. */
 export interface Met {
@@ -39,15 +41,21 @@ const TICKS: ReadonlyMap<number, { ticks: number; nonce?: number }> = new Map([
   [ORDINALS.ExecuteTransport,       { ticks: 10 }],
   [ORDINALS.ReleaseTransportSigned, { ticks: 16, nonce: 26 }],
 ]);
+const GET_TICKS = plain(raw.rawCommand('GetTicks', 0)).request;
 const NONCE_BYTES = 20;
 const LABEL = new Uint8Array(16);
 
-/** The time of the host in microseconds, whole seconds when its clock has them. */
-const hostTime = (): number => Math.floor((performance.timeOrigin + performance.now()) * 1000);
+/** The departure of a command within a transport session, where both have an answer of its own. */
+function innerly({ request, open }: Inner, [theirs, ours]: readonly [Uint8Array, Uint8Array]) {
+  if (word(theirs, 6) !== 0 || word(ours, 6) !== 0) return undefined;
+  return departureOf(request, open(theirs), open(ours));
+}
 
 export class Mirror {
   readonly #theirs: Swtpm;
   readonly #ours: Replay;
+  /** What swtpm last stored. */
+  #permall: Uint8Array;
   readonly #finder = new RandomFinder();
   readonly differences: Difference[] = [];
   /** How each ordinal was met. */
@@ -59,18 +67,25 @@ export class Mirror {
   #locality = 0;
   #now = 0;
   #poweredAt = 0;
+  /** Whether swtpm has shown the nonce of its ticks since power on. */
+  #knowsTickNonce = false;
   /** What the clock shows instead of the time, while a response with ticks is compared. */
   #shown: number | undefined;
 
-  /** Both start from what swtpm starts from; TPM_Startup is not sent. */
-  constructor(theirs: Swtpm) {
+  /**
+   * Both start from what swtpm starts from; TPM_Startup is not sent.
+   * @param savestate what swtpm has from TPM_SaveState, where it does not lie in a file
+   */
+  constructor(theirs: Swtpm, savestate = theirs.savestate()) {
     this.#theirs = theirs;
     // Once it answers, a new TPM has stored its state.
     theirs.setLocality(0);
-    const state = toHex(theirs.permall()!);
+    this.#permall = theirs.permall()!;
+    const state = toHex(this.#permall);
     const clock = (): number => this.#shown ?? (this.#now = hostTime());
     this.#ours = new Replay({ startsFrom: state, endsWith: state, steps: [] }, clock);
     this.#poweredAt = this.#now;
+    if (savestate !== undefined) this.#ours.nvram.blobs.set('savestate', savestate);
   }
 
   /** The locality of every command from now on. */
@@ -118,10 +133,26 @@ export class Mirror {
     return [saved, ask(raw.rawCommand('LoadContext', 1, 0, raw.byte(1), saved[1].slice(10)))];
   }
 
-  #compare(request: Uint8Array, response: Uint8Array): void {
+  /** The same for a command that goes through a transport session: gives the outer response. */
+  through(request: Uint8Array, inner: Inner, wellFormed: boolean): Uint8Array {
+    // A log holds the nonce of the ticks, which the session does not show.
+    if (!this.#knowsTickNonce) this.transmit(GET_TICKS);
+    const response = this.#theirs.transmit(request);
+    const result = word(response, 6);
+    this.#count(ORDINALS.ExecuteTransport, result === 0 || wellFormed, result);
+    if (result !== 0) {
+      this.#compare(request, response);
+      return response;
+    }
+    this.#count(word(inner.request, 6), wellFormed, word(inner.open(response), 6));
+    this.#compare(request, response, inner);
+    return response;
+  }
+
+  #compare(request: Uint8Array, response: Uint8Array, inner?: Inner): void {
     const ordinal = word(request, 6);
     const { random } = this.#finder.find(ordinal, response, request);
-    this.#ours.learn(this.#theirs.permall()!);
+    this.#learn();
     this.#showTicks(ordinal, response);
     this.#ours.run([
       {
@@ -132,14 +163,35 @@ export class Mirror {
         request: toHex(request),
         response: toHex(response),
         random,
+        inner: inner && this.#innerOf(inner, response),
       },
     ]);
     this.#shown = undefined;
     const [difference] = this.#ours.differences.splice(0);
     const answered = difference === undefined ? response : hex(difference.ours);
-    const departure = departureOf(request, response, answered);
+    const both = [response, answered] as const;
+    const departure = inner === undefined ? departureOf(request, ...both) : innerly(inner, both);
     if (departure !== undefined) this.#depart(departure);
     else if (difference !== undefined) this.differences.push(difference);
+  }
+
+  #innerOf({ request, open }: Inner, outer: Uint8Array) {
+    const ordinal = word(request, 6);
+    const response = open(outer);
+    const { random } = this.#finder.find(ordinal, response, request);
+    return {
+      name: ordinalName(ordinal),
+      request: toHex(request),
+      response: toHex(response),
+      random,
+    };
+  }
+
+  #learn(): void {
+    const permall = this.#theirs.permall()!;
+    if (equal(permall, this.#permall)) return;
+    this.#permall = permall;
+    this.#ours.learn(permall);
   }
 
   #depart(name: string): void {
@@ -155,6 +207,7 @@ export class Mirror {
     this.#shown = this.#poweredAt + ticks;
     if (place.nonce === undefined) return;
     this.#ours.tickNonce.set(response.slice(place.nonce, place.nonce + NONCE_BYTES));
+    this.#knowsTickNonce = true;
   }
 
   #count(ordinal: number, wellFormed: boolean, result: number): void {
@@ -197,6 +250,7 @@ export class Mirror {
   }
 
   #powered(): void {
+    this.#knowsTickNonce = false;
     this.#poweredAt = this.#now;
     this.#theirs.setLocality(this.#locality);
   }

@@ -25,6 +25,8 @@ export interface Exchange {
   readonly request: string;
   readonly response: string;
   readonly random: readonly { field: string; offset: number; length: number }[];
+  /** The command that went through a transport session, and its response, both in clear. */
+  readonly inner?: Pick<Exchange, 'name' | 'request' | 'response' | 'random'> | undefined;
 }
 export type Step =
   | Exchange
@@ -85,6 +87,12 @@ function modulusOf(name: string, response: Uint8Array): Uint8Array | undefined {
   return name === 'TPM_TakeOwnership' ? key11.read(output).modulus : undefined;
 }
 
+/** The random bytes that a response shows. A modulus comes out of the key, and not of the entropy. */
+const shownIn = (random: Exchange['random'], recorded: Uint8Array): Uint8Array[] =>
+  random
+    .filter(({ field }) => field !== 'modulus')
+    .map(({ offset, length }) => recorded.slice(offset, offset + length));
+
 export class Replay {
   readonly nvram = new MemoryNvram();
   readonly differences: Difference[] = [];
@@ -94,6 +102,9 @@ export class Replay {
   readonly #oracle = new Oracle();
   #made: Made | undefined;
   #draws: Uint8Array[] = [];
+  /** What is drawn once the clock was read: by then a wrapped command is over. */
+  #drawsLater: Uint8Array[] | undefined;
+  readonly #contextNonces = new Set<string>();
   #poweringOn = false;
   /** Responses that were heard before they are due. */
   #heard: Uint8Array[] = [];
@@ -117,10 +128,16 @@ export class Replay {
     if (startsFrom !== null) this.nvram.blobs.set('permall', hex(startsFrom));
     this.tpm = new Tpm12({
       entropy: length => this.#draw(length),
-      clock,
+      clock: () => this.#tick(clock),
       generateKey: this.#key,
     });
     this.#powerOn();
+  }
+
+  #tick(clock: Clock): number {
+    if (this.#drawsLater !== undefined) this.#draws = this.#drawsLater;
+    this.#drawsLater = undefined;
+    return clock();
   }
 
   #powerOn(): void {
@@ -166,23 +183,38 @@ export class Replay {
     this.tpm.hashEnd();
   }
 
-  #exchange(
-    { what, name, locality, request, response, random }: Exchange,
-    later: readonly Step[],
-  ): void {
+  #exchange({ what, locality, inner, ...outer }: Exchange, later: readonly Step[]): void {
+    const { request, response } = outer;
+    this.#made = undefined;
+    // What a session is wrapped around draws first; nobody knows how much, where it is refused.
+    const drawn = this.#drawn(inner ?? outer);
+    this.#draws = [...this.#daa(hex(request), later), ...drawn];
+    if (inner !== undefined) this.#drawsLater = shownIn(outer.random, hex(response));
+    const ours = toHex(this.tpm.process(hex(request), locality));
+    this.#drawsLater = undefined;
+    if (ours !== response) this.differences.push({ what, recorded: response, ours });
+  }
+
+  /** What another TPM drew for a command, in the order in which ours does. */
+  #drawn({
+    name,
+    request,
+    response,
+    random,
+  }: Pick<Exchange, 'name' | 'request' | 'response' | 'random'>): Uint8Array[] {
     const recorded = hex(response);
-    // A modulus comes out of the key, and not out of the entropy.
-    const shown = random
-      .filter(({ field }) => field !== 'modulus')
-      .map(({ offset, length }) => recorded.slice(offset, offset + length));
     this.#modulus = modulusOf(name, recorded) ?? this.#modulus;
     const { seeds, made, contextNonce } = this.#oracle.find(recorded);
     this.#made = made;
-    const drawn = contextNonce === undefined ? seeds : [contextNonce, ...seeds];
-    const secret = [...this.#hidden(name, hex(request)), ...this.#daa(hex(request), later)];
-    this.#draws = [...secret, ...drawn, ...shown];
-    const ours = toHex(this.tpm.process(hex(request), locality));
-    if (ours !== response) this.differences.push({ what, recorded: response, ours });
+    const drawn = contextNonce === undefined ? seeds : [...this.#first(contextNonce), ...seeds];
+    return [...this.#hidden(name, hex(request)), ...drawn, ...shownIn(random, recorded)];
+  }
+
+  /** The nonce of contexts, where it is a new one: it is drawn once, for all that follow. */
+  #first(contextNonce: Uint8Array): Uint8Array[] {
+    const known = this.#contextNonces.has(toHex(contextNonce));
+    this.#contextNonces.add(toHex(contextNonce));
+    return known ? [] : [contextNonce];
   }
 
   /** What a command draws before its response does, and never shows. */

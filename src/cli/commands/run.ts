@@ -6,7 +6,7 @@
 import { openImage } from '../../block/index.js';
 import { validateIncoming } from '../../migration/index.js';
 import { type Address, parseAddress, serve } from '../../server/index.js';
-import { type CommonOptions, machineOver } from '../images.js';
+import { type CommonOptions, clock, machineOver } from '../images.js';
 import { type Result, say, UsageError } from '../output.js';
 import { untilSignal } from '../signals.js';
 import { VERSION } from '../version.js';
@@ -23,8 +23,6 @@ export interface RunOptions extends CommonOptions {
 
 /** The release of QEMU whose QMP this is, and who it really is. */
 const QMP_VERSION = { qemu: { micro: 0, minor: 2, major: 7 }, package: `nvtpm ${VERSION}` };
-
-const now = (): number => (performance.timeOrigin + performance.now()) * 1000;
 
 export async function run(path: string, options: RunOptions): Promise<Result> {
   const { trace, lockTimeout, imageLock, allowBacking, key, expectExisting } = options;
@@ -44,7 +42,7 @@ export async function run(path: string, options: RunOptions): Promise<Result> {
         validateIncoming(image, { trace, wait: { timeoutMs: lockTimeout }, imageLock, ...sealed });
       },
       version: QMP_VERSION,
-      now,
+      now: clock,
       signal,
       ready: () => {
         if (!quiet) say(`${path}: running (${faces.summary}); SIGTERM, SIGINT or quit ends it`);

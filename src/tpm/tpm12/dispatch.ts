@@ -17,6 +17,7 @@ import { allKeys, isOwnerEvict } from './loaded-keys.js';
 import { parse } from './parsing.js';
 import { decodePermall, encodePermall } from './permall.js';
 import { demand, TpmFault, TpmResult } from './results.js';
+import { terminate } from './sessions.js';
 import { TestState, wipePermanent } from './state.js';
 import { endExclusive, has, type TransportSession } from './transport.js';
 
@@ -101,8 +102,9 @@ const LIMITED_ORDINALS = new Set([
 ]);
 
 const ORDINAL_EXECUTE_TRANSPORT = 0xe7;
+const ORDINAL_RELEASE_TRANSPORT = 0xe8;
 /** What tells by its own handle whether it ends the exclusive transport session. */
-const USES_TRANSPORT = new Set([ORDINAL_EXECUTE_TRANSPORT, 0xe8]);
+const USES_TRANSPORT = new Set([ORDINAL_EXECUTE_TRANSPORT, ORDINAL_RELEASE_TRANSPORT]);
 
 /** What does not end a hash that TPM_SHA1Start began. */
 const SHA1_FOLLOWERS = new Set([0xa1, 0xa2, 0xa3]);
@@ -158,11 +160,23 @@ function admit(call: Call, command: AnyCommand, tag: number, body: Uint8Array): 
   }
   demandAvailable(tpm, WHEN[command.when], tag);
   demand(tagsOf(command).includes(tag), 'BADTAG');
-  const trailers: Trailer[] = [];
-  for (let auth = Tag.COMMAND; auth < tag; auth += 1) trailers.push(parse(trailer, from));
-  demand(from.left === 0, 'BAD_PARAM_SIZE');
-  call.auths = trailers.map(guest => new GuestAuth(call, guest));
+  call.auths = parseAuths(call, command.ordinal, tag - Tag.COMMAND, from);
   return input;
+}
+
+/** The authorisations behind the parameters, and nothing behind them. */
+function parseAuths(call: Call, ordinal: number, count: number, from: Reader): GuestAuth[] {
+  const trailers: Trailer[] = [];
+  try {
+    while (trailers.length < count) trailers.push(parse(trailer, from));
+    demand(from.left === 0, 'BAD_PARAM_SIZE');
+  } catch (error) {
+    // What does not parse ends no session, but for this command, whose key's session libtpms ends.
+    const [first] = ordinal === ORDINAL_RELEASE_TRANSPORT && count === 2 ? trailers : [];
+    if (first !== undefined) terminate(call.state.stclear.authSessions, first.authHandle);
+    throw error;
+  }
+  return trailers.map(guest => new GuestAuth(call, guest));
 }
 
 const TAGS: Readonly<Record<AnyCommand['auth'], readonly number[]>> = {

@@ -42,6 +42,7 @@ import { passes } from './self-test.js';
 import { Sha1Stream } from './sha1-stream.js';
 import { poweredOn, TestState, wipePermanent, wipeSessions } from './state.js';
 import { noBytes20 } from './structures.js';
+import { endExclusive } from './transport.js';
 import { encodeVolatile, restoreVolatile } from './volatile.js';
 
 export interface Tpm12Options {
@@ -149,6 +150,7 @@ export class Tpm12 implements Engine {
       this.#fail('HASH_START', 'it came before TPM_Startup');
       return;
     }
+    endExclusive(state);
     state.stany.tosPresent = true;
     enterDynamicMode(state.stclear.pcrs);
     state.hash = new Sha1Stream();

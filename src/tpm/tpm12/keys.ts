@@ -9,6 +9,7 @@ import { LIMITS } from './limits.js';
 import { demand } from './results.js';
 import {
   Algorithm,
+  behindSize,
   digest,
   EncScheme,
   embedded,
@@ -157,19 +158,9 @@ const endorsementSecret = struct({
   prime:         sizedBuffer,
 });
 
-/** A structure behind its length. Only whether that is 0 counts: libtpms reads on without it. */
-function announced<T>(inner: Codec<T>): Codec<T | undefined> {
-  return {
-    size: undefined,
-    read: from => (u32.read(from) === 0 ? undefined : inner.read(from)),
-    write: (to, value) =>
-      sizedBuffer.write(to, value === undefined ? new Uint8Array() : encode(inner, value)),
-  };
-}
-
 /** A key in `permall`, and the Endorsement Key there. */
-export const keptKey = keyOf(publicPart, announced(storeAsymkey));
-export const keptEndorsementKey = keyOf(publicPartOf('endorsement'), announced(endorsementSecret));
+export const keptKey = keyOf(publicPart, behindSize(storeAsymkey));
+export const keptEndorsementKey = keyOf(publicPartOf('endorsement'), behindSize(endorsementSecret));
 export type KeptKey = Of<typeof keptKey>;
 export type KeptEndorsementKey = Of<typeof keptEndorsementKey>;
 

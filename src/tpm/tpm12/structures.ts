@@ -93,6 +93,18 @@ export function embedded<T>(inner: Codec<T>): Codec<T | undefined> {
   };
 }
 
+/**
+ * A structure behind its count, or nothing where that is 0: libtpms writes how long the structure is,
+ * and asks for no more than that when it reads.
+ */
+export function behindSize<T>(inner: Codec<T>): Codec<T | undefined> {
+  return {
+    size: undefined,
+    read: from => (u32.read(from) === 0 ? undefined : inner.read(from)),
+    write: embedded(inner).write,
+  };
+}
+
 /** A structure within a counted buffer that must be there; bytes past it are dropped. */
 export function parsedBuffer<T>(inner: Codec<T>): Codec<T> {
   return {

@@ -18,14 +18,16 @@ export function bendBytes(draws: Draws, bytes: Uint8Array): Uint8Array {
 
 /**
  * Bytes of parameters that are left as they are: the length of an SRK, for as many bits as libtpms
- * would compute for as long as it takes; and the modulus of a key to migrate to, because what is
- * encrypted to a key that nobody has cannot be compared.
+ * would compute for as long as it takes; the modulus of a key to migrate to, because what is
+ * encrypted to a key that nobody has cannot be compared; and the number of a row of delegations, of
+ * which libtpms follows a stray pointer where there is no such row.
  */
 // biome-ignore format: table
 const LEFT: ReadonlyMap<number, readonly [from: number, to: number]> = new Map([
   [ORDINALS.TakeOwnership,         [545, 549]],
   [ORDINALS.MigrateKey,            [28, 284]],
   [ORDINALS.AuthorizeMigrationKey, [30, 286]],
+  [ORDINALS.Delegate_UpdateVerification, [4, 8]],
 ]);
 
 /** The same for the parameters of a command. */

@@ -1,4 +1,5 @@
 /** Everything that a guest may do: one line a family. */
+import { AUDIT } from './audit.js';
 import { CERTIFIED_MIGRATION } from './certified.js';
 import { CONTEXTS_FAMILY } from './contexts.js';
 import { COUNTING } from './counters.js';
@@ -18,8 +19,10 @@ import { PRESENCE_FAMILY } from './presence.js';
 import { SECRETS } from './secrets.js';
 import { STARTING } from './starting.js';
 import { STORAGE } from './storage.js';
+import { transportFamily } from './transport.js';
 
-export const FAMILIES: Family = [
+/** What a guest does through a transport session, too. */
+const WRAPPED: Family = [
   KEYS,
   STORAGE,
   MIGRATION,
@@ -32,12 +35,18 @@ export const FAMILIES: Family = [
   CONTEXTS_FAMILY,
   DAA,
   DELEGATION,
+  AUDIT,
   OWN,
   PRESENCE_FAMILY,
+  LOOKING,
+].flat();
+
+export const FAMILIES: Family = [
+  WRAPPED,
   LIVES,
   STARTING,
   LOCKOUT,
-  LOOKING,
+  transportFamily(WRAPPED),
 ].flat();
 
 /** A guest that does all of it. */

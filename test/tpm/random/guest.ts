@@ -85,6 +85,9 @@ const ADIP_AES = 0x0600;
 const AES_BYTES = 16;
 const LOCALITIES = 5;
 
+/** Takes a request to the TPMs, and brings the response. */
+export type Carrier = (request: Uint8Array, wellFormed: boolean) => Uint8Array;
+
 /** The two TPMs departed from each other, in a way that is listed. What was under way is over. */
 class Departed extends Error {
   override readonly name = 'Departed';
@@ -102,11 +105,12 @@ export class RandomGuest extends Draws {
   readonly #actions: Family;
   #deck: Action[1][] = [];
   readonly #revive: (guest: RandomGuest) => void;
+  /** Where requests go. */
+  #carrier: Carrier;
   readonly #spoilsOneIn: number;
   /** Whether things go wrong on purpose in this step, and whether one just did. */
   #spoils = false;
   #spoilt = false;
-  #mustFail = false;
   #bendsNext = false;
   /** Wrong secrets since the last start. */
   #failures = 0;
@@ -125,6 +129,7 @@ export class RandomGuest extends Draws {
   ) {
     super(seed);
     this.mirror = mirror;
+    this.#carrier = this.#direct;
     this.#revive = revive;
     this.#spoilsOneIn = spoilsOneIn;
     this.#actions = actions;
@@ -163,7 +168,7 @@ export class RandomGuest extends Draws {
   }
 
   #beGood(): void {
-    this.#spoils = this.#spoilt = this.#mustFail = this.#bendsNext = false;
+    this.#spoils = this.#spoilt = this.#bendsNext = false;
   }
 
   #tidyUp(): void {
@@ -199,6 +204,7 @@ export class RandomGuest extends Draws {
 
   /** Power off and on, without a start. What was loaded is gone. */
   cutPower(): void {
+    this.#carrier = this.#direct;
     this.#forget();
     this.mirror.compareStates();
     this.mirror.powerCut();
@@ -206,6 +212,7 @@ export class RandomGuest extends Draws {
 
   /** Power off and on. @param keeps whether what is loaded is saved before, and restored */
   powerCycle(keeps: boolean): void {
+    this.#carrier = this.#direct;
     if (keeps) this.attempt(() => this.client.run(commands.saveState()));
     else this.#forget();
     this.mirror.compareStates();
@@ -266,12 +273,25 @@ export class RandomGuest extends Draws {
     }
   }
 
+  readonly #direct: Carrier = (request, wellFormed) => this.mirror.transmit(request, wellFormed);
+
+  /** Has every request go another way while `act` lasts: through a transport session. */
+  through<T>(carrier: Carrier, act: () => T): T {
+    const before = this.#carrier;
+    this.#carrier = carrier;
+    try {
+      return act();
+    } finally {
+      this.#carrier = before;
+    }
+  }
+
   /** Every request of the guest goes this way. */
   readonly send = (request: Uint8Array): Uint8Array => {
     const opens = this.#opens;
     const bends = opens ? this.wrongly(12) : this.#bendsNext;
     const bent = bends ? bendRequest(this, request) : request;
-    const response = this.mirror.transmit(bent, !this.#spoilt || (opens && !bends));
+    const response = this.#carrier(bent, !this.#spoilt || (opens && !bends));
     if (this.mirror.departed) throw new Departed();
     if (!opens) this.#spoilt = this.#bendsNext = false;
     const result = word(response, HEADER_CODE_AT);
@@ -285,7 +305,7 @@ export class RandomGuest extends Draws {
 
   /** Runs a command under secrets, each in an OIAP session of its own unless it has one. */
   run<T>(command: Command<T>, ...auths: readonly Auth[]): T {
-    const once = (): T => this.#once(command, auths);
+    const once = (fault?: 'fault'): T => this.#once(command, auths, fault);
     if (auths.every(([, session]) => session === undefined)) this.#twin(command.ordinal, once);
     return once();
   }
@@ -296,41 +316,49 @@ export class RandomGuest extends Draws {
     build: (session: BoundSession, nonceOdd: Uint8Array) => Command<T>,
     { before = [], after = [] }: { before?: readonly Auth[]; after?: readonly Auth[] } = {},
   ): T {
-    const once = (): T => {
+    const once = (fault?: 'fault'): T => {
       const session = this.osap(type, value, secret);
       const nonceOdd = this.client.nonce();
       const auths: readonly Auth[] = [...before, [secret, session, nonceOdd], ...after];
-      return this.#once(build(session, nonceOdd), auths);
+      return this.#once(build(session, nonceOdd), auths, fault);
     };
     const { ordinal } = build(NO_SESSION, WRONG);
     this.#twin(ordinal, once);
     return once();
   }
 
+  /** Runs a command that is made anew each time, with sessions of its own that are not OSAP's. */
+  runAnew<T>(ordinal: number, make: () => readonly [Command<T>, ...(readonly Auth[])]): T {
+    const once = (fault?: 'fault'): T => {
+      const [command, ...auths] = make();
+      return this.#once(command, auths, fault);
+    };
+    this.#twin(ordinal, once);
+    return once();
+  }
+
   /** Does the same with a fault in it first, where that was not often seen of this ordinal. */
-  #twin(ordinal: number, once: () => unknown): void {
+  #twin(ordinal: number, once: (fault: 'fault') => unknown): void {
     const { malformed, wellFormed } = this.mirror.met.get(ordinal) ?? {
       malformed: 0,
       wellFormed: 0,
     };
     const enough = malformed > Math.min(wellFormed, TWINS_MAX);
     if (this.#spoils || enough || this.#failures > FAILURES_MAX || this.chance(8)) return;
-    this.#mustFail = true;
-    this.attempt(once);
-    this.#mustFail = this.#spoilt = this.#bendsNext = false;
+    this.attempt(() => once('fault'));
+    this.#spoilt = this.#bendsNext = false;
   }
 
-  #once<T>(command: Command<T>, auths: readonly Auth[]): T {
-    const fault = this.#fault(auths.length > 0);
+  #once<T>(command: Command<T>, auths: readonly Auth[], must?: 'fault'): T {
+    const fault = this.#fault(auths.length > 0, must === 'fault');
     if (fault === 'auths') return this.#send(command, this.#otherAuths(auths));
     if (fault === 'params') return this.#send(this.#bentCommand(command), auths);
     return this.#send(command, auths, fault);
   }
 
   /** What is to be wrong with a command, if anything. */
-  #fault(authorised: boolean): Fault | undefined {
-    if (!this.#mustFail && !this.wrongly(2)) return undefined;
-    this.#mustFail = false;
+  #fault(authorised: boolean, must: boolean): Fault | undefined {
+    if (!must && !this.wrongly(2)) return undefined;
     this.#spoilt = true;
     return this.pick(authorised ? FAULTS : PLAIN_FAULTS);
   }
@@ -382,6 +410,10 @@ export class RandomGuest extends Draws {
   /** The owner, as whom a session is opened. */
   get asOwner(): Entity {
     return [ENTITY.OWNER, HANDLE.OWNER, this.owner];
+  }
+
+  oiap(): Session {
+    return this.#open(() => this.client.openOiap());
   }
 
   /** An OSAP session, in which new secrets are hidden by XOR, or by AES. */

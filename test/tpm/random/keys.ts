@@ -126,7 +126,7 @@ function bound(guest: RandomGuest, { wrapped }: Held): Uint8Array {
   const pub = publicOf(wrapped.blob);
   const scheme = pub.algorithmParms.encScheme;
   if (scheme !== ENC.OAEP) return counted(new Uint8Array(pub.modulus.length).fill(1));
-  return counted(encryptTo(pub, concat(BOUND_HEAD, guest.bytes(1 + guest.below(20)))));
+  return counted(encryptTo(pub, concat(BOUND_HEAD, guest.bytes(1 + guest.below(17)))));
 }
 
 const pcrs = (guest: RandomGuest): Uint8Array => selection(guest.below(24), guest.below(24));

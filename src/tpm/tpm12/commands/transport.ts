@@ -3,7 +3,7 @@
  * TPM_ReleaseTransportSigned.
  * @module
  */
-import { concat, decode, encode, Reader, struct, u16, u32 } from '../../../wire/codec.js';
+import { concat, encode, Reader, struct, u16, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { sha1 } from '../crypto.js';
@@ -116,8 +116,14 @@ const KEY_HANDLES: ReadonlyMap<number, 1 | 2 | 'typed'> = new Map<number, 1 | 2 
   [0x11, 'typed'], [0xb8, 'typed'], [0xba, 'typed'],
 ]);
 const RESOURCE_KEY = 1;
-/** libtpms counts only the first of the two handles of this command among its handles. */
-const ORDINAL_CHANGE_AUTH_ASYM_FINISH = 0x0f;
+/**
+ * Commands of which libtpms counts fewer bytes as handles where they are wrapped: the first of the
+ * two of TPM_ChangeAuthAsymFinish, and none of TPM_ReleaseTransportSigned.
+ */
+const HANDLE_BYTES: ReadonlyMap<number, number> = new Map([
+  [0x0f, 4],
+  [0xe8, 0],
+]);
 const NOT_WRAPPED: readonly number[] = [ORDINAL_ESTABLISH, ORDINAL_EXECUTE, 0xe8];
 
 /** Where the data of a wrapped command, or of its response, begin and end. */
@@ -131,7 +137,7 @@ function commandPart(call: Call, wrapped: Uint8Array): Part & { ordinal: number 
   demand(paramSize === wrapped.length, 'BAD_PARAM_SIZE');
   const handles = call.tpm.handleBytes(ordinal);
   demand(handles !== undefined, 'BAD_ORDINAL');
-  const input = ordinal === ORDINAL_CHANGE_AUTH_ASYM_FINISH ? 4 : handles.input;
+  const input = HANDLE_BYTES.get(ordinal) ?? handles.input;
   return {
     ordinal,
     ...between(wrapped, HEADER_BYTES + input, AUTH_BYTES * sessionsOf(tag, 0x00c1)),
@@ -160,13 +166,21 @@ const withPart = (
   change: (part: Uint8Array) => Uint8Array,
 ): Uint8Array => concat(whole.slice(0, start), change(whole.slice(start, end)), whole.slice(end));
 
+/**
+ * How many key handles a command begins with. Where that depends on a resource type, it must be there
+ * before anything is proven.
+ */
+function keyCountOf(ordinal: number, clear: Uint8Array): number {
+  const kind = KEY_HANDLES.get(ordinal) ?? 0;
+  if (kind !== 'typed') return kind;
+  const resourceType = load(u32, clear.slice(HEADER_BYTES + 4));
+  return Number(resourceType === RESOURCE_KEY);
+}
+
 /** The digest over the public keys of the handles that a command begins with. */
-function keysHash(call: Call, ordinal: number, wrapped: Uint8Array): Uint8Array {
-  const kind = KEY_HANDLES.get(ordinal);
-  const from = new Reader(wrapped.slice(HEADER_BYTES));
-  const typed = kind === 'typed' && decode(u32, wrapped.slice(HEADER_BYTES + 4, HEADER_BYTES + 8));
-  const count = kind === 'typed' ? Number(typed === RESOURCE_KEY) : (kind ?? 0);
+function keysHash(call: Call, count: number, clear: Uint8Array): Uint8Array {
   if (count === 0) return noBytes20();
+  const from = new Reader(clear.slice(HEADER_BYTES));
   const hashes = Array.from({ length: count }, () => {
     const { key } = findKey(call, parse(u32, from), { readOnly: true, allowEk: true });
     return sha1(encode(sizedBuffer, key.pubKey));
@@ -189,11 +203,12 @@ export const executeTransport = command({
     const part = commandPart(call, wrappedCmd);
     const { ordinal } = part;
     const clear = withPart(wrappedCmd, part, data => crypt(held, auth.nonceOdd, 'in', data));
+    const keyCount = keyCountOf(ordinal, clear);
     const inDigest = sha1(encode(u32, ordinal), clear.slice(part.start, part.end));
     const size = encode(u32, wrappedCmd.length);
     auth.check(sha1(encode(u32, ORDINAL_EXECUTE), size, inDigest));
     demand(!NOT_WRAPPED.includes(ordinal), 'NO_WRAP_TRANSPORT');
-    if (has(held, 'LOG')) logInto(held, inDigest, keysHash(call, ordinal, clear));
+    if (has(held, 'LOG')) logInto(held, inDigest, keysHash(call, keyCount, clear));
     const response = tpm.runWrapped(clear, locality, held);
     const ticks = ticksNow(tpm);
     const out = responsePart(call, ordinal, response);
