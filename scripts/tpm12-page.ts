@@ -1,5 +1,6 @@
 /**
- * Writes the table of ordinals in docs/tpm12.md anew, from the commands that the engine has.
+ * Writes the tables of ordinals in README.md and docs/tpm12.md anew, from the commands that the engine
+ * has.
  *
  *     node dist/scripts/tpm12-page.js
  */
@@ -10,9 +11,15 @@ import { ORDINALS, ordinalName } from '../src/testing/guest/constants.js';
 import type { AnyCommand } from '../src/tpm/tpm12/command.js';
 import { commandsByOrdinal } from '../src/tpm/tpm12/commands.js';
 
-export const PAGE = fileURLToPath(new URL('../../docs/tpm12.md', import.meta.url));
 const BEGIN = '<!-- ordinals: made by scripts/tpm12-page.ts, not by hand -->\n';
 const END = '<!-- end of ordinals -->\n';
+
+/** A page, and the lines of the table in it. */
+interface Page {
+  readonly path: string;
+  readonly lines: () => readonly string[];
+}
+const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 // biome-ignore format: table
 const SESSIONS: Readonly<Record<AnyCommand['auth'], string>> = {
@@ -32,23 +39,49 @@ function row(ordinal: number): string {
   return `| ${number} | ${ordinalName(ordinal)} | ${there} | ${sessions} |`;
 }
 
-/** `text` with its table made anew. */
-export function withOrdinals(text: string): string {
-  const [before, rest] = text.split(BEGIN);
-  const [, after] = (rest ?? '').split(END);
-  if (after === undefined) throw new Error('docs/tpm12.md has lost the marks around its table');
-  const ordinals = Object.values(ORDINALS).toSorted((a, b) => a - b);
-  const has = ordinals.filter(ordinal => commandsByOrdinal.has(ordinal)).length;
-  const lines = [
-    `${has} of the ${ordinals.length} ordinals that libtpms has:`,
+const ALL: readonly number[] = Object.values(ORDINALS).toSorted((a, b) => a - b);
+const PER_ROW = 16;
+
+/** Every command with its sessions. */
+function fullTable(): string[] {
+  const has = ALL.filter(ordinal => commandsByOrdinal.has(ordinal)).length;
+  return [
+    `${has} of the ${ALL.length} ordinals that libtpms has:`,
     '',
     '| ordinal | command | supported | sessions |',
     '| --- | --- | --- | --- |',
-    ...ordinals.map(row),
+    ...ALL.map(row),
   ];
-  return `${before}${BEGIN}\n${lines.join('\n')}\n\n${END}${after}`;
+}
+
+/** The names of all commands, sixteen ordinals a row; one that is not there is struck out. */
+function shortTable(): string[] {
+  const rowOf = (ordinal: number): number => Math.floor(ordinal / PER_ROW);
+  const lines = [...new Set(ALL.map(rowOf))].map(at => {
+    const names = ALL.filter(ordinal => rowOf(ordinal) === at).map(ordinal => {
+      const name = ordinalName(ordinal).replace(/^TPM_/, '');
+      return commandsByOrdinal.has(ordinal) ? name : `~~${name}~~`;
+    });
+    return `| ${(at * PER_ROW).toString(16).padStart(2, '0')} | ${names.join(', ')} |`;
+  });
+  return ['| ordinals from | TPM_ |', '| ---: | --- |', ...lines];
+}
+
+export const PAGES: readonly Page[] = [
+  { path: root('docs/tpm12.md'), lines: fullTable },
+  { path: root('README.md'), lines: shortTable },
+];
+
+/** `text` with its table made anew. */
+export function withOrdinals(text: string, { path, lines }: Page): string {
+  const [before, rest] = text.split(BEGIN);
+  const [, after] = (rest ?? '').split(END);
+  if (after === undefined) throw new Error(`${path} has lost the marks around its table`);
+  return `${before}${BEGIN}\n${lines().join('\n')}\n\n${END}${after}`;
 }
 
 if (argv[1] === fileURLToPath(import.meta.url)) {
-  writeFileSync(PAGE, withOrdinals(readFileSync(PAGE, 'utf8')));
+  for (const page of PAGES) {
+    writeFileSync(page.path, withOrdinals(readFileSync(page.path, 'utf8'), page));
+  }
 }
