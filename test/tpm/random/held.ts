@@ -1,6 +1,13 @@
 /** The keys of a guest: those that it has as blobs, and those that are loaded. */
 import { FLAG, KEY, MIGRATION, STORAGE } from '../../../scripts/transcripts/keys-common.js';
-import { ENTITY, HANDLE, type Key11, raw } from '../../../src/testing/guest/index.js';
+import {
+  ENTITY,
+  encryptTo,
+  HANDLE,
+  type Key11,
+  type PubKey,
+  raw,
+} from '../../../src/testing/guest/index.js';
 import { type Entity, Kept, type RandomGuest } from './guest.js';
 
 /** A key as its parent has wrapped it, and the secrets in it. */
@@ -142,3 +149,13 @@ export const withSecretPart = (
   ...changes,
   blob: new Uint8Array(Buffer.concat([wrapped.blob.slice(0, -SECRET_BYTES), part])),
 });
+
+/** What is encrypted to a key. To one that is none, or that it does not fit, a guest sends anything. */
+export function sealedFor(guest: RandomGuest, key: PubKey, message: Uint8Array): Uint8Array {
+  try {
+    return encryptTo(key, message);
+  } catch (error) {
+    if (!/^ERR_(OSSL|CRYPTO)/.test((error as { code?: string }).code ?? '')) throw error;
+    return guest.bytes(key.modulus.length || 256);
+  }
+}

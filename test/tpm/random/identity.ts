@@ -9,10 +9,10 @@ import {
   template,
   USAGE,
 } from '../../../scripts/transcripts/keys-common.js';
-import { encryptTo, key11, raw } from '../../../src/testing/guest/index.js';
+import { key11, raw } from '../../../src/testing/guest/index.js';
 import { concat, encode } from '../../../src/wire/codec.js';
 import type { Family, RandomGuest } from './guest.js';
-import { HELD, type Held, load, WRAPPED, type Wrapped } from './held.js';
+import { HELD, type Held, load, sealedFor, WRAPPED, type Wrapped } from './held.js';
 import { endorsementKey } from './lives.js';
 
 const { byte, counted, rawCommand, selection, word16 } = raw;
@@ -72,7 +72,7 @@ function activate(guest: RandomGuest): void {
   const ek = endorsementKey(guest);
   if (held.wrapped === undefined || ek === undefined) return;
   const idDigest = guest.wrongly() ? LABEL : digestOf(held.wrapped.blob);
-  const blob = counted(encryptTo(ek, activation(guest, idDigest)));
+  const blob = counted(sealedFor(guest, ek, activation(guest, idDigest)));
   const command = rawCommand('ActivateIdentity', 1, held.handle, blob);
   guest.run(command, [held.secret], [guest.owner]);
 }

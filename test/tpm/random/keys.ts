@@ -14,7 +14,6 @@ import {
 } from '../../../scripts/transcripts/keys-common.js';
 import {
   type Command,
-  encryptTo,
   type Key11,
   pcrsHolding,
   pubKey,
@@ -31,6 +30,7 @@ import {
   type Held,
   heldKey,
   load,
+  sealedFor,
   WRAPPED,
   wrap,
 } from './held.js';
@@ -126,7 +126,7 @@ function bound(guest: RandomGuest, { wrapped }: Held): Uint8Array {
   const pub = publicOf(wrapped.blob);
   const scheme = pub.algorithmParms.encScheme;
   if (scheme !== ENC.OAEP) return counted(new Uint8Array(pub.modulus.length).fill(1));
-  return counted(encryptTo(pub, concat(BOUND_HEAD, guest.bytes(1 + guest.below(17)))));
+  return counted(sealedFor(guest, pub, concat(BOUND_HEAD, guest.bytes(1 + guest.below(17)))));
 }
 
 const pcrs = (guest: RandomGuest): Uint8Array => selection(guest.below(24), guest.below(24));

@@ -1,7 +1,6 @@
 /** The life of a TPM: its Endorsement Key, its owners, and how each of them goes. */
 import {
   commands,
-  encryptTo,
   keyParms,
   type PubKey,
   RSA_2048,
@@ -10,6 +9,7 @@ import {
 import { KeyUsage } from '../../../src/tpm/tpm12/keys.js';
 import { encode } from '../../../src/wire/codec.js';
 import type { Family, RandomGuest } from './guest.js';
+import { sealedFor } from './held.js';
 import { bePresent, switchOn } from './presence.js';
 
 const { byte, rawCommand } = raw;
@@ -40,7 +40,7 @@ function takeOwnership(guest: RandomGuest): void {
   const ek = endorsementKey(guest);
   if (ek === undefined) return;
   const [owner, srk] = [guest.bytes(20), guest.chance(2) ? guest.bytes(20) : new Uint8Array(20)];
-  const command = commands.takeOwnership(encryptTo(ek, owner), encryptTo(ek, srk));
+  const command = commands.takeOwnership(sealedFor(guest, ek, owner), sealedFor(guest, ek, srk));
   guest.run(command, [owner]);
   guest.succeed(owner, srk);
 }

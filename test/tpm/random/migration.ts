@@ -10,10 +10,19 @@ import {
   template,
   USAGE,
 } from '../../../scripts/transcripts/keys-common.js';
-import { encryptTo, HANDLE, pubKey, raw } from '../../../src/testing/guest/index.js';
+import { HANDLE, pubKey, raw } from '../../../src/testing/guest/index.js';
 import { encode } from '../../../src/wire/codec.js';
 import type { Family, RandomGuest } from './guest.js';
-import { type Held, heldKey, load, secretPart, srk, withSecretPart, wrappedKey } from './held.js';
+import {
+  type Held,
+  heldKey,
+  load,
+  sealedFor,
+  secretPart,
+  srk,
+  withSecretPart,
+  wrappedKey,
+} from './held.js';
 
 const { counted, rawCommand, word16 } = raw;
 const MIGRATE = 1;
@@ -65,7 +74,7 @@ function passOn(guest: RandomGuest): void {
   const authority = heldKey(guest, AUTHORITY);
   const to = heldKey(guest, STORAGE);
   if (authority.wrapped === undefined) return;
-  const forIt = encryptTo(publicOf(authority.wrapped.blob), guest.bytes(40));
+  const forIt = sealedFor(guest, publicOf(authority.wrapped.blob), guest.bytes(40));
   const command = rawCommand(
     'MigrateKey',
     1,

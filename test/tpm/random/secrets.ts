@@ -7,7 +7,7 @@ import {
   SIGNING_DER,
   STORAGE,
 } from '../../../scripts/transcripts/keys-common.js';
-import { ENTITY, encryptTo, HANDLE, keyParms, raw } from '../../../src/testing/guest/index.js';
+import { ENTITY, HANDLE, keyParms, raw } from '../../../src/testing/guest/index.js';
 import { hmac } from '../../../src/testing/guest/sessions.js';
 import { concat, encode } from '../../../src/wire/codec.js';
 import type { Family, RandomGuest } from './guest.js';
@@ -15,6 +15,7 @@ import {
   asKey,
   heldKey,
   parentOf,
+  sealedFor,
   secretPart,
   srk,
   WRAPPED,
@@ -105,7 +106,7 @@ function changeAsym(guest: RandomGuest): void {
     ephemeral,
     word16(guest.wrongly() ? ENTITY.OWNER : ENTITY.KEY),
     guest.wrongly() ? NONCE : hmac(wrapped.secret, secret),
-    counted(encryptTo(key, concat(secret, NONCE))),
+    counted(sealedFor(guest, key, concat(secret, NONCE))),
     counted(secretPart(wrapped)),
   );
   const done = guest.attempt(() =>

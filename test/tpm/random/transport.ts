@@ -11,7 +11,6 @@ import {
 } from '../../../scripts/transcripts/keys-common.js';
 import {
   commands,
-  encryptTo,
   HANDLE,
   ORDINALS,
   type PubKey,
@@ -33,7 +32,7 @@ import {
 } from '../_tunnel.js';
 import { saveTransport } from './contexts.js';
 import { type Action, type Carrier, type Family, Kept, type RandomGuest } from './guest.js';
-import { anyKey, type Held, heldKey, srk } from './held.js';
+import { anyKey, type Held, heldKey, sealedFor, srk } from './held.js';
 import { identity } from './identity.js';
 
 const { byte, counted, rawCommand } = raw;
@@ -94,8 +93,7 @@ const keyFor = (guest: RandomGuest): Held =>
 function sealedTo(guest: RandomGuest, { wrapped }: Held): Uint8Array {
   const auth = concat(encode(u16, guest.wrongly(6) ? TAG_PUBLIC : TAG_AUTH), SECRET);
   const key = wrapped === undefined ? srkOf(guest) : storageOf(wrapped.blob);
-  // Where nobody owns the TPM there is no SRK to encrypt to.
-  return key.modulus.length === 0 ? guest.bytes(256) : encryptTo(key, auth);
+  return sealedFor(guest, key, auth);
 }
 
 const srkOf = (guest: RandomGuest): PubKey => ({
