@@ -1,7 +1,8 @@
 /** `nvtpm serve` as a process of its own, and clients that send it raw commands. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import { hex, toHex } from '../_files.js';
 import { PROGRAM } from './_cli.js';
 
@@ -11,6 +12,25 @@ export interface End {
   readonly exit: number | null;
   readonly out: string;
   readonly err: string;
+}
+
+/** Where a server says that it listens. */
+async function whereOf(
+  child: ChildProcessByStdio<null, Readable, Readable>,
+  said: { out: string; err: string },
+): Promise<number | string> {
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  for (;;) {
+    const where = /listening at (.+?);/.exec(said.out + said.err)?.[1];
+    const port = where && /:(\d+)$/.exec(where)?.[1];
+    if (where !== undefined) return port ? Number(port) : where;
+    if (child.exitCode !== null) throw new Error(`it ended: ${said.out}${said.err}`);
+    await Promise.race([
+      once(child.stdout, 'data', { signal }),
+      once(child.stderr, 'data', { signal }),
+      once(child, 'close', { signal }),
+    ]);
+  }
 }
 
 export class Serving {
@@ -37,19 +57,12 @@ export class Serving {
     const said = { out: '', err: '' };
     child.stdout.on('data', chunk => (said.out += chunk));
     child.stderr.on('data', chunk => (said.err += chunk));
-    const signal = AbortSignal.timeout(PATIENCE_MS);
-    for (;;) {
-      const where = /listening at (.+?);/.exec(said.out + said.err)?.[1];
-      if (where !== undefined) {
-        const port = /:(\d+)$/.exec(where)?.[1];
-        return new Serving(child, port === undefined ? where : Number(port), said);
-      }
-      if (child.exitCode !== null) throw new Error(`it ended: ${said.out}${said.err}`);
-      await Promise.race([
-        once(child.stdout, 'data', { signal }),
-        once(child.stderr, 'data', { signal }),
-        once(child, 'close', { signal }),
-      ]);
+    try {
+      const at = await whereOf(child, said);
+      return new Serving(child, at, said);
+    } catch (error) {
+      child.kill('SIGKILL');
+      throw error;
     }
   }
 
