@@ -129,7 +129,12 @@ export class Mirror {
       return [ask(save(ephemeralHandle(response), RESOURCE.KEY))];
     }
     if (daaDraws(request) === undefined) return [];
-    const saved = ask(save(word(request, 10), RESOURCE.DAA));
+    const session = word(request, 10);
+    const saved = ask(save(session, RESOURCE.DAA));
+    // Where no more contexts may leave, nobody ever knows what was drawn: the session ends on both.
+    if (word(saved[1], 6) !== 0) {
+      return [saved, ask(raw.rawCommand('FlushSpecific', 1, session, RESOURCE.DAA))];
+    }
     return [saved, ask(raw.rawCommand('LoadContext', 1, 0, raw.byte(1), saved[1].slice(10)))];
   }
 
