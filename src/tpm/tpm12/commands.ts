@@ -17,6 +17,7 @@ import * as counters from './commands/counters.js';
 import * as daa from './commands/daa.js';
 import * as delegation from './commands/delegation.js';
 import * as dir from './commands/dir.js';
+import * as dsap from './commands/dsap.js';
 import * as endorsement from './commands/endorsement.js';
 import * as identity from './commands/identity.js';
 import * as integrity from './commands/integrity.js';
@@ -79,7 +80,7 @@ export const COMMANDS: readonly AnyCommand[] = [
   cmk.cmkSetRestrictions,                cmk.cmkApproveMA,                cmk.cmkCreateKey,
   cmk.cmkCreateTicket,                   cmk.cmkCreateBlob,               cmk.cmkConvertMigration,
   transport.establishTransport,          transport.executeTransport,      transport.releaseTransportSigned,
-  delegation.dsap,                       delegation.setOwnerPointer,      delegation.delegateManage,
+  dsap.dsap,                             dsap.setOwnerPointer,            delegation.delegateManage,
   delegation.delegateCreateKeyDelegation,   delegation.delegateCreateOwnerDelegation,
   delegation.delegateLoadOwnerDelegation,   delegation.delegateReadTable,
   delegation.delegateUpdateVerification,    delegation.delegateVerifyDelegation,

@@ -1,11 +1,11 @@
 /**
- * Delegation (TPM Main Part 3, §19, and §18.3 TPM_DSAP, §18.4 TPM_SetOwnerPointer).
+ * Delegation (TPM Main Part 3, §19): families, blobs and rows. What uses them is in dsap.ts.
  * @module
  */
 import { bool, concat, decode, encode, struct, u8, u16, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sameSecret, sha1 } from '../crypto.js';
+import { sha1 } from '../crypto.js';
 import {
   type AnyBlob,
   clearSecret,
@@ -27,21 +27,13 @@ import { LIMITS } from '../limits.js';
 import { entityOfKey, findKey } from '../loaded-keys.js';
 import { load } from '../parsing.js';
 import { demand, TpmFault } from '../results.js';
-import {
-  demandAdipScheme,
-  EntityType,
-  openAt,
-  sharedSecret,
-  terminate,
-  terminateBound,
-} from '../sessions.js';
-import { type AuthSession, Handle, Protocol } from '../state.js';
+import { terminateBound } from '../sessions.js';
+import { Handle, Protocol } from '../state.js';
 import {
   type DelegatePublic,
   DelegateType,
   delegatePublic,
   noBytes20,
-  nonce,
   nothing,
   secret,
   sizedBuffer,
@@ -354,105 +346,3 @@ export const delegateVerifyDelegation = command({
     return {};
   },
 });
-
-/** Lets the owner's secret stand for a delegation from now on, for software that knows of none. */
-export const setOwnerPointer = command({
-  ordinal: 0x75,
-  name: 'TPM_SetOwnerPointer',
-  auth: 'none',
-  when: 'owned',
-  input: struct({ entityType: u16, entityValue: u32 }),
-  output: nothing,
-  run(call, { entityType, entityValue }) {
-    const { stclear } = call.state;
-    if (entityType === EntityType.DEL_ROW) {
-      demandVerified(call, findRow(call, entityValue).pub);
-      stclear.ownerReference = entityValue;
-    } else {
-      demand(entityType === EntityType.OWNER, 'BAD_PARAMETER');
-      stclear.ownerReference = Handle.OWNER;
-    }
-    return {};
-  },
-});
-
-/** What a DSAP session is opened with. */
-interface Delegation {
-  readonly pub: DelegatePublic;
-  readonly authValue: Uint8Array;
-  readonly entityDigest: Uint8Array;
-}
-
-/** Opens a session for a delegation. */
-export const dsap = command({
-  ordinal: 0x11,
-  name: 'TPM_DSAP',
-  auth: 'none',
-  when: 'workingOwned',
-  handleBytes: { input: 30, output: 44 },
-  input: struct({
-    entityType: u16,
-    keyHandle: u32,
-    nonceOddDSAP: nonce,
-    entityValue: sizedBuffer,
-  }),
-  output: struct({ authHandle: u32, nonceEven: nonce, nonceEvenDSAP: nonce }),
-  run(call, { entityType, keyHandle, nonceOddDSAP, entityValue }) {
-    const kind = entityType % 256;
-    const { pub, authValue, entityDigest } = delegationOf(call, kind, keyHandle, entityValue);
-    const { authSessions } = call.state.stclear;
-    const session = openAt(authSessions, Protocol.DSAP, call.tpm.entropy);
-    try {
-      session.adipEncScheme = Math.floor(entityType / 256);
-      demandAdipScheme(session.adipEncScheme, call.state.permanent.flags.FIPS);
-    } catch (error) {
-      terminate(authSessions, session.handle);
-      throw error;
-    }
-    const nonceEvenDSAP = call.tpm.entropy(20);
-    Object.assign(session, {
-      entityType: kind === EntityType.DEL_KEY_BLOB ? EntityType.KEYHANDLE : EntityType.OWNER,
-      delegation: pub,
-      entityDigest: entityDigest.slice(),
-      sharedSecret: sharedSecret(authValue, nonceEvenDSAP, nonceOddDSAP),
-    } satisfies Partial<AuthSession>);
-    return { authHandle: session.handle, nonceEven: session.nonceEven, nonceEvenDSAP };
-  },
-});
-
-function delegationOf(call: Call, kind: number, keyHandle: number, value: Uint8Array): Delegation {
-  const { ownerAuth } = call.state.permanent.data;
-  switch (kind) {
-    case EntityType.DEL_OWNER_BLOB: {
-      const blob = blobOf(value, ownerBlob);
-      demandVerified(call, blob.pub);
-      demandProven(call, blob);
-      return { pub: blob.pub, authValue: openSecret(call, blob), entityDigest: ownerAuth };
-    }
-    case EntityType.DEL_ROW: {
-      const { pub, authValue } = findRow(call, load(u32, value));
-      demandVerified(call, pub);
-      return { pub, authValue, entityDigest: ownerAuth };
-    }
-    case EntityType.DEL_KEY_BLOB: {
-      const blob = blobOf(value, keyBlob);
-      demandVerified(call, blob.pub);
-      demandProven(call, blob);
-      const { key } = findKey(call, keyHandle, { readOnly: true, ignorePcrs: true });
-      demand(sameSecret(sha1(encode(sizedBuffer, key.pubKey)), blob.pubKeyDigest), 'KEYNOTFOUND');
-      const { digest } = entityOfKey(key);
-      return { pub: blob.pub, authValue: openSecret(call, blob), entityDigest: digest };
-    }
-    default:
-      throw new TpmFault('BAD_PARAMETER');
-  }
-}
-
-/** Whatever is wrong with it, what does not parse is no entity of that kind. */
-function blobOf<T>(bytes: Uint8Array, codec: Parameters<typeof load<T>>[0]): T {
-  try {
-    return load(codec, bytes);
-  } catch (error) {
-    throw error instanceof TpmFault ? new TpmFault('WRONG_ENTITYTYPE') : error;
-  }
-}
