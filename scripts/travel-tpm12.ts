@@ -17,6 +17,7 @@ import { live } from '../test/tpm/travel/_lives.js';
 import { born, type Origin, travel } from '../test/tpm/travel/_proof.js';
 
 const [lives = '500', first = '1', only] = process.argv.slice(2);
+const PROGRESS = 50;
 const ORIGINS: readonly Origin[] = ['ours', 'theirs'];
 const folder = mkdtempSync(join(tmpdir(), 'nvtpm-travel-'));
 const tpm = new Swtpm(folder);
@@ -30,6 +31,8 @@ for (const origin of ORIGINS.filter(one => only === undefined || one === only)) 
     commands += journey.commands;
     bytesMax = Math.max(bytesMax, journey.states.permall!.length);
     addContents(contents, journey.states);
+    const lived = seed - Number(first) + 1;
+    if (lived % PROGRESS === 0) console.error(`${origin}: ${lived} lives, ${commands} commands`);
     if (journey.differences.length === 0) continue;
     different += 1;
     console.error(`${origin}, seed ${seed}: ${journey.differences.length} differences`);
