@@ -18,18 +18,19 @@ export interface End {
 async function whereOf(
   child: ChildProcessByStdio<null, Readable, Readable>,
   said: { out: string; err: string },
+  closed: Promise<unknown>,
 ): Promise<number | string> {
   const signal = AbortSignal.timeout(PATIENCE_MS);
   for (;;) {
     const where = /listening at (.+?);/.exec(said.out + said.err)?.[1];
     const port = where && /:(\d+)$/.exec(where)?.[1];
     if (where !== undefined) return port ? Number(port) : where;
-    if (child.exitCode !== null) throw new Error(`it ended: ${said.out}${said.err}`);
-    await Promise.race([
-      once(child.stdout, 'data', { signal }),
-      once(child.stderr, 'data', { signal }),
-      once(child, 'close', { signal }),
+    const ended = await Promise.race([
+      once(child.stdout, 'data', { signal }).then(() => false),
+      once(child.stderr, 'data', { signal }).then(() => false),
+      closed.then(() => true),
     ]);
+    if (ended) throw new Error(`it ended: ${said.out}${said.err}`);
   }
 }
 
@@ -38,15 +39,19 @@ export class Serving {
   /** Where it listens: a port of the loopback, or a path. */
   readonly at: number | string;
   readonly #said: { out: string; err: string };
+  /** Not its exit: what it has said may come after that. */
+  readonly #closed: Promise<unknown>;
 
   private constructor(
     child: ChildProcess,
     at: number | string,
     said: { out: string; err: string },
+    closed: Promise<unknown>,
   ) {
     this.process = child;
     this.at = at;
     this.#said = said;
+    this.#closed = closed;
   }
 
   /** Comes back once it listens; throws what it said if it ends before. */
@@ -54,12 +59,13 @@ export class Serving {
     const child = spawn(process.execPath, [PROGRAM, 'serve', image, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    const closed = once(child, 'close');
     const said = { out: '', err: '' };
     child.stdout.on('data', chunk => (said.out += chunk));
     child.stderr.on('data', chunk => (said.err += chunk));
     try {
-      const at = await whereOf(child, said);
-      return new Serving(child, at, said);
+      const at = await whereOf(child, said, closed);
+      return new Serving(child, at, said, closed);
     } catch (error) {
       child.kill('SIGKILL');
       throw error;
@@ -84,9 +90,7 @@ export class Serving {
   }
 
   async ended(): Promise<End> {
-    if (this.process.exitCode === null && this.process.signalCode === null) {
-      await once(this.process, 'close');
-    }
+    await this.#closed;
     return { exit: this.process.exitCode, ...this.#said };
   }
 

@@ -74,6 +74,8 @@ export class Running {
   readonly process: ChildProcess;
   readonly folder: string;
   readonly image: string;
+  /** Not its exit: what it has said may come after that. */
+  readonly #closed: Promise<unknown>;
   #out = '';
   #err = '';
 
@@ -86,6 +88,7 @@ export class Running {
       '--qtest', `unix:${this.at('qtest')},server=on,wait=off`,
       '--qmp', `unix:${this.at('qmp')},server=on,wait=off`, ...more,
     ], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#closed = once(this.process, 'close');
     this.process.stdout!.on('data', chunk => (this.#out += chunk));
     this.process.stderr!.on('data', chunk => (this.#err += chunk));
     t.teardown(() => this.process.kill('SIGKILL'));
@@ -113,9 +116,7 @@ export class Running {
   }
 
   async ended(): Promise<{ exit: number | null; out: string; err: string }> {
-    if (this.process.exitCode === null && this.process.signalCode === null) {
-      await once(this.process, 'close');
-    }
+    await this.#closed;
     return { exit: this.process.exitCode, out: this.#out, err: this.#err };
   }
 }
