@@ -12,11 +12,11 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadFcntl } from '../src/lock/fcntl.js';
 import { chooseLockDriver, type LockFlavour, lock, WHOLE_FILE } from '../src/lock/index.js';
+import { loadKoffi } from '../src/lock/koffi.js';
 
 /** fcntl.h and sys/file.h of Linux. */
 const F_SETLK = 6;
@@ -38,7 +38,7 @@ interface PlainLock {
 
 /** The system's own calls, without anything of ours around them but koffi. */
 export function plainLocks(path: string) {
-  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  const koffi = loadKoffi();
   const flockCall = koffi.load(null).func('int flock(int fd, int operation)');
   const system = loadFcntl();
   const exclusive = system.encode('exclusive', WHOLE_FILE);

@@ -22,3 +22,5 @@ export const fixture = <T>(name: string): T =>
 export const hex = (text: string): Uint8Array =>
   new Uint8Array(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'));
 export const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+/** The 32-bit number at an offset. */
+export const word = (bytes: Uint8Array, at = 0): number => Buffer.from(bytes).readUInt32BE(at);

@@ -41,6 +41,19 @@ export function bdrv_unlock(node: BlockNode): void {
   }
 }
 
+/**
+ * Runs `act` between bdrv_lock and bdrv_unlock.
+ * @throws what either does, and what `act` throws
+ */
+export function underLock<T>(node: BlockNode, wait: LockWait | undefined, act: () => T): T {
+  bdrv_lock(node, wait);
+  try {
+    return act();
+  } finally {
+    bdrv_unlock(node);
+  }
+}
+
 /** The nodes from the given one down to the file. */
 function* chain(node: BlockNode): Generator<BlockNode> {
   for (let at: BlockNode | undefined = node; at !== undefined; at = at.file) yield at;

@@ -5,14 +5,8 @@
  */
 import { isIP } from 'node:net';
 import { STARTUP_TYPES, type StartupType, type TpmAddress } from '../server/index.js';
+import { fieldsOf } from './fields.js';
 import { UsageError } from './output.js';
-
-/** The fields of `a=1,b,c=2`; what has no value is ''. */
-export const fieldsOf = (text: string): [name: string, value: string][] =>
-  text.split(',').map(part => {
-    const at = part.indexOf('=');
-    return at < 0 ? [part, ''] : [part.slice(0, at), part.slice(at + 1)];
-  });
 
 export interface Server {
   readonly address: TpmAddress;

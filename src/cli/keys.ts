@@ -6,7 +6,7 @@
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { IoError } from '../errors.js';
 import { KEY_BYTES, type Key } from '../nvram/index.js';
-import { fieldsOf } from './backend-options.js';
+import { fieldsOf } from './fields.js';
 import { UsageError } from './output.js';
 
 const KEY_FILE_BYTES_MAX = 4096;

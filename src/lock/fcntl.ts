@@ -5,8 +5,8 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
 import { constants } from 'node:os';
+import { type Koffi, loadKoffi } from './koffi.js';
 import type { LockRange, LockType } from './lock.js';
 
 /** What <fcntl.h> of one system says. */
@@ -87,9 +87,6 @@ export interface Fcntl extends FlockCodec {
   /** Runs the command on an encoded `struct flock`: 0, or the errno. EINTR is retried. */
   call(fd: number, command: number, flock: Uint8Array): number;
 }
-
-type Koffi = typeof import('koffi');
-const loadKoffi = (): Koffi => createRequire(import.meta.url)('koffi') as Koffi;
 
 let loaded: Fcntl | undefined;
 

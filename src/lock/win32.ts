@@ -5,7 +5,7 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
+import { loadKoffi } from './koffi.js';
 import {
   type LockDriver,
   LockError,
@@ -103,7 +103,7 @@ export class Win32Driver implements LockDriver {
 
 function load(): Win32 {
   if (process.platform !== 'win32') throw new Error(`${process.platform} has no LockFileEx`);
-  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  const koffi = loadKoffi();
   const shape = koffi.struct(Object.fromEntries(OVERLAPPED.map(([name, type]) => [name, type])));
   assert.equal(koffi.sizeof(shape), OVERLAPPED_BYTES, 'OVERLAPPED has another size here');
   for (const [name, , offset] of OVERLAPPED) {

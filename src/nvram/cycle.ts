@@ -2,7 +2,7 @@
  * The frame of every cycle: bdrv_lock around it, and the judgement that it begins with.
  * @module
  */
-import { bdrv_lock, bdrv_unlock } from '../block/lock.js';
+import { underLock } from '../block/lock.js';
 import type { BlockNode } from '../block/node.js';
 import type { LockWait } from '../lock/lock.js';
 import { noTrace, type Trace } from '../trace.js';
@@ -15,14 +15,8 @@ export interface StoreOptions {
 }
 
 /** Runs `cycle` inside bdrv_lock and bdrv_unlock. */
-export function locked<T>(node: BlockNode, { wait }: StoreOptions, cycle: () => T): T {
-  bdrv_lock(node, wait);
-  try {
-    return cycle();
-  } finally {
-    bdrv_unlock(node);
-  }
-}
+export const locked = <T>(node: BlockNode, { wait }: StoreOptions, cycle: () => T): T =>
+  underLock(node, wait, cycle);
 
 /** Looks at a store under the lock and writes nothing. Damage is a verdict, not an exception. */
 export function inspectStore(node: BlockNode, options: StoreOptions = {}): Assessment {

@@ -9,8 +9,8 @@
  * nothing but this waiting holds it up. On Linux only, and only where koffi can be loaded.
  * @module
  */
-import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
+import { loadKoffi } from '../lock/koffi.js';
 
 /** How long the next chunk is waited for, in milliseconds: a response and a command, on one machine. */
 const MOMENT_MS = 0.1;
@@ -31,8 +31,7 @@ let loaded: Calls | 'none' | undefined;
 function load(): Calls | 'none' {
   if (process.platform !== 'linux') return 'none';
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-    const libc = koffi.load(null);
+    const libc = loadKoffi().load(null);
     return {
       recv: libc.func('long recv(int fd, void *into, size_t length, int flags)'),
       yieldProcessor: libc.func('int sched_yield()'),

@@ -1,7 +1,7 @@
 /** A TPM under attack: what must hold of every response, whatever was sent. */
 import { type GenerateKey, generateRsaKey } from '../../src/tpm/tpm12/crypto.js';
 import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
-import { toHex } from '../_files.js';
+import { toHex, word } from '../_files.js';
 import { MemoryNvram } from './_memory-nvram.js';
 import { HEADER_BYTES } from './_mutations.js';
 import { Rig } from './_rig.js';
@@ -113,7 +113,7 @@ export class Victim implements Subject {
 }
 
 /** The ordinal of a request, the result of a response. */
-const codeOf = (bytes: Uint8Array): number => Buffer.from(bytes).readUInt32BE(6);
+const codeOf = (bytes: Uint8Array): number => word(bytes, 6);
 
 /** What is wrong with a response; undefined where nothing is. */
 function wrongWith(response: Uint8Array, changed: boolean, took: number): string | undefined {

@@ -2,10 +2,12 @@
  * Where this engine does not follow libtpms on purpose, as guests at random come upon it. Each is
  * in the table of docs/tpm12.md with its reason; most have a test of their own in interop.test.ts.
  */
+
 import { isDeepStrictEqual } from 'node:util';
 import { ENTITY, ORDINALS, RESOURCE, RESULT } from '../../src/testing/guest/index.js';
 import { decodeSaved } from '../../src/tpm/tpm12/savestate.js';
 import { equal } from '../../src/wire/codec.js';
+import { word } from '../_files.js';
 
 /** What was asked, and what both answered. */
 interface Answered {
@@ -113,5 +115,3 @@ export function departureOfSaved(theirs: Uint8Array, ours: Uint8Array): string |
   const same = isDeepStrictEqual(withoutBindings(theirs), withoutBindings(ours));
   return same ? DEPARTURES[0]!.name : undefined;
 }
-
-const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);

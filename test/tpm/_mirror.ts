@@ -16,7 +16,7 @@ import {
 } from '../../src/testing/guest/index.js';
 import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
 import { equal } from '../../src/wire/codec.js';
-import { hex, toHex } from '../_files.js';
+import { hex, toHex, word } from '../_files.js';
 import type { Swtpm } from '../_swtpm.js';
 import { departureOf, departureOfSaved } from './_departures.js';
 import { type Difference, daaDraws, Replay } from './_replay.js';
@@ -275,5 +275,3 @@ export class Mirror {
 
 const save = (handle: number, type: number): Command<Uint8Array> =>
   raw.rawCommand('SaveContext', 1, handle, type, LABEL);
-
-const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);

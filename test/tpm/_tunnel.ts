@@ -2,10 +2,12 @@
  * The bytes of TPM_ExecuteTransport at the guest's end (TPM Main Part 1, §18; Part 3, §24.2): what a
  * command is wrapped into, and what a response is unwrapped from.
  */
+
 import { createCipheriv } from 'node:crypto';
 import { frame, raw } from '../../src/testing/guest/index.js';
 import { hmac, sha1 } from '../../src/testing/guest/sessions.js';
 import { concat, encode, equal, u32 } from '../../src/wire/codec.js';
+import { word } from '../_files.js';
 
 export const ATTRIBUTE = { ENCRYPT: 1, LOG: 2, EXCLUSIVE: 4 };
 export const ALGORITHM = { AES128: 6, MGF1: 7 };
@@ -127,5 +129,3 @@ export function unwrap(
   const proof = hmac(tunnel.secret, covered, even, odd, goesOn);
   return { response, digest, ticks, even, proven: equal(proof, outer.slice(-20)) };
 }
-
-const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);

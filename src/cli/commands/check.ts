@@ -5,14 +5,13 @@
  */
 import {
   type BlockNode,
-  bdrv_lock,
-  bdrv_unlock,
   type CheckResult,
   checkImage,
   ImageError,
   imageInfo,
   repairImage,
 } from '../../block/index.js';
+import { underLock } from '../../block/lock.js';
 import type { NvtpmError } from '../../errors.js';
 import { inspectStore, NvramError, NvramStore, type StoreOptions } from '../../nvram/index.js';
 import { type CommonOptions, lookInside, withImage } from '../images.js';
@@ -33,7 +32,7 @@ export function check(path: string, options: CheckOptions): Result {
   return withImage(path, role, { ...options, forRepair: true }, image => {
     const store = { trace: options.trace, wait: { timeoutMs: options.lockTimeout } };
     const repairs = options.repair ? repair(image, store) : [];
-    const counts = underLock(image, store, () => checkImage(image));
+    const counts = underLock(image, store.wait, () => checkImage(image));
     const broken = imageFault(path, counts);
     if (broken !== undefined) return failed(broken, { image: imageData(counts), repairs });
 
@@ -67,15 +66,6 @@ const failed = (fault: NvtpmError, data: Result['data']): Result => ({
   outcome: fault.outcome,
 });
 
-function underLock<T>(image: BlockNode, { wait }: StoreOptions, act: () => T): T {
-  bdrv_lock(image, wait);
-  try {
-    return act();
-  } finally {
-    bdrv_unlock(image);
-  }
-}
-
 /** Damage of the image itself. Leaks are none: they only take space. */
 function imageFault(path: string, counts: CheckResult): ImageError | undefined {
   const { corruptions, checkErrors, problems } = counts;
@@ -95,7 +85,7 @@ const imageData = ({ corruptions, leaks, checkErrors }: CheckResult) => ({
 /** What was done, in words. A fault that cannot be repaired is left for the check to report. */
 function repair(image: BlockNode, options: StoreOptions): string[] {
   const done: string[] = [];
-  const { corruptionsFixed, leaksFixed } = underLock(image, options, () =>
+  const { corruptionsFixed, leaksFixed } = underLock(image, options.wait, () =>
     repairImage(image, 'all'),
   );
   if (corruptionsFixed > 0) done.push(`${corruptionsFixed} corruptions of the image`);

@@ -6,7 +6,8 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { bdrv_lock, bdrv_unlock, openImage, takeGuard } from '../../block/index.js';
+import { openImage, takeGuard } from '../../block/index.js';
+import { underLock } from '../../block/lock.js';
 import type { Machine } from '../../machine.js';
 import { accept, MigrationError, migrate, validateIncoming } from '../../migration/index.js';
 import { inspectStore } from '../../nvram/index.js';
@@ -119,8 +120,7 @@ function damage(path: string): Evidence {
   using image = openImage(path, { readOnly: false });
   // Beside whoever has the image: a bad disk asks for no guard.
   using _beside = takeGuard(image, 'incoming');
-  bdrv_lock(image);
-  try {
+  return underLock(image, undefined, () => {
     const { state } = inspectStore(image);
     const blob = state?.directory.entries.find(entry => entry.name === 'permall');
     if (blob === undefined) throw new UsageError('there is no permall to damage');
@@ -131,9 +131,7 @@ function damage(path: string): Evidence {
     image.write(offset, Uint8Array.of(is));
     image.flush();
     return { blob: blob.name, byte, offset, was, is };
-  } finally {
-    bdrv_unlock(image);
-  }
+  });
 }
 
 /**

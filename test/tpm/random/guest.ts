@@ -3,6 +3,7 @@
  * all that it takes to see it again. What it can do is in families, one file each; here is what
  * they share: draws, secrets, sessions, and the ways in which a request goes wrong on purpose.
  */
+
 import { createCipheriv } from 'node:crypto';
 import {
   authorisedBy,
@@ -19,6 +20,7 @@ import {
   TpmResponseError,
   TpmResponseFault,
 } from '../../../src/testing/guest/index.js';
+import { word } from '../../_files.js';
 import { ownerSecret } from '../_states.js';
 import { bendBytes, bendParams, bendRequest } from './bends.js';
 import { Draws } from './draws.js';
@@ -436,5 +438,3 @@ export class RandomGuest extends Draws {
     );
   }
 }
-
-const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);

@@ -3,6 +3,7 @@
  * guest does through them; logs that are signed, and sessions that leave as contexts (TPM Main Part 3,
  * §24).
  */
+
 import {
   publicOf,
   SIGNING,
@@ -20,6 +21,7 @@ import {
 } from '../../../src/testing/guest/index.js';
 import { commandsByOrdinal } from '../../../src/tpm/tpm12/commands.js';
 import { concat, encode, u16, u32 } from '../../../src/wire/codec.js';
+import { word } from '../../_files.js';
 import {
   ALGORITHM,
   type Handles,
@@ -37,7 +39,6 @@ import { identity } from './identity.js';
 
 const { byte, counted, rawCommand } = raw;
 const n4 = (value: number): Uint8Array => encode(u32, value);
-const word = (bytes: Uint8Array, at: number): number => Buffer.from(bytes).readUInt32BE(at);
 
 const SECRET = new Uint8Array(20).fill(0x74);
 const WRONG = new Uint8Array(20).fill(0xee);
