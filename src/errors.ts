@@ -6,28 +6,25 @@
  */
 
 /**
- * How a run of nvtpm can end, and the exit code of the command for it. Each outcome stays apart
- * from the others: a tool that merges "empty" with "corrupt" makes a new TPM over the old one.
+ * How a run of nvtpm can end. Outcomes are never conflated: a tool that merges "empty" with "corrupt"
+ * makes a new TPM over the old one. `cli/exit-codes.ts` has the exit code of each.
  */
-// biome-ignore format: table
-export const EXIT_CODES = {
-  OK:            0,
-  FAILED:        1,
-  USAGE:         2,
-  EMPTY:         3,
-  CORRUPT:       4,
-  KEY_REQUIRED:  5,
-  WRONG_KEY:     6,
-  REVISION:      7,
-  TOO_SMALL:     8,
-  LOCKED:        9,
-  FENCED:       10,
-  IMAGE:        11,
-  IO:           12,
-} as const;
-export type Outcome = keyof typeof EXIT_CODES;
+export type Outcome =
+  | 'OK'
+  | 'FAILED'
+  | 'USAGE'
+  | 'EMPTY'
+  | 'CORRUPT'
+  | 'KEY_REQUIRED'
+  | 'WRONG_KEY'
+  | 'REVISION'
+  | 'TOO_SMALL'
+  | 'LOCKED'
+  | 'FENCED'
+  | 'IMAGE'
+  | 'IO';
 
-/** The base of all errors that this package throws on purpose. */
+/** The base of all errors that leave this package. */
 export abstract class NvtpmError extends Error {
   /** Which error of its class this is. */
   abstract readonly code: string;
@@ -69,7 +66,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   EISDIR:  'it is a directory (EISDIR); name a file',
   ENOTDIR: 'a part of the path is not a directory (ENOTDIR); check the path',
   EMFILE:  'too many open files (EMFILE); raise the limit (ulimit -n)',
-  ESTALE:  'the file was deleted or replaced while it was in use (ESTALE); what is stored in it now would be lost, so nothing is; put it back and start again',
+  ESTALE:  'the file was deleted, moved or replaced while it was in use (ESTALE); nothing more is stored in it; put it back and start again',
   EIO:     'the device reported an error (EIO); see the system log, and do not trust this disk',
 };
 

@@ -3,7 +3,7 @@
  * `nvtpm/tis`, `nvtpm/nvram`, `nvtpm/block`, `nvtpm/lock`, `nvtpm/testing`.
  * @module
  */
-export { EXIT_CODES, IoError, NvtpmError, type Outcome } from './errors.js';
+export { IoError, NvtpmError, type Outcome } from './errors.js';
 export { Machine, type MachineOptions, type MachineState } from './machine.js';
 export * from './migration/index.js';
 export {

@@ -315,7 +315,7 @@ export class Machine {
       if (error instanceof StoreFailure && error.cause instanceof Error) throw error.cause;
       // A volatile state comes from another host and not from the image, so it is not judged here.
       if (!(error instanceof StateError) || error.blob === 'volatilestate') throw error;
-      const code = error.code === 'ERR_STATE_REVISION' ? 'REVISION' : 'CORRUPT';
+      const code = error.code === 'REVISION' ? 'REVISION' : 'CORRUPT';
       throw new NvramError(code, this.#options.image.path, [error.message]);
     }
   }

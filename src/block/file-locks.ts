@@ -1,29 +1,29 @@
 /**
- * The nesting lock of one open file: the first acquire takes it, the last release gives it back.
+ * The nesting lock of one open file: the first acquire takes it, the last release releases it. One
+ * counter for each open image, unlike the 2011 patch, which had one for the driver.
  * @module
  */
 import assert from 'node:assert/strict';
 import {
   type LockDriver,
   LockError,
+  type LockHolder,
   type LockRange,
   type LockType,
-  type LockWait,
   WHOLE_FILE,
 } from '../lock/lock.js';
-import { lock } from '../lock/wait.js';
 import type { Trace } from '../trace.js';
-import type { NodeLocks } from './node.js';
 
 interface LockedFile {
   readonly path: string;
   /** The descriptor, or undefined once the file is closed. */
   readonly fd: () => number | undefined;
+  /** The driver of this open file: chosen once. */
   readonly driver: () => LockDriver;
   readonly trace: Trace;
 }
 
-export class FileLocks implements NodeLocks {
+export class FileLocks {
   readonly #of: LockedFile;
   #depth = 0;
   #type: LockType | undefined;
@@ -63,30 +63,39 @@ export class FileLocks implements NodeLocks {
 
   /**
    * The bytes that the lock covers: all, or from 300 on while the image guard holds QEMU's bytes
-   * below. Changes only while nothing is held.
+   * below. Changes only while no lock is held.
    */
   get range(): LockRange {
     return this.#range;
   }
 
   set range(range: LockRange) {
-    assert.equal(this.#depth, 0, 'the range of a lock that is held cannot change');
+    assert.equal(this.#depth, 0, 'the range of a held lock cannot change');
     this.#range = range;
   }
 
-  /** @throws LockError LOCKED, ABORTED, ENOMEDIUM, ENOTSUP, EINVAL, SYSTEM */
-  acquire(type: LockType, wait: LockWait): void {
+  /**
+   * False where another holder forbids it; any lock already held is kept.
+   * @throws LockError ENOMEDIUM, ENOTSUP, EINVAL, SYSTEM
+   */
+  tryAcquire(type: LockType): boolean {
     const { path } = this.#of;
     if (type !== 'shared' && type !== 'exclusive') {
       throw new LockError('EINVAL', path, `${path}: '${String(type)}' is no type of lock`);
     }
     // A nested lock that the outer one covers costs nothing; a stronger one is an upgrade.
     if (this.#depth === 0 || (this.#type === 'shared' && type === 'exclusive')) {
-      lock(this.driver, { fd: this.fd, path, type, range: this.#range }, wait);
+      if (!this.driver.tryLock(this.fd, type, this.#range)) return false;
       this.#type = type;
       if (this.#depth === 0) this.#of.trace({ event: 'lock', type, path, flavour: this.flavour });
     }
     this.#depth += 1;
+    return true;
+  }
+
+  /** The holder that forbids a lock of this type. */
+  holder(type: LockType): LockHolder | undefined {
+    return this.driver.holder(this.fd, type, this.#range);
   }
 
   /** @throws LockError NOT_LOCKED, LOST, SYSTEM */
@@ -97,15 +106,10 @@ export class FileLocks implements NodeLocks {
     }
     this.#depth -= 1;
     if (this.#depth > 0) return;
-    // Whatever the system answers, we count on this lock no more.
+    // Whatever the result, treat the lock as released.
     this.#type = undefined;
+    if (!this.open) return;
     this.driver.unlock(this.fd, this.#range);
     this.#of.trace({ event: 'unlock', path });
-  }
-
-  /** The file is being closed, which drops its locks. */
-  dropped(): void {
-    this.#depth = 0;
-    this.#type = undefined;
   }
 }

@@ -12,15 +12,18 @@ import {
   ftruncateSync,
   openSync,
   readSync,
+  type Stats,
+  statSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
-import { IoError } from '../errors.js';
+import { dirname, resolve } from 'node:path';
+import { errnoOf, IoError } from '../errors.js';
 import { chooseLockDriver, closeFile } from '../lock/index.js';
-import type { LockDriver } from '../lock/lock.js';
+import type { LockDriver, LockHolder, LockType } from '../lock/lock.js';
 import { noTrace, type Trace } from '../trace.js';
 import { FileLocks } from './file-locks.js';
-import { type BlockNode, ImageError } from './node.js';
+import { type Bytes, LockableNode, type LowerLock } from './lockable.js';
+import { ImageError, type ProtocolNode } from './node.js';
 
 export interface OpenFileOptions {
   readonly readOnly?: boolean;
@@ -28,7 +31,7 @@ export interface OpenFileOptions {
   readonly create?: 'new';
   /** Told of every read, write and flush of the file. */
   readonly trace?: Trace;
-  /** How the file is locked; chosen when the first lock is taken. */
+  /** How the file is locked. Default: the best flavour that the system has. */
   readonly lockDriver?: LockDriver;
 }
 
@@ -40,7 +43,7 @@ export function openFile(path: string, options: OpenFileOptions = {}): FileNode 
   return new FileNode(path, options);
 }
 
-/** Makes the name of a new file durable, where the file system offers that. */
+/** Fsyncs the parent directory, where supported, so that the name of a new file is durable. */
 export function syncFolderOf(path: string): void {
   try {
     const folder = openSync(dirname(path), constants.O_RDONLY);
@@ -54,39 +57,97 @@ export function syncFolderOf(path: string): void {
   }
 }
 
-export class FileNode implements BlockNode {
+export class FileNode extends LockableNode<LowerLock> implements ProtocolNode {
   readonly driver = 'file';
   readonly path: string;
   readonly readOnly: boolean;
   readonly file = undefined;
   readonly locks: FileLocks;
+  protected readonly bytes: FileBytes;
+  readonly #lower: LowerLock;
+
+  constructor(path: string, options: OpenFileOptions) {
+    super();
+    this.path = path;
+    this.readOnly = options.readOnly ?? false;
+    const trace = options.trace ?? noTrace;
+    this.bytes = new FileBytes(path, this.readOnly, options.create === 'new', trace);
+    let driver = options.lockDriver;
+    this.locks = new FileLocks({
+      path,
+      fd: () => this.bytes.fd,
+      driver: () => (driver ??= chooseLockDriver()),
+      trace,
+    });
+    this.#lower = { release: () => this.locks.release(), abandon: () => this.locks.release() };
+  }
+
+  peek(offset: number, length: number): Uint8Array {
+    return this.bytes.peek(offset, length);
+  }
+
+  lockHolder(type: LockType): LockHolder | undefined {
+    return this.locks.holder(type);
+  }
+
+  /** Whether the path still names the file that is open. */
+  isAtItsPath(): boolean {
+    return this.bytes.isAtItsPath();
+  }
+
+  protected acquire(type: LockType): LowerLock | undefined {
+    return this.locks.tryAcquire(type) ? this.#lower : undefined;
+  }
+
+  protected override begin(): void {
+    this.bytes.forgetLength();
+  }
+
+  protected closeBelow(): void {
+    this.bytes.close();
+  }
+}
+
+class FileBytes implements Bytes {
+  readonly #path: string;
+  /** Where the path led when the file was opened, whatever directory the process is in later. */
+  readonly #absolute: string;
+  readonly #readOnly: boolean;
   readonly #trace: Trace;
   #fd: number | undefined;
   #length: number | undefined;
 
-  constructor(path: string, options: OpenFileOptions) {
-    this.path = path;
-    this.readOnly = options.readOnly ?? false;
-    this.#trace = options.trace ?? noTrace;
-    this.#fd = openRegular(path, this.readOnly, options.create === 'new');
-    this.locks = new FileLocks({
-      path,
-      fd: () => this.#fd,
-      driver: () => options.lockDriver ?? chooseLockDriver(),
-      trace: this.#trace,
-    });
+  constructor(path: string, readOnly: boolean, create: boolean, trace: Trace) {
+    this.#path = path;
+    this.#absolute = resolve(path);
+    this.#readOnly = readOnly;
+    this.#trace = trace;
+    this.#fd = openRegular(path, readOnly, create);
   }
 
-  /** As of the last time that somebody looked: remembered until invalidate(). */
+  get fd(): number | undefined {
+    return this.#fd;
+  }
+
+  /** As of the first look under this lock; the path must still name the file then. */
   get length(): number {
-    this.#length ??= this.#attempt('use', sizeOf);
+    this.#length ??= this.#attempt('use', fd => this.#sizeOf(fd));
     return this.#length;
+  }
+
+  forgetLength(): void {
+    this.#length = undefined;
+  }
+
+  peek(offset: number, length: number): Uint8Array {
+    const size = this.#attempt('read', fd => fstatSync(fd).size);
+    return this.read(offset, Math.max(0, Math.min(length, size - offset)));
   }
 
   read(offset: number, length: number): Uint8Array {
     // Not filled with zeros first: all of it is read, or an error thrown.
     const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
-    this.#trace({ event: 'read', path: this.path, offset, length });
+    this.#trace({ event: 'read', path: this.#path, offset, length });
     this.#attempt('read', fd => {
       demandOffset(offset, length);
       for (let done = 0; done < length; ) {
@@ -99,53 +160,73 @@ export class FileNode implements BlockNode {
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    if (this.readOnly) throw new ImageError('ERR_IMAGE_READONLY', this.path, [OPENED_READ_ONLY]);
-    this.#trace({ event: 'write', path: this.path, offset, length: bytes.length });
+    this.#demandWritable();
+    this.#trace({ event: 'write', path: this.#path, offset, length: bytes.length });
+    const before = this.length;
+    // A write that fails may have made the file longer.
+    this.#length = undefined;
     this.#attempt('write', fd => {
       demandOffset(offset, bytes.length);
       for (let done = 0; done < bytes.length; ) {
         done += writeSync(fd, bytes, done, bytes.length - done, offset + done);
       }
     });
-    if (this.#length !== undefined) this.#length = Math.max(this.#length, offset + bytes.length);
+    this.#length = Math.max(before, offset + bytes.length);
   }
 
   flush(): void {
-    if (this.readOnly) return;
-    this.#trace({ event: 'flush', path: this.path });
+    if (this.#readOnly) return;
+    this.#trace({ event: 'flush', path: this.#path });
     this.#attempt('flush', fd => fdatasyncSync(fd));
   }
 
   truncate(length: number): void {
-    if (this.readOnly) throw new ImageError('ERR_IMAGE_READONLY', this.path, [OPENED_READ_ONLY]);
+    this.#demandWritable();
+    this.#length = undefined;
     this.#attempt('resize', fd => ftruncateSync(fd, length));
     this.#length = length;
   }
 
-  invalidate(): void {
-    this.#length = undefined;
+  isAtItsPath(): boolean {
+    return this.#attempt('use', fd => isAt(this.#absolute, fstatSync(fd)));
   }
 
-  /** Closing drops whatever is still locked. */
   close(): void {
     if (this.#fd === undefined) return;
     const fd = this.#fd;
     this.#fd = undefined;
-    this.locks.dropped();
     closeFile(fd);
   }
 
-  [Symbol.dispose](): void {
-    this.close();
+  /** The size of a file that is at its path: what is stored in another one would be lost. */
+  #sizeOf(fd: number): number {
+    const file = fstatSync(fd);
+    if (isAt(this.#absolute, file)) return file.size;
+    throw Object.assign(new Error('the path names another file'), { code: 'ESTALE' });
+  }
+
+  #demandWritable(): void {
+    if (!this.#readOnly) return;
+    throw new ImageError('READONLY', this.#path, ['the file was opened read-only']);
   }
 
   #attempt<T>(operation: string, work: (fd: number) => T): T {
-    if (this.#fd === undefined) throw new IoError(operation, this.path, new Error('it is closed'));
+    if (this.#fd === undefined) throw new IoError(operation, this.#path, new Error('it is closed'));
     try {
       return work(this.#fd);
     } catch (error) {
-      throw error instanceof IoError ? error : new IoError(operation, this.path, error);
+      throw error instanceof IoError ? error : new IoError(operation, this.#path, error);
     }
+  }
+}
+
+/** Whether `path` names this very file. Where the system does not let it be looked up, it may. */
+function isAt(path: string, { dev, ino }: Stats): boolean {
+  try {
+    const there = statSync(path);
+    return there.dev === dev && there.ino === ino;
+  } catch (error) {
+    return !['ENOENT', 'ENOTDIR'].includes(errnoOf(error));
   }
 }
 
@@ -154,15 +235,6 @@ function demandOffset(offset: number, length: number): void {
   if (offset >= 0 && Number.isSafeInteger(offset + length)) return;
   throw Object.assign(new Error(`${offset} is no offset in a file`), { code: 'EFBIG' });
 }
-
-/** The size of a file that still has a name: one that was deleted would take what is stored along. */
-function sizeOf(fd: number): number {
-  const { size, nlink } = fstatSync(fd);
-  if (nlink > 0) return size;
-  throw Object.assign(new Error('the file was deleted'), { code: 'ESTALE' });
-}
-
-const OPENED_READ_ONLY = 'the file was opened read-only';
 
 function openRegular(path: string, readOnly: boolean, create: boolean): number {
   const access = readOnly ? constants.O_RDONLY : constants.O_RDWR;

@@ -18,8 +18,8 @@ import {
 } from '../lock/lock.js';
 import { overlap, sameRange } from '../lock/range.js';
 import { nameOf, retry } from '../lock/wait.js';
-import { FileLocks } from './file-locks.js';
-import { locksBelow } from './lock.js';
+import { FileNode } from './file.js';
+import type { FileLocks } from './file-locks.js';
 import type { BlockNode } from './node.js';
 
 /** QEMU's permissions by number, as far as they matter for an image file. */
@@ -109,7 +109,7 @@ export function takeGuard(
 ): Guard {
   if (mode === 'off') return guardOf(role, [], () => {});
   const locks = locksBelow(node);
-  if (!(locks instanceof FileLocks) || locks.flavour === 'win32') {
+  if (locks === undefined || locks.flavour === 'win32') {
     if (mode === 'auto') return guardOf(role, [], () => {});
     const why = 'a guard needs an image file, and fcntl locks on it; use --image-lock auto';
     throw new LockError('ENOTSUP', node.path, `${node.path}: ${why}`);
@@ -190,7 +190,14 @@ function refused(path: string, role: GuardRole, { byte, holder }: Conflict): Loc
   );
 }
 
-/** Somebody else who has locks on an image. */
+/** The locks of the file at the bottom of the chain, if there is a file. */
+function locksBelow(node: BlockNode): FileLocks | undefined {
+  let at: BlockNode | undefined = node;
+  while (at.file !== undefined) at = at.file;
+  return at instanceof FileNode ? at.locks : undefined;
+}
+
+/** Another process that has locks on an image. */
 export interface ImageHolder {
   /** The process and its command, where the system tells. */
   readonly pid?: number;
@@ -205,7 +212,7 @@ export interface ImageHolder {
 /** Who else has locks on the image that `node` stands on, other than this very descriptor. */
 export function imageHolders(node: BlockNode): readonly ImageHolder[] {
   const locks = locksBelow(node);
-  if (!(locks instanceof FileLocks)) return [];
+  if (locks === undefined) return [];
   const { fd, driver } = locks;
   const byProcess = new Map<number | undefined, Pick<LockHolder, 'type' | 'range'>[]>();
   for (const { pid, ...lock } of locksOn(fd)) {

@@ -2,14 +2,14 @@
  * Block nodes: disk images as QEMU stacks them, and the lock of the image at the bottom.
  * @module
  */
-import { type BlockNode, ImageError } from './node.js';
+import { type BlockNode, ImageError, type LockedNode } from './node.js';
 import { type CheckResult, check } from './qcow2/check.js';
 import { Qcow2Node } from './qcow2/node.js';
 import { type RepairResult, type Repairs, repair } from './qcow2/repair.js';
 
 export { type FileNode, type OpenFileOptions, openFile } from './file.js';
 export * from './guard.js';
-export { bdrv_lock, bdrv_unlock } from './lock.js';
+export { bdrv_lock, bdrv_unlock, withLock } from './lock.js';
 export * from './node.js';
 export {
   type BackingGate,
@@ -46,10 +46,11 @@ export interface ImageInfo {
   }[];
 }
 
-export function imageInfo(node: BlockNode): ImageInfo {
-  const image = qcow2In(node);
+export function imageInfo(disk: LockedNode): ImageInfo {
+  const image = qcow2In(disk.node);
   if (image === undefined) {
-    const { driver: format, length: virtualSize } = node;
+    const { length: virtualSize } = disk;
+    const { driver: format } = disk.node;
     return {
       format,
       version: undefined,
@@ -79,9 +80,9 @@ export function imageInfo(node: BlockNode): ImageInfo {
  * What is wrong with the image: the counts are those of `qemu-img check`.
  * @throws ImageError NOT_QCOW2 for a node without any such metadata
  */
-export function checkImage(node: BlockNode): CheckResult {
-  const image = demandQcow2(node);
-  image.settle();
+export function checkImage(disk: LockedNode): CheckResult {
+  const image = demandQcow2(disk.node);
+  if (!image.readOnly) disk.flush();
   image.reload();
   return check(image);
 }
@@ -91,12 +92,12 @@ export function checkImage(node: BlockNode): CheckResult {
  * the lock, on an image that was opened `forRepair`.
  * @throws ImageError NOT_QCOW2, READONLY; IoError
  */
-export function repairImage(node: BlockNode, what: Repairs): RepairResult {
-  const image = demandQcow2(node);
+export function repairImage(disk: LockedNode, what: Repairs): RepairResult {
+  const image = demandQcow2(disk.node);
   if (image.readOnly) {
-    throw new ImageError('ERR_IMAGE_READONLY', node.path, ['it was opened read-only']);
+    throw new ImageError('READONLY', disk.path, ['it was opened read-only']);
   }
-  image.settle();
+  disk.flush();
   image.reload();
   return repair(image, what);
 }
@@ -111,5 +112,5 @@ function qcow2In(node: BlockNode): Qcow2Node | undefined {
 function demandQcow2(node: BlockNode): Qcow2Node {
   const image = qcow2In(node);
   if (image !== undefined) return image;
-  throw new ImageError('ERR_IMAGE_NOT_QCOW2', node.path, ['only a qcow2 image can be checked']);
+  throw new ImageError('NOT_QCOW2', node.path, ['only a qcow2 image can be checked']);
 }

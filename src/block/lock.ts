@@ -4,65 +4,59 @@
  * differs from the patch, and why, is in docs/architecture.md.
  * @module
  */
-import { LockError, type LockWait } from '../lock/lock.js';
-import type { BlockNode, NodeLocks } from './node.js';
+import { LockError, type LockHolder, type LockType, type LockWait } from '../lock/lock.js';
+import { DEFAULT_TIMEOUT_MS, nameOf, retry } from '../lock/wait.js';
+import type { BlockNode, LockedNode } from './node.js';
 
 /**
- * Locks the image that `node` stands on against other processes. The outermost lock makes every
- * node forget its cached metadata, since another process may have changed the file meanwhile.
- * @throws LockError LOCKED (naming the holder), ABORTED, ENOMEDIUM, ENOTSUP, EINVAL
+ * Acquires the lock of the image that `node` stands on, and waits for it synchronously: for command
+ * lines. A server awaits lockAsync() instead.
+ * @throws LockError LOCKED (naming the holder), ENOMEDIUM, ENOTSUP, EINVAL; ImageError BROKEN
  */
-export function bdrv_lock(node: BlockNode, wait: LockWait = {}): void {
-  const locks = locksBelow(node);
-  const type = node.readOnly ? 'shared' : 'exclusive';
-  const outermost = locks.depth === 0;
-  locks.acquire(type, wait);
-  if (!outermost) return;
+export function bdrv_lock(node: BlockNode, wait: LockWait = {}): LockedNode {
+  let locked: LockedNode | undefined;
+  const type = typeOf(node);
+  retry(node.path, `the ${type} lock`, wait, () => (locked = node.tryLock(type)) !== undefined);
+  return locked ?? deny(node, type, wait.timeoutMs);
+}
+
+/** Releases a lock: LockedNode.release by the name of the 2011 patch. */
+export const bdrv_unlock = (locked: LockedNode): void => locked.release();
+
+/**
+ * Runs `act` under the lock of `node`, and releases it on every way out.
+ * @throws what bdrv_lock, `act` and the release throw; the error of `act` first
+ */
+export function withLock<T>(
+  node: BlockNode,
+  wait: LockWait | undefined,
+  act: (disk: LockedNode) => T,
+): T {
+  const locked = bdrv_lock(node, wait);
+  let result: T;
   try {
-    for (const each of chain(node)) each.settle?.();
-    for (const each of chain(node)) each.invalidate();
+    result = act(locked);
   } catch (error) {
-    locks.release();
+    try {
+      locked[Symbol.dispose]();
+    } catch {
+      // What follows from the first failure: the node is broken and says so.
+    }
     throw error;
   }
+  locked[Symbol.dispose]();
+  return result;
 }
 
-/**
- * Gives the lock back; the last of nested ones for real, after whatever the nodes still held back
- * is in the file, where the next holder will look for it.
- * @throws LockError NOT_LOCKED, LOST, ENOTSUP
- */
-export function bdrv_unlock(node: BlockNode): void {
-  const locks = locksBelow(node);
-  try {
-    if (locks.depth === 1) for (const each of chain(node)) each.settle?.();
-  } finally {
-    locks.release();
-  }
-}
+const typeOf = ({ readOnly }: BlockNode): LockType => (readOnly ? 'shared' : 'exclusive');
 
-/**
- * Runs `act` between bdrv_lock and bdrv_unlock.
- * @throws what either does, and what `act` throws
- */
-export function underLock<T>(node: BlockNode, wait: LockWait | undefined, act: () => T): T {
-  bdrv_lock(node, wait);
-  try {
-    return act();
-  } finally {
-    bdrv_unlock(node);
-  }
-}
-
-/** The nodes from the given one down to the file. */
-function* chain(node: BlockNode): Generator<BlockNode> {
-  for (let at: BlockNode | undefined = node; at !== undefined; at = at.file) yield at;
-}
-
-/** The lock of the node at the bottom that has one. @throws LockError ENOTSUP */
-export function locksBelow(node: BlockNode): NodeLocks {
-  let locks: NodeLocks | undefined;
-  for (const each of chain(node)) locks = each.locks ?? locks;
-  if (locks !== undefined) return locks;
-  throw new LockError('ENOTSUP', node.path, `${node.path}: no node of this image can be locked`);
+function deny(node: BlockNode, type: LockType, waitedMs = DEFAULT_TIMEOUT_MS): never {
+  const holder: LockHolder | undefined = node.lockHolder(type);
+  const waited = waitedMs > 0 ? ` after waiting ${waitedMs} ms for the ${type} lock` : '';
+  throw new LockError(
+    'LOCKED',
+    node.path,
+    `${node.path} is locked by ${nameOf(holder ?? {})}${waited}; try again when it is done, or end that process`,
+    { holder },
+  );
 }

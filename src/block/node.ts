@@ -1,13 +1,16 @@
 /**
- * A block node is what QEMU calls a BlockDriverState: something that holds bytes, on top of another
- * such thing or of a file. Nodes stack: qcow2 over file, raw over file, fault between any two.
- * All of it is synchronous: a store inside a TPM command must be on the disk before the response is.
+ * A block node is what QEMU calls a BlockDriverState: bytes, on top of another node or of a file.
+ * Nodes stack: qcow2 over file, raw over file, fault between any two. All of it is synchronous: a
+ * store inside a TPM command must be on the disk before the response is.
+ *
+ * A node by itself gives no bytes. Its lock does: `lock()` is bdrv_lock of the 2011 patch, and what it
+ * returns reads, writes, flushes and releases. What is not locked cannot be read.
  * @module
  */
 import { NvtpmError } from '../errors.js';
-import type { LockRange, LockType, LockWait } from '../lock/lock.js';
+import type { LockHolder, LockType, LockWait } from '../lock/lock.js';
 
-export interface BlockNode {
+export interface BlockNode extends Disposable {
   /** QEMU's driver name: file, raw, qcow2, fault. */
   readonly driver: string;
   /** The file at the bottom, for messages and traces. */
@@ -15,9 +18,41 @@ export interface BlockNode {
   readonly readOnly: boolean;
   /** The node below, if there is one. */
   readonly file: BlockNode | undefined;
-  /** Bytes that can be read: the file's length, or the guest's disk size. */
-  readonly length: number;
 
+  /**
+   * Acquires the lock of the file at the bottom: shared on a read-only node, exclusive on a writable
+   * one. Locks nest; the outermost one makes every node of the chain drop its cached metadata,
+   * since another process may have changed the file. Waits synchronously: for command lines.
+   * @throws LockError LOCKED (naming the holder), ENOMEDIUM, ENOTSUP, EINVAL; ImageError BROKEN
+   */
+  lock(wait?: LockWait): LockedNode;
+  /** The same without waiting: undefined where another holder forbids it. */
+  tryLock(type?: LockType): LockedNode | undefined;
+  /** The holder that forbids a lock of this type, as far as the system tells. */
+  lockHolder(type: LockType): LockHolder | undefined;
+
+  /** Idempotent. Abandons locks that are still held, and closes the nodes below. */
+  close(): void;
+}
+
+/** A node that can lie below an image format: a file, or something that stands for one. */
+export interface ProtocolNode extends BlockNode {
+  readonly file: ProtocolNode | undefined;
+  /**
+   * Up to `length` bytes at `offset`, fewer at the end, read without the lock: to recognise a format
+   * on opening. Nothing that is read this way is used under the lock.
+   */
+  peek(offset: number, length: number): Uint8Array;
+}
+
+/** The bytes of a node, for the holder of its lock. */
+export interface LockedNode extends Disposable {
+  /** @throws LockError NOT_LOCKED once it is released, like every other use */
+  readonly node: BlockNode;
+  readonly path: string;
+  readonly type: LockType;
+  /** Bytes that can be read: the file's length, or the size of the guest's disk. */
+  readonly length: number;
   /**
    * Exactly `length` bytes at `offset`, the caller's to keep. Within `this.length`; a file that is
    * shorter than its metadata says reads as zeros there (qcow2), or throws IoError (file).
@@ -29,42 +64,28 @@ export interface BlockNode {
   flush(): void;
   /** Makes the node longer (or, for `file`, shorter); new bytes read as zeros. */
   truncate(length: number): void;
-  /** Forgets cached metadata: another process may have changed the file. Never throws. */
-  invalidate(): void;
   /**
-   * Puts metadata that the node still holds back into the file, in an order that survives a power
-   * cut, so that the next holder of the lock finds it. Costs nothing where nothing is held back.
+   * bdrv_unlock. The outermost release first writes back the metadata that nodes still hold, for the
+   * next holder to find. If that fails the lock is released all the same, what was held back is
+   * dropped, and the node is broken: it must be closed and opened again.
+   * @throws LockError NOT_LOCKED, LOST, SYSTEM; IoError
    */
-  settle?(): void;
-
-  /** Only on nodes that can lock by themselves. Nesting is counted by bdrv_lock, not here. */
-  readonly locks?: NodeLocks;
-
-  /** Idempotent. Flushes what the node itself holds back; does not close twice. */
-  close(): void;
-  [Symbol.dispose](): void;
-}
-
-/** The lock of one open image: one counter for each open file, unlike the 2011 patch (one a driver). */
-export interface NodeLocks {
-  readonly flavour: string;
-  /** How often the lock is held right now, and how. */
-  readonly depth: number;
-  readonly type: LockType | undefined;
-  /** The bytes that are locked; may be set while nothing is held. */
-  range: LockRange;
-  acquire(type: LockType, wait: LockWait): void;
   release(): void;
+  /** Releases without writing back: what was held back is dropped, which leaks clusters at worst. */
+  abandon(): void;
+  /** release(), and nothing where it is released already. */
+  [Symbol.dispose](): void;
 }
 
 // biome-ignore format: table
 export type ImageErrorCode =
-  | 'ERR_IMAGE_NOT_QCOW2'    // The magic is missing: some other format, or nothing at all.
-  | 'ERR_IMAGE_MALFORMED'    // The format's own rules are broken.
-  | 'ERR_IMAGE_UNSUPPORTED'  // Sound, but uses features that we do not have.
-  | 'ERR_IMAGE_CORRUPT'      // Marked corrupt, or found so while running.
-  | 'ERR_IMAGE_RANGE'        // An access past the end of the disk.
-  | 'ERR_IMAGE_READONLY'; // A write to a node that was opened read-only.
+  | 'NOT_QCOW2'    // The magic is missing: another format, or nothing at all.
+  | 'MALFORMED'    // The format's own rules are broken.
+  | 'UNSUPPORTED'  // Sound, but uses features that are not supported.
+  | 'DAMAGED'      // Marked corrupt, or found to contradict itself.
+  | 'RANGE'        // An access past the end of the disk.
+  | 'READONLY'     // A write to a node that was opened read-only.
+  | 'BROKEN'; // A write-back failed: what this node holds in memory is not in the file.
 
 /** An image that cannot be used, and every rule that it breaks. */
 export class ImageError extends NvtpmError {
@@ -75,8 +96,17 @@ export class ImageError extends NvtpmError {
   /** Every rule or feature that stands in the way, by name, not only the first. */
   readonly broken: readonly string[];
 
-  constructor(code: ImageErrorCode, path: string, broken: readonly string[], advice = '') {
-    super(`${path}: ${broken.join('; ')}${advice === '' ? '' : `; ${advice}`}`);
+  constructor(
+    code: ImageErrorCode,
+    path: string,
+    broken: readonly string[],
+    advice = '',
+    cause?: unknown,
+  ) {
+    super(
+      `${path}: ${broken.join('; ')}${advice === '' ? '' : `; ${advice}`}`,
+      cause === undefined ? {} : { cause },
+    );
     this.code = code;
     this.path = path;
     this.broken = broken;

@@ -6,7 +6,7 @@
 import { realpathSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { type OpenFileOptions, openFile } from './file.js';
-import { type BlockNode, ImageError } from './node.js';
+import { type BlockNode, ImageError, type ProtocolNode } from './node.js';
 import { EXTENSION } from './qcow2/extensions.js';
 import { isQcow2 } from './qcow2/header.js';
 import { openQcow2, Qcow2Node } from './qcow2/node.js';
@@ -60,7 +60,7 @@ function open(
   const file = openFile(path, options);
   let backing: BlockNode | undefined;
   try {
-    const start = file.read(0, Math.min(16, file.length));
+    const start = file.peek(0, 16);
     if (format === 'raw' || (format === 'probe' && !isQcow2(start))) return openRaw(file);
     // Bytes 8 to 15 say where the backing file's name is: most images have none.
     const isOverlay = start.subarray(8).some(byte => byte !== 0);
@@ -75,7 +75,7 @@ function open(
 
 /** The node below an overlay, opened for reading. */
 function openBacking(
-  file: BlockNode,
+  file: ProtocolNode,
   options: OpenImageOptions,
   above: readonly string[],
 ): BlockNode | undefined {
@@ -83,7 +83,7 @@ function openBacking(
   if (reference === undefined) return undefined;
   const chain = [...above, realpathSync(file.path)];
   const refuse = (why: string, advice = ''): ImageError =>
-    new ImageError('ERR_IMAGE_UNSUPPORTED', file.path, [why], advice);
+    new ImageError('UNSUPPORTED', file.path, [why], advice);
   const shown = JSON.stringify(reference.name);
   if (typeof options.backing !== 'function' || !options.backing(reference)) {
     throw refuse(
@@ -116,13 +116,13 @@ function real(path: string): string {
 }
 
 /** What the image in `file` names as its backing file. */
-function referenceOf(file: BlockNode, forRepair: boolean): BackingReference | undefined {
+function referenceOf(file: ProtocolNode, forRepair: boolean): BackingReference | undefined {
   // Not closed: closing it would close the file.
   const peek = new Qcow2Node(file, { readOnly: true, forRepair });
   const name = peek.backingName;
   if (name === undefined) return undefined;
   if (name.includes('\0')) {
-    throw new ImageError('ERR_IMAGE_MALFORMED', file.path, ['the backing file has no proper name']);
+    throw new ImageError('MALFORMED', file.path, ['the backing file has no proper name']);
   }
   const told = peek.extensions.find(each => each.type === EXTENSION.backingFormat)?.data;
   const format = told === undefined ? undefined : new TextDecoder().decode(told);

@@ -2,19 +2,22 @@
  * The raw node: the disk is the file, byte for byte.
  * @module
  */
-import { type BlockNode, ImageError } from './node.js';
+import type { LockHolder, LockType } from '../lock/lock.js';
+import { type Bytes, LockableNode } from './lockable.js';
+import { type BlockNode, ImageError, type LockedNode } from './node.js';
 
 /** A disk on `file`, which the node then owns. */
-export function openRaw(file: BlockNode): BlockNode {
-  return new RawNode(file);
-}
+export const openRaw = (file: BlockNode): BlockNode => new RawNode(file);
 
-class RawNode implements BlockNode {
+class RawNode extends LockableNode {
   readonly driver = 'raw';
   readonly file: BlockNode;
+  protected readonly bytes: RawBytes;
 
   constructor(file: BlockNode) {
+    super();
     this.file = file;
+    this.bytes = new RawBytes();
   }
 
   get path(): string {
@@ -25,42 +28,52 @@ class RawNode implements BlockNode {
     return this.file.readOnly;
   }
 
+  lockHolder(type: LockType): LockHolder | undefined {
+    return this.file.lockHolder(type);
+  }
+
+  protected acquire(type: LockType): LockedNode | undefined {
+    return this.file.tryLock(type);
+  }
+
+  protected override begin(below: LockedNode): void {
+    this.bytes.below = below;
+  }
+
+  protected closeBelow(): void {
+    this.file.close();
+  }
+}
+
+class RawBytes implements Bytes {
+  below!: LockedNode;
+
   get length(): number {
-    return this.file.length;
+    return this.below.length;
   }
 
   read(offset: number, length: number): Uint8Array {
     this.#demandRange(offset, length);
-    return this.file.read(offset, length);
+    return this.below.read(offset, length);
   }
 
   write(offset: number, bytes: Uint8Array): void {
     this.#demandRange(offset, bytes.length);
-    this.file.write(offset, bytes);
+    this.below.write(offset, bytes);
   }
 
   flush(): void {
-    this.file.flush();
+    this.below.flush();
   }
 
   truncate(length: number): void {
-    this.file.truncate(length);
+    this.below.truncate(length);
   }
 
-  invalidate(): void {}
-
-  close(): void {
-    this.file.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  /** A disk does not grow because somebody writes behind it. */
+  /** A disk does not grow by a write past its end. */
   #demandRange(offset: number, length: number): void {
     if (offset >= 0 && length >= 0 && offset + length <= this.length) return;
-    throw new ImageError('ERR_IMAGE_RANGE', this.path, [
+    throw new ImageError('RANGE', this.below.path, [
       `bytes ${offset} to ${offset + length} are not all on the disk of ${this.length} bytes`,
     ]);
   }

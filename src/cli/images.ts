@@ -9,6 +9,7 @@ import {
   type GuardRole,
   openImage,
   takeGuard,
+  withLock,
 } from '../block/index.js';
 import { NvtpmError } from '../errors.js';
 import { Machine, type MachineOptions } from '../machine.js';
@@ -116,7 +117,7 @@ export function lookInside(
   if (found.verdict !== 'OK' || entry === undefined || directory?.sealing.kind !== 0) {
     return undefined;
   }
-  const permall = image.read(entry.offset, entry.length);
+  const permall = withLock(image, undefined, disk => disk.read(entry.offset, entry.length));
   const engine = new Tpm12({ entropy, clock });
   try {
     engine.init({

@@ -7,7 +7,6 @@
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { GuardMode } from '../block/index.js';
-import { EXIT_CODES } from '../errors.js';
 import { check } from './commands/check.js';
 import { type CreateOptions, create } from './commands/create.js';
 import { exec } from './commands/exec.js';
@@ -18,6 +17,7 @@ import { type ServeOptions, serve } from './commands/serve.js';
 import { trace } from './commands/trace.js';
 import { runStep } from './demo/steps.js';
 import { demo } from './demo/story.js';
+import { EXIT_CODES } from './exit-codes.js';
 import type { CommonOptions } from './images.js';
 import { readKey } from './keys.js';
 import { openTrace, type Result, report, reportError } from './output.js';

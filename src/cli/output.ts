@@ -5,8 +5,9 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import pc from 'picocolors';
-import { EXIT_CODES, errnoOf, IoError, NvtpmError, type Outcome } from '../errors.js';
+import { errnoOf, IoError, NvtpmError, type Outcome } from '../errors.js';
 import type { Trace } from '../trace.js';
+import { EXIT_CODES } from './exit-codes.js';
 
 /** What a subcommand found or did. */
 export interface Result {

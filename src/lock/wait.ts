@@ -12,7 +12,7 @@ import {
   type LockWait,
 } from './lock.js';
 
-const DEFAULT_TIMEOUT_MS = 10_000;
+export const DEFAULT_TIMEOUT_MS = 10_000;
 /** A pause is a share of the time waited so far: no wait takes much longer than it must. */
 const PAUSE_SHARE = 1 / 8;
 const SHORTEST_PAUSE_MS = 0.05;

@@ -4,14 +4,16 @@
  * @module
  */
 import type { Socket } from 'node:net';
+import { NvtpmError } from '../errors.js';
 
 /** The longest line that is taken, in bytes: a manifest with the largest states is far below it. */
 const LINE_BYTES_MAX = 1024 * 1024;
 
 /** The other side was silent for too long, went away, or sent what is no message. */
-export class ChannelError extends Error {
+export class ChannelError extends NvtpmError {
   override readonly name = 'ChannelError';
-  readonly code: 'ERR_CHANNEL_TIMEOUT' | 'ERR_CHANNEL_CLOSED' | 'ERR_CHANNEL_MESSAGE';
+  readonly outcome = 'FAILED';
+  readonly code: 'TIMEOUT' | 'CLOSED' | 'MESSAGE';
 
   constructor(code: ChannelError['code'], message: string) {
     super(message);
@@ -36,14 +38,14 @@ export function receive(socket: Socket, timeoutMs: number): Promise<unknown> {
     const fail = (code: ChannelError['code'], message: string): void =>
       settle(() => reject(new ChannelError(code, message)));
     const timer = setTimeout(
-      () => fail('ERR_CHANNEL_TIMEOUT', `the other side said nothing for ${timeoutMs} ms`),
+      () => fail('TIMEOUT', `the other side said nothing for ${timeoutMs} ms`),
       timeoutMs,
     );
-    const onEnd = (): void => fail('ERR_CHANNEL_CLOSED', 'the other side closed the connection');
+    const onEnd = (): void => fail('CLOSED', 'the other side closed the connection');
     const onData = (part: Buffer): void => {
       length += part.length;
       if (length > LINE_BYTES_MAX) {
-        fail('ERR_CHANNEL_MESSAGE', `the other side sent over ${LINE_BYTES_MAX} bytes in a line`);
+        fail('MESSAGE', `the other side sent over ${LINE_BYTES_MAX} bytes in a line`);
         return;
       }
       parts.push(part);
@@ -53,7 +55,7 @@ export function receive(socket: Socket, timeoutMs: number): Promise<unknown> {
         const message: unknown = JSON.parse(line);
         settle(() => resolve(message));
       } catch {
-        fail('ERR_CHANNEL_MESSAGE', 'the other side sent a line that is not JSON');
+        fail('MESSAGE', 'the other side sent a line that is not JSON');
       }
     };
     socket.on('data', onData).on('end', onEnd).on('close', onEnd).on('error', onEnd);

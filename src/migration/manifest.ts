@@ -26,9 +26,9 @@ export interface Manifest {
 }
 
 export type MigrationErrorCode =
-  | 'ERR_MIGRATION_MALFORMED' // What arrived is no manifest.
-  | 'ERR_MIGRATION_REFUSED' // It is one, and breaks a rule.
-  | 'ERR_MIGRATION_FAILED'; // The other side said no, or nothing.
+  | 'MALFORMED' // What arrived is no manifest.
+  | 'REFUSED' // It is one, and breaks a rule.
+  | 'FAILED'; // The other side said no, or nothing.
 
 export class MigrationError extends NvtpmError {
   override readonly name = 'MigrationError';
@@ -73,7 +73,7 @@ export function readManifest(message: unknown): Manifest {
     string,
     unknown
   >;
-  enforce('ERR_MIGRATION_MALFORMED', SHAPE, fields);
+  enforce('MALFORMED', SHAPE, fields);
   return fields as unknown as Manifest;
 }
 
@@ -94,9 +94,9 @@ const ACCEPTABLE: Readonly<Record<string, (o: Offer) => boolean>> = {
     ({ manifest, store }) => manifest.epoch === store.epoch,
 };
 
-/** Checks an offer against the image, under its lock. @throws MigrationError ERR_MIGRATION_REFUSED */
+/** Checks an offer against the image, under its lock. @throws MigrationError REFUSED */
 export function mustBeAcceptable(manifest: Manifest, store: NvramStore): void {
-  enforce('ERR_MIGRATION_REFUSED', ACCEPTABLE, { manifest, store });
+  enforce('REFUSED', ACCEPTABLE, { manifest, store });
 }
 
 function enforce<T>(

@@ -20,7 +20,7 @@ export interface MigrateOptions {
  * Migrates `machine` to whoever listens at the other end of `socket`. Once it returns, the machine
  * is gone. If it throws, the machine runs on as if nothing had happened, unless `machine.power` is
  * 'gone': then the target has the state, although its answer did not arrive.
- * @throws MigrationError ERR_MIGRATION_FAILED with the target's reason
+ * @throws MigrationError FAILED with the target's reason
  */
 export async function migrate(
   machine: Machine,
@@ -37,7 +37,7 @@ export async function migrate(
   }
   machine.takeBack();
   trace({ event: 'migrate', step: 'taken back', detail: refusal });
-  throw new MigrationError('ERR_MIGRATION_FAILED', [refusal]);
+  throw new MigrationError('FAILED', [refusal]);
 }
 
 /** Undefined if the target took over; else why not. */

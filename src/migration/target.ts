@@ -51,9 +51,7 @@ export async function accept(
     machine.takeOver(state, store => mustBeAcceptable(manifest, store));
   } catch (error) {
     const refusal =
-      error instanceof StateError
-        ? new MigrationError('ERR_MIGRATION_MALFORMED', [error.message], error)
-        : error;
+      error instanceof StateError ? new MigrationError('MALFORMED', [error.message], error) : error;
     const why = refusal instanceof Error ? refusal.message : String(refusal);
     trace({ event: 'migrate', step: 'refused', detail: why });
     send(socket, { taken: false, why });

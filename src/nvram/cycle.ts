@@ -2,8 +2,8 @@
  * The frame of every cycle: bdrv_lock around it, and the judgement that it begins with.
  * @module
  */
-import { underLock } from '../block/lock.js';
-import type { BlockNode } from '../block/node.js';
+import { withLock } from '../block/lock.js';
+import type { BlockNode, LockedNode } from '../block/node.js';
 import type { LockWait } from '../lock/lock.js';
 import { noTrace, type Trace } from '../trace.js';
 import { type Assessment, assess } from './assess.js';
@@ -15,17 +15,20 @@ export interface StoreOptions {
 }
 
 /** Runs `cycle` inside bdrv_lock and bdrv_unlock. */
-export const locked = <T>(node: BlockNode, { wait }: StoreOptions, cycle: () => T): T =>
-  underLock(node, wait, cycle);
+export const locked = <T>(
+  node: BlockNode,
+  { wait }: StoreOptions,
+  cycle: (disk: LockedNode) => T,
+): T => withLock(node, wait, cycle);
 
 /** Looks at a store under the lock and writes nothing. Damage is a verdict, not an exception. */
 export function inspectStore(node: BlockNode, options: StoreOptions = {}): Assessment {
-  return locked(node, options, () => judge(node, options));
+  return locked(node, options, disk => judge(disk, options));
 }
 
 /** The same, inside a lock that is held. */
-export function judge(node: BlockNode, { trace = noTrace }: StoreOptions): Assessment {
-  const found = assess(node);
+export function judge(disk: LockedNode, { trace = noTrace }: StoreOptions): Assessment {
+  const found = assess(disk);
   const { generation, epoch } = found.state?.directory ?? {};
   trace({
     event: 'validate',

@@ -2,7 +2,7 @@
  * Setting up a store on a disk that is proven to be empty.
  * @module
  */
-import type { BlockNode } from '../block/node.js';
+import type { BlockNode, LockedNode } from '../block/node.js';
 import { judge, locked, type StoreOptions } from './cycle.js';
 import { NvramError } from './errors.js';
 import {
@@ -40,17 +40,17 @@ export const KEEP_MAX = 12;
  * @throws NvramError whatever the disk is, if it is not empty
  */
 export function formatStore(node: BlockNode, options: FormatOptions): void {
-  locked(node, options, () => {
-    mustBeBlank(node, options);
-    const areaLength = areaOf(node, options);
+  locked(node, options, disk => {
+    mustBeBlank(disk, options);
+    const areaLength = areaOf(disk, options);
     const uuid = options.entropy(16);
     const sealing =
       options.key === undefined ? UNSEALED : Seal.fresh(options.key, uuid, options.entropy).sealing;
     const step = new Uint8Array(SLOT_OFFSETS[1]);
     for (let at = 0; at < areaLength; at += step.length) {
-      node.write(at, step.subarray(0, Math.min(step.length, areaLength - at)));
+      disk.write(at, step.subarray(0, Math.min(step.length, areaLength - at)));
     }
-    node.flush();
+    disk.flush();
     // A directory without blobs keeps to one sector, so it lands whole or not at all.
     const head = encodeDirectory({
       uuid,
@@ -64,21 +64,21 @@ export function formatStore(node: BlockNode, options: FormatOptions): void {
       sealing,
       entries: [],
     });
-    node.write(SLOT_OFFSETS[0], head);
-    node.flush();
-    node.write(MARK_OFFSET, encodeMark({ state: 'clean', uuid, generation: 1, epoch: 0 }));
-    node.flush();
+    disk.write(SLOT_OFFSETS[0], head);
+    disk.flush();
+    disk.write(MARK_OFFSET, encodeMark({ state: 'clean', uuid, generation: 1, epoch: 0 }));
+    disk.flush();
   });
 }
 
-function mustBeBlank(node: BlockNode, options: FormatOptions): void {
+function mustBeBlank(node: LockedNode, options: FormatOptions): void {
   const found = judge(node, options);
   if (found.verdict === 'EMPTY' && found.state === undefined) return;
   const code = found.verdict === 'OK' || found.verdict === 'EMPTY' ? 'FORMATTED' : found.verdict;
   throw new NvramError(code, node.path, [...found.findings, 'there is a store in it already']);
 }
 
-function areaOf(node: BlockNode, options: FormatOptions): number {
+function areaOf(node: LockedNode, options: FormatOptions): number {
   const whole = Math.floor(node.length / PAGE_BYTES) * PAGE_BYTES;
   const length = options.areaLength ?? Math.min(AREA_BYTES_DEFAULT, whole);
   if (length >= AREA_BYTES_MIN && length <= node.length && length % PAGE_BYTES === 0) return length;

@@ -70,7 +70,7 @@ const blobName: Codec<string> = {
 
 function named(text: string): string {
   if (isBlobName(text)) return text;
-  throw new WireError('ERR_WIRE_VALUE', `${JSON.stringify(text)} is not the name of a blob`);
+  throw new WireError('VALUE', `${JSON.stringify(text)} is not the name of a blob`);
 }
 
 /** Whether a store can hold a blob of that name: 1 to 16 of a-z, 0-9, dot, dash. */
@@ -242,7 +242,7 @@ export function readMark(sector: Uint8Array): Found<Mark> {
   return examine(sector, MARK_MAGIC, () => {
     const { state, uuid, generation, epoch } = decode(markHead, sector.subarray(0, markHead.size!));
     const name = MARK_STATES[state];
-    if (name === undefined) throw new WireError('ERR_WIRE_VALUE', `there is no state ${state}`);
+    if (name === undefined) throw new WireError('VALUE', `there is no state ${state}`);
     return { state: name, uuid, generation, epoch };
   });
 }

@@ -10,7 +10,7 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import type { BlockNode } from '../block/node.js';
+import type { BlockNode, LockedNode } from '../block/node.js';
 import { noTrace, type Trace } from '../trace.js';
 import { equal } from '../wire/codec.js';
 import { type Assessment, headOf, type StoreState } from './assess.js';
@@ -56,6 +56,8 @@ export interface Blob {
 
 export class NvramStore {
   readonly #node: BlockNode;
+  /** The disk, while its lock is held. */
+  #locked: LockedNode | undefined;
   readonly #options: ActivateOptions;
   readonly #trace: Trace;
   readonly #scratch = new Scratch();
@@ -84,12 +86,12 @@ export class NvramStore {
     options: ActivateOptions = {},
     validate: (store: NvramStore) => void = () => {},
   ): NvramStore {
-    return locked(node, options, () => {
-      const state = mustBeUsable(node, judge(node, options));
+    return locked(node, options, disk => {
+      const state = mustBeUsable(node, judge(disk, options));
       const seal = unlock(node, state.directory, options.key);
       const store = new NvramStore(node, options, state, seal);
       validate(store);
-      store.#takeOver();
+      store.#reading(() => store.#takeOver());
       return store;
     });
   }
@@ -101,14 +103,16 @@ export class NvramStore {
    * @throws NvramError for what cannot be repaired: CORRUPT, REVISION, TOO_SMALL, EMPTY
    */
   static repair(node: BlockNode, options: StoreOptions = {}): boolean {
-    return locked(node, options, () => {
-      const found = judge(node, options);
+    return locked(node, options, disk => {
+      const found = judge(disk, options);
       const state = mustBeUsable(node, found);
       if (found.intact && state.mark !== undefined && state.mark.state !== 'open') return false;
       // Without its seal a store copies sealed blobs as they are: name and generation stay.
       const store = new NvramStore(node, options, state);
-      store.#takeOver();
-      store.#settle('clean');
+      store.#reading(() => {
+        store.#takeOver();
+        store.#settle('clean');
+      });
       store.abandon();
       return true;
     });
@@ -268,7 +272,7 @@ export class NvramStore {
     this.#writing(() => {
       this.#mustBeOurs();
       this.#mark('open');
-      this.#node.flush();
+      this.#disk.flush();
     });
   }
 
@@ -299,7 +303,20 @@ export class NvramStore {
   /** A read under the lock. */
   #reading<T>(body: () => T): T {
     assert(!this.#closed, 'the store is closed');
-    return locked(this.#node, this.#options, body);
+    return locked(this.#node, this.#options, disk => {
+      const outer = this.#locked;
+      this.#locked = disk;
+      try {
+        return body();
+      } finally {
+        this.#locked = outer;
+      }
+    });
+  }
+
+  get #disk(): LockedNode {
+    assert(this.#locked !== undefined, 'the disk is locked');
+    return this.#locked;
   }
 
   /** One read-validate-write under the lock. A failure on the way is remembered. */
@@ -322,12 +339,12 @@ export class NvramStore {
     // harms neither, and makes sure of them before the slot of the generation before is used.
     if ((this.#state.mark?.generation ?? 0) < this.generation) {
       this.#writeAgain();
-      this.#node.flush();
+      this.#disk.flush();
     }
     // Not clean any more, and that is on the disk before the first slot is touched: else a commit
     // that is cut off would look like damage to a store that was closed in order.
     this.#mark('open');
-    this.#node.flush();
+    this.#disk.flush();
     this.#commit({ entries: this.#state.directory.entries, epoch: this.epoch + 1 });
     const canScrub = this.sealed || this.#state.directory.sealing.kind === 0;
     if (this.#state.directory.unscrubbed && canScrub) this.#scrub();
@@ -339,13 +356,13 @@ export class NvramStore {
    */
   #settle(state: MarkState): void {
     this.#mustBeOurs();
-    const found = judge(this.#node, this.#options);
+    const found = judge(this.#disk, this.#options);
     if (found.state === undefined) {
       throw new NvramError('CORRUPT', this.#node.path, found.findings);
     }
     if (!found.intact) this.#commit({ entries: this.#again() });
     this.#mark(state);
-    this.#node.flush();
+    this.#disk.flush();
   }
 
   /**
@@ -359,10 +376,10 @@ export class NvramStore {
     const zeros = new Uint8Array(SLOT_OFFSETS[1]);
     for (const { offset, length } of gaps(used, this.#state.directory.areaLength)) {
       for (let done = 0; done < length; done += zeros.length) {
-        this.#node.write(offset + done, zeros.subarray(0, Math.min(zeros.length, length - done)));
+        this.#disk.write(offset + done, zeros.subarray(0, Math.min(zeros.length, length - done)));
       }
     }
-    this.#node.flush();
+    this.#disk.flush();
     this.#commit({ entries: this.#state.directory.entries, unscrubbed: false });
   }
 
@@ -370,9 +387,9 @@ export class NvramStore {
   #writeAgain(): void {
     const { slot, directory } = this.#state;
     for (const { offset, length } of directory.entries) {
-      this.#node.write(offset, this.#node.read(offset, length));
+      this.#disk.write(offset, this.#disk.read(offset, length));
     }
-    this.#node.write(SLOT_OFFSETS[slot], encodeDirectory(directory));
+    this.#disk.write(SLOT_OFFSETS[slot], encodeDirectory(directory));
   }
 
   /** All blobs, to be written once more, elsewhere. */
@@ -386,13 +403,13 @@ export class NvramStore {
    */
   #mustBeOurs(): void {
     const changed = SLOT_OFFSETS.filter((offset, index) => {
-      const head = this.#node.read(offset, SECTOR_BYTES);
+      const head = this.#disk.read(offset, SECTOR_BYTES);
       return !equal(head, this.#state.heads[index]!);
     });
     if (changed.length === 0) return;
     const path = this.#node.path;
     for (const offset of changed) {
-      const found = readDirectory(this.#node.read(offset, PAGE_BYTES));
+      const found = readDirectory(this.#disk.read(offset, PAGE_BYTES));
       if (found.is !== 'sound') continue;
       const { epoch, generation } = found.value;
       throw new NvramError('FENCED', path, [
@@ -416,7 +433,7 @@ export class NvramStore {
   /** The plain bytes of a blob. */
   #open(entry: Entry): Uint8Array {
     const { name, offset, length, generation, digest } = entry;
-    const stored = this.#node.read(offset, length);
+    const stored = this.#disk.read(offset, length);
     const where = `blob ${name} at offset ${offset}, ${length} bytes`;
     if (!equal(sha256(stored), digest)) {
       throw new NvramError('CORRUPT', this.#node.path, [`${where}: its digest is wrong`]);
@@ -466,7 +483,7 @@ export class NvramStore {
     const { directory: old, slot } = this.#state;
     const into: SlotIndex = slot === 0 ? 1 : 0;
     const generation = old.generation + 1;
-    const placed = place(planned, old, into, this.#node);
+    const placed = place(planned, old, into, this.#disk);
     const born = old.born === 0 && placed.entries.length > 0 ? generation : old.born;
     const { areaLength, entries } = placed;
     const directory: Directory = { ...old, generation, born, areaLength, ...fields, entries };
@@ -474,9 +491,9 @@ export class NvramStore {
 
     const writes = [[SLOT_OFFSETS[into], page] as const, ...placed.writes];
     for (const [offset, bytes] of this.#scratch.joined(writes)) {
-      this.#node.write(offset, bytes);
+      this.#disk.write(offset, bytes);
     }
-    this.#node.flush();
+    this.#disk.flush();
 
     // From here on it is stored, and the mark may say so. It becomes durable with the next barrier.
     const heads = [...this.#state.heads] as [Uint8Array, Uint8Array];
@@ -490,7 +507,7 @@ export class NvramStore {
   #mark(state: MarkState): void {
     const { uuid, generation, epoch } = this.#state.directory;
     const mark = { state, uuid, generation, epoch };
-    this.#node.write(MARK_OFFSET, encodeMark(mark));
+    this.#disk.write(MARK_OFFSET, encodeMark(mark));
     this.#state = { ...this.#state, mark };
   }
 }

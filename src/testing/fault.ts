@@ -3,8 +3,10 @@
  * in a given way. Scripted and deterministic, to be put between any two nodes.
  * @module
  */
-import type { BlockNode } from '../block/node.js';
+import { type Bytes, LockableNode } from '../block/lockable.js';
+import type { LockedNode, ProtocolNode } from '../block/node.js';
 import { IoError } from '../errors.js';
+import type { LockHolder, LockType } from '../lock/lock.js';
 
 export type Operation = 'read' | 'write' | 'flush' | 'truncate';
 
@@ -28,16 +30,16 @@ export interface Fault {
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-export class FaultNode implements BlockNode {
+export class FaultNode extends LockableNode implements ProtocolNode {
   readonly driver = 'fault';
-  readonly file: BlockNode;
-  readonly #script: readonly Fault[];
-  readonly #counts: Record<Operation, number> = { read: 0, write: 0, flush: 0, truncate: 0 };
+  readonly file: ProtocolNode;
+  protected readonly bytes: FaultyBytes;
 
   /** @param script where several faults name one operation, the first of them happens */
-  constructor(file: BlockNode, script: readonly Fault[]) {
+  constructor(file: ProtocolNode, script: readonly Fault[]) {
+    super();
     this.file = file;
-    this.#script = script;
+    this.bytes = new FaultyBytes(script);
   }
 
   get path(): string {
@@ -48,13 +50,43 @@ export class FaultNode implements BlockNode {
     return this.file.readOnly;
   }
 
-  get length(): number {
-    return this.file.length;
-  }
-
   /** How many operations there were so far: where a script can be put. */
   get counts(): Readonly<Record<Operation, number>> {
-    return { ...this.#counts };
+    return { ...this.bytes.counts };
+  }
+
+  peek(offset: number, length: number): Uint8Array {
+    return this.file.peek(offset, length);
+  }
+
+  lockHolder(type: LockType): LockHolder | undefined {
+    return this.file.lockHolder(type);
+  }
+
+  protected acquire(type: LockType): LockedNode | undefined {
+    return this.file.tryLock(type);
+  }
+
+  protected override begin(below: LockedNode): void {
+    this.bytes.below = below;
+  }
+
+  protected closeBelow(): void {
+    this.file.close();
+  }
+}
+
+class FaultyBytes implements Bytes {
+  below!: LockedNode;
+  readonly counts: Record<Operation, number> = { read: 0, write: 0, flush: 0, truncate: 0 };
+  readonly #script: readonly Fault[];
+
+  constructor(script: readonly Fault[]) {
+    this.#script = script;
+  }
+
+  get length(): number {
+    return this.below.length;
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -63,45 +95,35 @@ export class FaultNode implements BlockNode {
     if (effect?.kind === 'drop') return new Uint8Array(length);
     if (effect?.kind === 'torn' || effect?.kind === 'short') {
       const bytes = new Uint8Array(length);
-      bytes.set(this.file.read(offset, Math.min(effect.bytes, length)));
+      bytes.set(this.below.read(offset, Math.min(effect.bytes, length)));
       if (effect.kind === 'short') throw this.#error('read', effect.errno);
       return bytes;
     }
-    return this.file.read(offset, length);
+    return this.below.read(offset, length);
   }
 
   write(offset: number, bytes: Uint8Array): void {
     const effect = this.#next('write');
     if (effect?.kind === 'drop') return;
     if (effect?.kind === 'torn' || effect?.kind === 'short') {
-      this.file.write(offset, bytes.subarray(0, effect.bytes));
+      this.below.write(offset, bytes.subarray(0, effect.bytes));
       if (effect.kind === 'short') throw this.#error('write', effect.errno);
       return;
     }
-    this.file.write(offset, bytes);
+    this.below.write(offset, bytes);
   }
 
   flush(): void {
-    if (this.#next('flush')?.kind !== 'drop') this.file.flush();
+    if (this.#next('flush')?.kind !== 'drop') this.below.flush();
   }
 
   truncate(length: number): void {
-    if (this.#next('truncate')?.kind !== 'drop') this.file.truncate(length);
+    if (this.#next('truncate')?.kind !== 'drop') this.below.truncate(length);
   }
 
-  invalidate(): void {}
-
-  close(): void {
-    this.file.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  /** Counts the operation; throws or waits if that is its fault, and tells of any other. */
+  /** Counts the operation; throws or waits if that is its fault, and returns any other effect. */
   #next(operation: Operation): Effect | undefined {
-    const count = (this.#counts[operation] += 1);
+    const count = (this.counts[operation] += 1);
     const effect = this.#script.find(
       ({ on, nth, times = 1 }) => on === operation && count >= nth && count < nth + times,
     )?.effect;
@@ -112,6 +134,6 @@ export class FaultNode implements BlockNode {
 
   #error(operation: Operation, errno: string): IoError {
     const cause = Object.assign(new Error(`${errno}: made on purpose`), { code: errno });
-    return new IoError(operation, this.path, cause);
+    return new IoError(operation, this.below.path, cause);
   }
 }

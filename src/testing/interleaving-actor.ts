@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { type MessagePort, workerData } from 'node:worker_threads';
-import type { BlockNode, NodeLocks } from '../block/node.js';
-import { type LockType, WHOLE_FILE } from '../lock/lock.js';
+import { type Bytes, LockableNode, type LowerLock } from '../block/lockable.js';
+import type { BlockNode, ProtocolNode } from '../block/node.js';
 import { type Actor, STEPS, type Step, Turn, Word } from './interleaving.js';
 
 /** What an actor is given. */
@@ -48,52 +48,55 @@ function hand(turn: number): void {
   Atomics.notify(words, Word.TURN);
 }
 
-class StagedLocks implements NodeLocks {
-  readonly flavour = 'staged';
-  range = WHOLE_FILE;
-  depth = 0;
-  type: LockType | undefined;
-
-  acquire(type: LockType): void {
-    if (this.depth === 0) {
-      awaitTurn('lock');
-      words[Word.HOLDS] = working ? 1 : 0;
-    }
-    this.depth += 1;
-    this.type = type;
-  }
-
-  release(): void {
-    assert(this.depth > 0, 'it is not locked');
-    this.depth -= 1;
-    if (this.depth > 0) return;
+/** The lock that both actors share: held by one of them, where locks work. */
+const STAGED_LOCK: LowerLock = {
+  release() {
     awaitTurn('unlock');
     words[Word.HOLDS] = 0;
-    this.type = undefined;
-  }
-}
+  },
+  abandon() {
+    this.release();
+  },
+};
+/** A lock inside another one takes no step. */
+const NESTED_LOCK: LowerLock = { release: () => {}, abandon: () => {} };
 
-const staged = (): BlockNode => ({
-  driver: 'staged',
-  path: 'shared disk',
-  readOnly: false,
-  file: undefined,
-  length: shared.length,
-  locks: new StagedLocks(),
-  read(offset, length) {
-    awaitTurn('read');
+class StagedDisk extends LockableNode<LowerLock> implements ProtocolNode {
+  readonly driver = 'staged';
+  readonly path = 'shared disk';
+  readonly readOnly = false;
+  readonly file = undefined;
+  protected readonly bytes: Bytes = {
+    length: shared.length,
+    read(offset, length) {
+      awaitTurn('read');
+      return Uint8Array.from(shared.subarray(offset, offset + length));
+    },
+    write(offset, bytes) {
+      awaitTurn('write');
+      shared.set(bytes, offset);
+    },
+    flush: () => awaitTurn('flush'),
+    truncate: () => assert.fail('a shared disk does not grow'),
+  };
+
+  peek(offset: number, length: number): Uint8Array {
     return Uint8Array.from(shared.subarray(offset, offset + length));
-  },
-  write(offset, bytes) {
-    awaitTurn('write');
-    shared.set(bytes, offset);
-  },
-  flush: () => awaitTurn('flush'),
-  truncate: () => assert.fail('a shared disk does not grow'),
-  invalidate: () => {},
-  close: () => {},
-  [Symbol.dispose]: () => {},
-});
+  }
+
+  lockHolder(): undefined {
+    return undefined;
+  }
+
+  protected acquire(): LowerLock {
+    if (this.depth > 0) return NESTED_LOCK;
+    awaitTurn('lock');
+    words[Word.HOLDS] = working ? 1 : 0;
+    return STAGED_LOCK;
+  }
+
+  protected closeBelow(): void {}
+}
 
 const { [actor.name]: play } = (await import(actor.module)) as Record<
   string,
@@ -116,7 +119,7 @@ port.on('message', () => {
     scheduled = true;
     awaitTurn('begin');
   };
-  port.postMessage(outcomeOf(() => play({ disk: staged(), begin })));
+  port.postMessage(outcomeOf(() => play({ disk: new StagedDisk(), begin })));
   words[Word.HOLDS] = 0;
   hand(Turn.DONE);
 });

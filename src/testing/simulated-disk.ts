@@ -11,8 +11,8 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import type { BlockNode, NodeLocks } from '../block/node.js';
-import { type LockType, WHOLE_FILE } from '../lock/lock.js';
+import { type Bytes, LockableNode, type LowerLock } from '../block/lockable.js';
+import type { ProtocolNode } from '../block/node.js';
 
 export const SECTOR_BYTES = 512;
 
@@ -25,31 +25,15 @@ export class PowerCut extends Error {
   }
 }
 
-/** One lock that is always free: a simulated disk has no second process. */
-class SoleLock implements NodeLocks {
-  readonly flavour = 'simulated';
-  range = WHOLE_FILE;
-  depth = 0;
-  type: LockType | undefined;
+/** A lock that is always free: a simulated disk has no second process. */
+const FREE: LowerLock = { release: () => {}, abandon: () => {} };
 
-  acquire(type: LockType): void {
-    this.depth += 1;
-    this.type = type;
-  }
-
-  release(): void {
-    assert(this.depth > 0, 'the simulated disk is not locked');
-    this.depth -= 1;
-    if (this.depth === 0) this.type = undefined;
-  }
-}
-
-export class SimulatedDisk implements BlockNode {
+export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNode, Bytes {
   readonly driver = 'simulated';
   readonly path: string;
   readonly readOnly = false;
   readonly file = undefined;
-  readonly locks = new SoleLock();
+  protected readonly bytes: Bytes = this;
 
   /** What survives a power cut for certain. */
   #platter: Uint8Array;
@@ -64,6 +48,7 @@ export class SimulatedDisk implements BlockNode {
   readonly #phantoms = new Map<number, Uint8Array>();
 
   constructor(content: Uint8Array | number, path = 'simulated disk') {
+    super();
     this.#platter = typeof content === 'number' ? new Uint8Array(content) : content.slice();
     this.#length = this.#platter.length;
     this.path = path;
@@ -131,9 +116,19 @@ export class SimulatedDisk implements BlockNode {
     this.#length = length;
   }
 
-  invalidate(): void {}
-  close(): void {}
-  [Symbol.dispose](): void {}
+  peek(offset: number, length: number): Uint8Array {
+    return this.read(offset, Math.max(0, Math.min(length, this.#length - offset)));
+  }
+
+  lockHolder(): undefined {
+    return undefined;
+  }
+
+  protected acquire(): LowerLock {
+    return FREE;
+  }
+
+  protected closeBelow(): void {}
 
   /** How many different platters a power cut now could leave. */
   get landings(): number {

@@ -4,6 +4,7 @@
  * the guest was told is on the disk.
  * @module
  */
+import { NvtpmError, type Outcome } from '../errors.js';
 
 /** libtpms's three blobs: permanent state, TPM_SaveState's state, and what a migration carries. */
 export type BlobName = 'permall' | 'savestate' | 'volatilestate';
@@ -23,8 +24,10 @@ export interface NvramPort {
  * The host could not load or store. The engine answers TPM_FAIL and goes into failure mode; what
  * was stored before is still there. Any other exception of a port is a bug and passes through.
  */
-export class StoreFailure extends Error {
+export class StoreFailure extends NvtpmError {
   override readonly name = 'StoreFailure';
+  readonly code = 'STORE_FAILED';
+  readonly outcome: Outcome;
 
   constructor(cause: unknown) {
     super(
@@ -33,13 +36,15 @@ export class StoreFailure extends Error {
         cause,
       },
     );
+    this.outcome = cause instanceof NvtpmError ? cause.outcome : 'FAILED';
   }
 }
 
 /** The state that an engine was given is none of its own, or damaged. `init` throws it. */
-export class StateError extends Error {
+export class StateError extends NvtpmError {
   override readonly name = 'StateError';
-  readonly code: 'ERR_STATE_MALFORMED' | 'ERR_STATE_REVISION';
+  readonly outcome = 'FAILED';
+  readonly code: 'MALFORMED' | 'REVISION';
   readonly blob: BlobName;
 
   constructor(code: StateError['code'], blob: BlobName, why: string, cause?: unknown) {

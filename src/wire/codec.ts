@@ -5,6 +5,7 @@
  * @module
  */
 import assert from 'node:assert/strict';
+import { NvtpmError } from '../errors.js';
 
 export interface Codec<T> {
   /** The bytes that a value takes, where all values take the same. */
@@ -15,11 +16,12 @@ export interface Codec<T> {
 export type Of<C> = C extends Codec<infer T> ? T : never;
 
 /** SHORT: bytes are missing. TRAILING: bytes are left over. VALUE: a value that may not stand there. */
-export type WireErrorCode = 'ERR_WIRE_SHORT' | 'ERR_WIRE_TRAILING' | 'ERR_WIRE_VALUE';
+export type WireErrorCode = 'SHORT' | 'TRAILING' | 'VALUE';
 
 /** Bytes that are not such a structure, or a value that no such structure can hold. */
-export class WireError extends Error {
+export class WireError extends NvtpmError {
   override readonly name = 'WireError';
+  readonly outcome = 'FAILED';
   readonly code: WireErrorCode;
   readonly reason: string;
   /** The fields that lead to the trouble, outermost first: `permission.attributes`. */
@@ -81,7 +83,7 @@ export class Reader {
 
   #advance(length: number): number {
     if (length > this.left) {
-      throw new WireError('ERR_WIRE_SHORT', `${length} bytes wanted, ${this.left} left`);
+      throw new WireError('SHORT', `${length} bytes wanted, ${this.left} left`);
     }
     const from = this.#at;
     this.#at += length;
@@ -147,7 +149,7 @@ export const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a
 export function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
   const from = new Reader(bytes);
   const value = codec.read(from);
-  if (from.left > 0) throw new WireError('ERR_WIRE_TRAILING', `${from.left} bytes too many`);
+  if (from.left > 0) throw new WireError('TRAILING', `${from.left} bytes too many`);
   return value;
 }
 
@@ -165,7 +167,7 @@ function uint(size: number): Codec<number> {
     read: from => from.uint(size),
     write(to, value) {
       if (!Number.isInteger(value) || value < 0 || value >= limit) {
-        throw new WireError('ERR_WIRE_VALUE', `${value} is not an unsigned ${8 * size}-bit number`);
+        throw new WireError('VALUE', `${value} is not an unsigned ${8 * size}-bit number`);
       }
       to.uint(value, size);
     },
@@ -182,11 +184,11 @@ export const u64: Codec<number> = {
   read(from) {
     const value = from.uint(4) * 2 ** 32 + from.uint(4);
     if (Number.isSafeInteger(value)) return value;
-    throw new WireError('ERR_WIRE_VALUE', `${value} is past 2^53`);
+    throw new WireError('VALUE', `${value} is past 2^53`);
   },
   write(to, value) {
     if (!Number.isSafeInteger(value)) {
-      throw new WireError('ERR_WIRE_VALUE', `${value} is not an unsigned number below 2^53`);
+      throw new WireError('VALUE', `${value} is not an unsigned number below 2^53`);
     }
     u32.write(to, Math.floor(value / 2 ** 32));
     u32.write(to, value % 2 ** 32);
@@ -217,7 +219,7 @@ export function bytes(length: number): Codec<Uint8Array> {
     read: from => from.take(length),
     write(to, value) {
       if (value.length !== length) {
-        throw new WireError('ERR_WIRE_VALUE', `${value.length} bytes where ${length} belong`);
+        throw new WireError('VALUE', `${value.length} bytes where ${length} belong`);
       }
       to.put(value);
     },
@@ -256,7 +258,7 @@ export function array<T>(length: number, item: Codec<T>): Codec<T[]> {
     read: from => Array.from({ length }, () => item.read(from)),
     write(to, values) {
       if (values.length !== length) {
-        throw new WireError('ERR_WIRE_VALUE', `${values.length} values where ${length} belong`);
+        throw new WireError('VALUE', `${values.length} values where ${length} belong`);
       }
       for (const value of values) item.write(to, value);
     },
@@ -267,7 +269,7 @@ export function array<T>(length: number, item: Codec<T>): Codec<T[]> {
 export function checked<T>(inner: Codec<T>, holds: (value: T) => boolean): Codec<T> {
   const check = (value: T): T => {
     if (holds(value)) return value;
-    throw new WireError('ERR_WIRE_VALUE', `${String(value)} is not allowed here`);
+    throw new WireError('VALUE', `${String(value)} is not allowed here`);
   };
   return {
     size: inner.size,

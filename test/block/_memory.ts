@@ -1,12 +1,16 @@
 /** A node over memory: what the qcow2 code needs of a file, without one. */
-import type { BlockNode } from '../../src/block/node.js';
+import { type Bytes, LockableNode, type LowerLock } from '../../src/block/lockable.js';
+import type { ProtocolNode } from '../../src/block/node.js';
 import { IoError } from '../../src/errors.js';
 
-export class MemoryNode implements BlockNode {
+const FREE: LowerLock = { release: () => {}, abandon: () => {} };
+
+export class MemoryNode extends LockableNode<LowerLock> implements ProtocolNode, Bytes {
   readonly driver = 'memory';
   readonly path = 'memory';
   readonly readOnly: boolean;
   readonly file = undefined;
+  protected readonly bytes: Bytes = this;
   /** Room for more than there is, to grow into. */
   #room: Uint8Array;
   #length: number;
@@ -18,6 +22,7 @@ export class MemoryNode implements BlockNode {
 
   /** @param limit how long it may become: more is EFBIG, as for a file of the host */
   constructor(bytes: Uint8Array = new Uint8Array(0), readOnly = false, limit = 64 * 2 ** 20) {
+    super();
     this.#limit = limit;
     this.#room = bytes;
     this.#length = bytes.length;
@@ -29,7 +34,7 @@ export class MemoryNode implements BlockNode {
   }
 
   /** What is in it, as a view. */
-  get bytes(): Uint8Array {
+  get view(): Uint8Array {
     return this.#room.subarray(0, this.#length);
   }
 
@@ -39,13 +44,13 @@ export class MemoryNode implements BlockNode {
       throw new RangeError(`read of ${length} bytes at ${offset} of ${this.length}`);
     }
     this.log.push({ what: 'read', offset, length });
-    return this.bytes.slice(offset, offset + length);
+    return this.view.slice(offset, offset + length);
   }
 
   write(offset: number, bytes: Uint8Array): void {
     this.log.push({ what: 'write', offset, length: bytes.length });
     if (offset + bytes.length > this.length) this.#resize(offset + bytes.length);
-    this.bytes.set(bytes, offset);
+    this.view.set(bytes, offset);
   }
 
   flush(): void {
@@ -56,11 +61,19 @@ export class MemoryNode implements BlockNode {
     this.#resize(length);
   }
 
-  invalidate(): void {}
+  peek(offset: number, length: number): Uint8Array {
+    return this.view.slice(offset, offset + length);
+  }
 
-  close(): void {}
+  lockHolder(): undefined {
+    return undefined;
+  }
 
-  [Symbol.dispose](): void {}
+  protected acquire(): LowerLock {
+    return FREE;
+  }
+
+  protected closeBelow(): void {}
 
   #resize(length: number): void {
     if (length > this.#limit) {
@@ -70,7 +83,7 @@ export class MemoryNode implements BlockNode {
     if (length < this.#length) this.#room.fill(0, length, this.#length);
     if (length > this.#room.length) {
       const room = new Uint8Array(Math.min(this.#limit, length + 2 ** 20));
-      room.set(this.bytes);
+      room.set(this.view);
       this.#room = room;
     }
     this.#length = length;

@@ -102,7 +102,7 @@ peerTest('an answer that was changed on its way is not trusted', ['swtpm'], t =>
     return response;
   }, entropy);
   t.throws(() => client.ownerReadInternalPub(HANDLE.EK, OWNER), {
-    code: 'ERR_TPM_RESPONSE_AUTH',
+    code: 'RESPONSE_AUTH',
   });
 });
 

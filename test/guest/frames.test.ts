@@ -41,7 +41,7 @@ for (const [what, bytes] of Object.entries(NOT_RESPONSES)) {
     for (const exchange of EXCHANGES) {
       t.throws(() => exchange.verify(hex(bytes)), {
         instanceOf: TpmResponseFault,
-        code: 'ERR_TPM_RESPONSE_FORM',
+        code: 'RESPONSE_FORM',
       });
     }
   });

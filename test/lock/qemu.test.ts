@@ -16,7 +16,7 @@ import {
   openImage,
   takeGuard,
 } from '../../src/block/index.js';
-import { EXIT_CODES } from '../../src/errors.js';
+import { EXIT_CODES } from '../../src/cli/exit-codes.js';
 import { chooseLockDriver, LockError, WHOLE_FILE } from '../../src/lock/index.js';
 import { formatStore, NvramStore } from '../../src/nvram/index.js';
 import { Child } from '../_child.js';

@@ -50,7 +50,7 @@ peerTest('every garbled block of a context is refused for the same reason', ['sw
         rawCommand('LoadContext', 1, handle, byte(0), garbled),
         rawCommand(name, 0, garbled),
       ]) {
-        const error = t.throws(() => client.run(command), { code: 'ERR_TPM_RESULT' });
+        const error = t.throws(() => client.run(command), { code: 'RESULT' });
         results.add((error as unknown as { result: number }).result);
       }
     }

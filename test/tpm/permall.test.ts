@@ -49,7 +49,7 @@ test('every flipped byte is refused', t => {
 test('every truncation is refused', t => {
   const blob = owned();
   for (let length = 0; length < blob.length; length += 1) {
-    t.throws(() => decodePermall(blob.slice(0, length)), { code: 'ERR_STATE_MALFORMED' });
+    t.throws(() => decodePermall(blob.slice(0, length)), { code: 'MALFORMED' });
   }
 });
 
@@ -57,9 +57,9 @@ test('every appended byte is refused, under its own digest too', t => {
   const blob = owned();
   for (const extra of [0x00, 0x01, 0xff]) {
     const tail = Uint8Array.of(extra);
-    t.throws(() => decodePermall(concat(blob, tail)), { code: 'ERR_STATE_MALFORMED' });
+    t.throws(() => decodePermall(concat(blob, tail)), { code: 'MALFORMED' });
     const content = concat(blob.slice(0, -DIGEST_BYTES), tail);
-    t.throws(() => decodePermall(resealed(content)), { code: 'ERR_STATE_MALFORMED' });
+    t.throws(() => decodePermall(resealed(content)), { code: 'MALFORMED' });
   }
 });
 
@@ -113,7 +113,7 @@ test('a count that promises more than there is costs no memory', t => {
   const content = endorsed().slice(0, -DIGEST_BYTES);
   for (const count of ['7fffffff', 'ffffffff', '00000300']) {
     const lying = concat(content.slice(0, -4), hex(count));
-    t.throws(() => decodePermall(resealed(lying)), { code: 'ERR_STATE_MALFORMED' });
+    t.throws(() => decodePermall(resealed(lying)), { code: 'MALFORMED' });
   }
 });
 

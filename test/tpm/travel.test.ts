@@ -32,7 +32,7 @@ peerTest('states of swtpm travel to ours, and on', ['swtpm'], journeys('theirs')
 /** The twelfth wrong secret locks a TPM for 64 seconds, if each one before was waited out. */
 const FAILURES = 12;
 const WAIT_US = 100_000_000;
-const LOCKED = { code: 'ERR_TPM_RESULT', message: /TPM_DEFEND_LOCK_RUNNING/ };
+const LOCKED = { code: 'RESULT', message: /TPM_DEFEND_LOCK_RUNNING/ };
 
 peerTest('a lockout goes on wherever a saved state goes', ['swtpm'], t => {
   const tpm = swtpm(t);

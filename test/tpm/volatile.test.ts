@@ -191,7 +191,7 @@ test('what another engine, or a later program, wrote is refused by name', t => {
   const REVISION_AT = 'nvtpm-tpm12'.length + 1;
   t.throws(() => target(rig, state.with(0, 0x78)), { message: /another engine wrote it/ });
   t.throws(() => target(rig, state.with(REVISION_AT, 2)), {
-    code: 'ERR_STATE_REVISION',
+    code: 'REVISION',
     message: /it has revision 2, and this program knows 1/,
   });
 });

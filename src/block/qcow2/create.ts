@@ -7,8 +7,8 @@ import { unlinkSync } from 'node:fs';
 import type { LockDriver } from '../../lock/lock.js';
 import { concat } from '../../wire/codec.js';
 import { openFile, syncFolderOf } from '../file.js';
-import { bdrv_lock } from '../lock.js';
-import { type BlockNode, ImageError } from '../node.js';
+import { withLock } from '../lock.js';
+import { ImageError, type LockedNode, type ProtocolNode } from '../node.js';
 import { EXTENSION, featureNames, writeExtensions } from './extensions.js';
 import { type Header, MAGIC, VERSION_2_BYTES, VERSION_3_BYTES, writeHeader } from './header.js';
 import { openQcow2 } from './node.js';
@@ -55,8 +55,7 @@ export function createQcow2(path: string, options: CreateQcow2Options): void {
     ? openOrMake(path, lock)
     : openFile(path, { create: 'new', ...lock });
   try {
-    // A file that somebody uses is not overwritten.
-    if (options.overwrite) bdrv_lock(file, { timeoutMs: 0 });
+    // A file that another process uses is not overwritten.
     format(file, header, options);
   } catch (error) {
     if (!options.overwrite) unlinkSync(path);
@@ -67,7 +66,7 @@ export function createQcow2(path: string, options: CreateQcow2Options): void {
   syncFolderOf(path);
 }
 
-function openOrMake(path: string, lock: { lockDriver?: LockDriver }): BlockNode {
+function openOrMake(path: string, lock: { lockDriver?: LockDriver }): ProtocolNode {
   try {
     return openFile(path, { create: 'new', ...lock });
   } catch {
@@ -79,15 +78,22 @@ function openOrMake(path: string, lock: { lockDriver?: LockDriver }): BlockNode 
  * Makes what is in `file` an empty image. Everything that was there is lost.
  * @throws ImageError UNSUPPORTED, IoError
  */
-export function formatQcow2(file: BlockNode, options: FormatQcow2Options): void {
+export function formatQcow2(file: ProtocolNode, options: FormatQcow2Options): void {
   format(file, headerOf(file.path, options), options);
 }
 
-function format(file: BlockNode, header: Header, options: FormatQcow2Options): void {
+function format(file: ProtocolNode, header: Header, options: FormatQcow2Options): void {
+  withLock(file, { timeoutMs: 0 }, disk => {
+    writeMetadata(disk, header, options);
+    fillDisk(file, options);
+  });
+}
+
+function writeMetadata(disk: LockedNode, header: Header, options: FormatQcow2Options): void {
   const clusterSize = 2 ** header.clusterBits;
-  file.truncate(0);
+  disk.truncate(0);
   const encoder = new TextEncoder();
-  const { backing, preallocation = 'off' } = options;
+  const { backing } = options;
   const format = { type: EXTENSION.backingFormat, data: encoder.encode(backing?.format) };
   const needed = backing === undefined ? [] : [format];
   const named = header.version === 2 ? needed : [...needed, featureNames()];
@@ -107,20 +113,25 @@ function format(file: BlockNode, header: Header, options: FormatQcow2Options): v
   const head = new Uint8Array(clusterSize);
   const start = concat(writeHeader(placed), extensions, name);
   if (start.length > clusterSize || name.length > 1023) {
-    throw cannot(file.path, ['the backing file name and the header fit into a cluster']);
+    throw cannot(disk.path, ['the backing file name and the header fit into a cluster']);
   }
   head.set(start);
-  file.write(0, concat(head, new Uint8Array(table.buffer), new Uint8Array(counts.buffer)));
-  // The rest is growing a disk of no size: an L1 table is allocated as it always is.
+  disk.write(0, concat(head, new Uint8Array(table.buffer), new Uint8Array(counts.buffer)));
+}
+
+/** The rest is growing a disk of no size: an L1 table is allocated as it always is. */
+function fillDisk(file: ProtocolNode, { size, preallocation = 'off' }: FormatQcow2Options): void {
   const image = openQcow2(file);
-  if (options.size > 0) image.truncate(options.size);
-  if (preallocation !== 'off') image.preallocate();
-  image.flush();
-  if (preallocation === 'falloc' || preallocation === 'full') fill(image);
+  withLock(image, undefined, disk => {
+    if (size > 0) disk.truncate(size);
+    if (preallocation !== 'off') image.preallocate();
+    disk.flush();
+    if (preallocation === 'falloc' || preallocation === 'full') fill(disk);
+  });
 }
 
 /** Takes the space of all data clusters, by writing the zeros that they read as. */
-function fill(image: BlockNode): void {
+function fill(image: LockedNode): void {
   const zeros = new Uint8Array(2 ** 20);
   for (let at = 0; at < image.length; at += zeros.length) {
     image.write(at, zeros.subarray(0, Math.min(zeros.length, image.length - at)));
@@ -130,7 +141,7 @@ function fill(image: BlockNode): void {
 
 const cannot = (path: string, broken: readonly string[]): ImageError =>
   new ImageError(
-    'ERR_IMAGE_UNSUPPORTED',
+    'UNSUPPORTED',
     path,
     broken.map(rule => `cannot be made unless ${rule}`),
   );

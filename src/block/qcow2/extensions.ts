@@ -41,7 +41,7 @@ export function readExtensions(path: string, area: Uint8Array): Extension[] {
     }
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
-    throw new ImageError('ERR_IMAGE_MALFORMED', path, ['a header extension is too large']);
+    throw new ImageError('MALFORMED', path, ['a header extension is too large']);
   }
   return found;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { concat } from '../../wire/codec.js';
-import { type BlockNode, ImageError } from '../node.js';
+import { type BlockNode, ImageError, type LockedNode } from '../node.js';
 import { inflateCluster } from './compressed.js';
 import { dataEntry, type Mapping, zeroEntry } from './entries.js';
 import { isOverlay } from './header.js';
@@ -27,6 +27,7 @@ export class GuestDisk {
   readonly #refcounts: Refcounts;
   readonly #mapper: Mapper;
   readonly #backing: BlockNode | undefined;
+  #lockedBacking: LockedNode | undefined;
   /** The last compressed cluster that was read: small reads come in a row. */
   #inflated: { readonly offset: number; readonly bytes: Uint8Array } | undefined;
 
@@ -37,8 +38,17 @@ export class GuestDisk {
     this.#backing = backing;
   }
 
+  /** The length of the backing disk; 0 without one. */
+  get backingLength(): number {
+    if (this.#backing === undefined) return 0;
+    this.#lockedBacking ??= this.#backing.lock();
+    return this.#lockedBacking.length;
+  }
+
   forget(): void {
     this.#inflated = undefined;
+    this.#lockedBacking?.release();
+    this.#lockedBacking = undefined;
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -134,12 +144,13 @@ export class GuestDisk {
     const backing = this.#backing;
     if (backing === undefined) {
       if (!isOverlay(this.#image.header)) return undefined;
-      throw new ImageError('ERR_IMAGE_UNSUPPORTED', this.#image.path, [
+      throw new ImageError('UNSUPPORTED', this.#image.path, [
         'these bytes are in the backing file, which was not opened with the image',
       ]);
     }
-    const there = Math.min(length, backing.length - offset);
-    return there > 0 ? backing.read(offset, there) : undefined;
+    this.#lockedBacking ??= backing.lock();
+    const there = Math.min(length, this.#lockedBacking.length - offset);
+    return there > 0 ? this.#lockedBacking.read(offset, there) : undefined;
   }
 
   #inflate(mapping: Mapping & { kind: 'compressed' }, guestOffset: number): Uint8Array {
@@ -152,7 +163,7 @@ export class GuestDisk {
       this.#inflated = { offset, bytes };
       return bytes;
     } catch (error) {
-      throw new ImageError('ERR_IMAGE_CORRUPT', path, [
+      throw new ImageError('DAMAGED', path, [
         `the compressed cluster of guest offset 0x${guestOffset.toString(16)} cannot be unpacked ` +
           `(${error instanceof Error ? error.message : String(error)})`,
       ]);

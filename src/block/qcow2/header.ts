@@ -126,7 +126,7 @@ export function isQcow2(bytes: Uint8Array): boolean {
  */
 export function readHeader(path: string, bytes: Uint8Array): Header {
   if (!isQcow2(bytes)) {
-    throw new ImageError('ERR_IMAGE_NOT_QCOW2', path, ['not a qcow2 image: its magic is missing']);
+    throw new ImageError('NOT_QCOW2', path, ['not a qcow2 image: its magic is missing']);
   }
   const header = parse(path, bytes);
   enforce(path, header, READABLE_UNLESS);
@@ -143,9 +143,7 @@ function parse(path: string, bytes: Uint8Array): Header {
     return { ...head, ...more, compressionType: 0 };
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
-    throw new ImageError('ERR_IMAGE_MALFORMED', path, [
-      `the qcow2 header is cut short (${error.message})`,
-    ]);
+    throw new ImageError('MALFORMED', path, [`the qcow2 header is cut short (${error.message})`]);
   }
 }
 
@@ -153,7 +151,7 @@ function enforce(path: string, header: Header, rules: Rules<Header>): void {
   const broken = Object.keys(rules).filter(rule => !rules[rule]!(header));
   if (broken.length > 0) {
     throw new ImageError(
-      'ERR_IMAGE_MALFORMED',
+      'MALFORMED',
       path,
       broken.map(rule => `not so: ${rule}`),
       'restore the image from a backup, or let qemu-img check look at it',
@@ -182,15 +180,15 @@ export function demandSupport(
     if (!has(header, (1n << BigInt(bit)) & ~KNOWN)) continue;
     missing.push(`unknown incompatible feature: ${nameOf(bit) ?? `bit ${bit}`}`);
   }
-  if (missing.length > 0) throw new ImageError('ERR_IMAGE_UNSUPPORTED', path, missing);
+  if (missing.length > 0) throw new ImageError('UNSUPPORTED', path, missing);
   if (purpose === 'repair') return;
   if (header.refcountTableClusters === 0) {
     const broken = ['not so: there is a refcount table'];
-    throw new ImageError('ERR_IMAGE_MALFORMED', path, broken, 'a repair of the image makes one');
+    throw new ImageError('MALFORMED', path, broken, 'a repair of the image makes one');
   }
   if (purpose === 'write' && has(header, INCOMPATIBLE.corrupt)) {
     throw new ImageError(
-      'ERR_IMAGE_CORRUPT',
+      'DAMAGED',
       path,
       ['the image is marked corrupt and cannot be opened for writing'],
       'open it read-only to save what is there, then repair it',

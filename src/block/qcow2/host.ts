@@ -3,16 +3,40 @@
  * metadata that speaks of the new part is written.
  * @module
  */
-import type { BlockNode } from '../node.js';
+import type { Bytes } from '../lockable.js';
+import type { ProtocolNode } from '../node.js';
 
 export class HostFile {
-  readonly node: BlockNode;
+  /** The file while its lock is held; before that, what can be seen of it without. */
+  #node: Pick<Bytes, 'length' | 'read'> & Partial<Bytes>;
+  readonly #peek: Pick<Bytes, 'length' | 'read'>;
   /** How long the file has to be, before anything in it refers to what was reserved. */
   #reserved = 0;
   #flushFailed: unknown;
 
-  constructor(node: BlockNode) {
-    this.node = node;
+  constructor(file: ProtocolNode) {
+    this.#peek = {
+      length: Number.MAX_SAFE_INTEGER,
+      read(offset, length) {
+        const bytes = new Uint8Array(length);
+        bytes.set(file.peek(offset, length));
+        return bytes;
+      },
+    };
+    this.#node = this.#peek;
+  }
+
+  get node(): Bytes {
+    return this.#node as Bytes;
+  }
+
+  attach(below: Bytes): void {
+    this.#node = below;
+  }
+
+  detach(): void {
+    this.#reserved = 0;
+    this.#node = this.#peek;
   }
 
   /** Where the file ends, counting what is reserved. */

@@ -3,9 +3,11 @@
  * says, and when what is held back is written. The guest's bytes are in guest.ts.
  * @module
  */
+
+import type { LockHolder, LockType } from '../../lock/lock.js';
 import { concat, equal } from '../../wire/codec.js';
-import { bdrv_lock, bdrv_unlock } from '../lock.js';
-import { type BlockNode, ImageError } from '../node.js';
+import { type Bytes, LockableNode } from '../lockable.js';
+import { type BlockNode, ImageError, type LockedNode, type ProtocolNode } from '../node.js';
 import { MetadataCache } from './cache.js';
 import { type Extension, featureNameOf, readExtensions } from './extensions.js';
 import { GuestDisk } from './guest.js';
@@ -42,7 +44,7 @@ export interface OpenQcow2Options {
  * closed cleanly is repaired first, as QEMU does.
  * @throws ImageError NOT_QCOW2, MALFORMED, UNSUPPORTED, CORRUPT; IoError
  */
-export function openQcow2(file: BlockNode, options: OpenQcow2Options = {}): Qcow2Node {
+export function openQcow2(file: ProtocolNode, options: OpenQcow2Options = {}): Qcow2Node {
   return new Qcow2Node(file, options);
 }
 
@@ -55,9 +57,10 @@ interface Loaded {
   readonly snapshots: SnapshotTable;
 }
 
-export class Qcow2Node implements BlockNode, Image {
+export class Qcow2Node extends LockableNode implements Image, Bytes {
   readonly driver = 'qcow2';
-  readonly file: BlockNode;
+  readonly file: ProtocolNode;
+  protected readonly bytes: Bytes = this;
   readonly host: HostFile;
   readonly readOnly: boolean;
   readonly backing: BlockNode | undefined;
@@ -74,7 +77,8 @@ export class Qcow2Node implements BlockNode, Image {
   readonly #cacheBytes: number | undefined;
   readonly #disk: GuestDisk;
 
-  constructor(file: BlockNode, options: OpenQcow2Options) {
+  constructor(file: ProtocolNode, options: OpenQcow2Options) {
+    super();
     this.file = file;
     this.host = new HostFile(file);
     this.readOnly = options.readOnly ?? file.readOnly;
@@ -87,7 +91,6 @@ export class Qcow2Node implements BlockNode, Image {
     this.refcounts = new Refcounts(this);
     const mapper = new Mapper(this, this.refcounts);
     this.#disk = new GuestDisk(this, this.refcounts, mapper, this.backing);
-    if (this.#purpose === 'write') this.#prepareToWrite();
   }
 
   get path(): string {
@@ -146,7 +149,27 @@ export class Qcow2Node implements BlockNode, Image {
     this.#lowerWaiting();
   }
 
-  settle(): void {
+  lockHolder(type: LockType): LockHolder | undefined {
+    return this.file.lockHolder(type);
+  }
+
+  protected acquire(type: LockType): LockedNode | undefined {
+    return this.file.tryLock(type);
+  }
+
+  protected override begin(below: LockedNode): void {
+    this.host.attach(below);
+    this.invalidate();
+  }
+
+  protected override drop(): void {
+    this.cache = this.#newCache();
+    this.refcounts.forget();
+    this.#disk.forget();
+    this.host.detach();
+  }
+
+  protected override writeBack(): void {
     if (this.readOnly || this.#closed || this.#refused !== undefined || this.host.isBroken) return;
     this.cache.commit();
     if (!this.refcounts.waiting) return;
@@ -154,12 +177,11 @@ export class Qcow2Node implements BlockNode, Image {
     this.#lowerWaiting();
   }
 
-  invalidate(): void {
+  private invalidate(): void {
     if (!this.#stale) this.#lengthLeft = this.#closed ? 0 : this.host.node.length;
     this.#stale = true;
     this.cache.invalidate();
     this.#disk.forget();
-    this.backing?.invalidate();
   }
 
   /** Grows the disk; new bytes read as zeros. */
@@ -178,7 +200,7 @@ export class Qcow2Node implements BlockNode, Image {
     const broken = Object.keys(rules).filter(rule => !rules[rule]);
     if (broken.length > 0) {
       throw new ImageError(
-        'ERR_IMAGE_UNSUPPORTED',
+        'UNSUPPORTED',
         this.path,
         broken.map(rule => `cannot be resized to ${size} bytes unless ${rule}`),
       );
@@ -187,28 +209,19 @@ export class Qcow2Node implements BlockNode, Image {
     if (l1Size <= header.l1Size) this.rewriteHeader({ size });
     else this.#growL1(l1Size, size);
     // What a longer backing file has there must not show.
-    const shows = Math.min(size, this.backing?.length ?? 0);
+    const shows = Math.min(size, this.#disk.backingLength);
     if (shows > old) this.#disk.writeZeroes(old, shows - old);
   }
 
-  close(): void {
-    if (this.#closed) return;
-    try {
-      this.settle();
-    } finally {
-      this.#closed = true;
-      this.backing?.close();
-      this.file.close();
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
+  protected closeBelow(): void {
+    this.#closed = true;
+    this.backing?.close();
+    this.file.close();
   }
 
   corrupt(why: string): never {
     const advice = 'the image is damaged; a check of it tells more';
-    const error = new ImageError('ERR_IMAGE_CORRUPT', this.path, [why], advice);
+    const error = new ImageError('DAMAGED', this.path, [why], advice);
     if (this.#purpose === 'write' && this.#refused === undefined) {
       this.#refused = error;
       // Alone, not with whatever else is held back: that is what cannot be trusted any more.
@@ -253,16 +266,8 @@ export class Qcow2Node implements BlockNode, Image {
   #prepareToWrite(): void {
     const due = (): boolean => this.header.autoclear !== 0n || has(this.header, INCOMPATIBLE.dirty);
     if (!due()) return;
-    const lockable = this.file.locks !== undefined;
-    if (lockable) bdrv_lock(this);
-    try {
-      this.#refresh();
-      if (!due()) return;
-      if (has(this.header, INCOMPATIBLE.dirty)) this.#repairDirty();
-      this.rewriteHeader({ autoclear: 0n });
-    } finally {
-      if (lockable) bdrv_unlock(this);
-    }
+    if (has(this.header, INCOMPATIBLE.dirty)) this.#repairDirty();
+    this.rewriteHeader({ autoclear: 0n });
   }
 
   #repairDirty(): void {
@@ -270,7 +275,7 @@ export class Qcow2Node implements BlockNode, Image {
     if (corruptions === 0 && checkErrors === 0) return;
     const incompatible = this.header.incompatible | INCOMPATIBLE.corrupt;
     this.rewriteHeader({ incompatible });
-    throw new ImageError('ERR_IMAGE_CORRUPT', this.path, [
+    throw new ImageError('DAMAGED', this.path, [
       'the image was not closed cleanly and could not be repaired',
     ]);
   }
@@ -303,9 +308,10 @@ export class Qcow2Node implements BlockNode, Image {
 
   #beginWrite(offset: number, length: number): void {
     if (this.readOnly) {
-      throw new ImageError('ERR_IMAGE_READONLY', this.path, ['the image was opened read-only']);
+      throw new ImageError('READONLY', this.path, ['the image was opened read-only']);
     }
     this.#begin(offset, length);
+    this.#prepareToWrite();
     this.overlap.prepare();
   }
 
@@ -314,7 +320,7 @@ export class Qcow2Node implements BlockNode, Image {
     this.#usable();
     this.#refresh();
     if (offset >= 0 && length >= 0 && offset + length <= this.header.size) return;
-    throw new ImageError('ERR_IMAGE_RANGE', this.path, [
+    throw new ImageError('RANGE', this.path, [
       `bytes ${offset} to ${offset + length} are not all on the disk of ${this.header.size} bytes`,
     ]);
   }

@@ -73,6 +73,12 @@ export class Refcounts {
     this.#later.push(cluster);
   }
 
+  /** Drops what waits to be lowered, which leaks it. */
+  forget(): void {
+    this.#later = [];
+    this.#hint = 0;
+  }
+
   get waiting(): boolean {
     return this.#later.length > 0;
   }
@@ -184,10 +190,11 @@ export class Refcounts {
       overlap.check('a new refcount block', block, geometry.clusterSize);
       overlap.check('an entry of the refcount table', at, 8, 'the refcount table');
       cache.newTable(block);
-      overlap.addRefcountBlock(cluster);
       // Counted before it counts: the cache may have to write between any two changes.
       this.#setIn(block, cluster, 1);
       cache.setWord(at, wordOf(block), 1);
+      // Last: an allocation that failed before this point has put nothing there.
+      overlap.addRefcountBlock(cluster);
       return cluster === first ? cluster + 1 : first;
     }
     return undefined;
@@ -213,7 +220,7 @@ export class Refcounts {
     }
     const blocks = blocksFor(tableClusters);
     if (tableClusters * clusterSize > 8 * 2 ** 20) {
-      throw new ImageError('ERR_IMAGE_UNSUPPORTED', this.#image.path, [
+      throw new ImageError('UNSUPPORTED', this.#image.path, [
         'the file would need a refcount table of more than 8 MiB',
       ]);
     }

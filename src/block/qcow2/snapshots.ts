@@ -49,7 +49,7 @@ export interface SnapshotTable {
 /** @throws ImageError MALFORMED */
 export function readSnapshots(path: string, host: HostFile, header: Header): SnapshotTable {
   const malformed = (why: string): ImageError =>
-    new ImageError('ERR_IMAGE_MALFORMED', path, [why], 'let qemu-img check look at the image');
+    new ImageError('MALFORMED', path, [why], 'let qemu-img check look at the image');
   const window = new Window(host);
   const snapshots: Snapshot[] = [];
   const text = new TextDecoder();

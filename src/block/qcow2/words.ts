@@ -14,7 +14,7 @@ export const offset64: Codec<number> = {
   read: from => from.uint(4) * WORD + from.uint(4),
   write(to, value) {
     if (!Number.isSafeInteger(value) || value < 0) {
-      throw new WireError('ERR_WIRE_VALUE', `${value} is not an offset that can be written`);
+      throw new WireError('VALUE', `${value} is not an offset that can be written`);
     }
     u32.write(to, Math.floor(value / WORD));
     u32.write(to, value % WORD);

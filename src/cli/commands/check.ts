@@ -11,7 +11,7 @@ import {
   imageInfo,
   repairImage,
 } from '../../block/index.js';
-import { underLock } from '../../block/lock.js';
+import { withLock } from '../../block/lock.js';
 import type { NvtpmError } from '../../errors.js';
 import { inspectStore, NvramError, NvramStore, type StoreOptions } from '../../nvram/index.js';
 import { type CommonOptions, lookInside, withImage } from '../images.js';
@@ -32,7 +32,7 @@ export function check(path: string, options: CheckOptions): Result {
   return withImage(path, role, { ...options, forRepair: true }, image => {
     const store = { trace: options.trace, wait: { timeoutMs: options.lockTimeout } };
     const repairs = options.repair ? repair(image, store) : [];
-    const counts = underLock(image, store.wait, () => checkImage(image));
+    const counts = withLock(image, store.wait, checkImage);
     const broken = imageFault(path, counts);
     if (broken !== undefined) return failed(broken, { image: imageData(counts), repairs });
 
@@ -48,10 +48,11 @@ export function check(path: string, options: CheckOptions): Result {
     const generation = found.state?.directory.generation;
     const what = generation === undefined ? 'not formatted yet' : `generation ${generation}`;
     const { leaks } = counts;
+    const { format } = withLock(image, store.wait, imageInfo);
     return {
       lines: [
         ...repairs.map(each => `repaired: ${each}`),
-        `${path}: no fault found (${imageInfo(image).format}, ${found.verdict}, ${what})`,
+        `${path}: no fault found (${format}, ${found.verdict}, ${what})`,
         ...(leaks > 0 ? [`warning: ${leaks} leaked clusters; check --repair frees them`] : []),
         ...found.notes.map(note => `note: ${note}`),
       ],
@@ -72,7 +73,7 @@ function imageFault(path: string, counts: CheckResult): ImageError | undefined {
   if (corruptions === 0 && checkErrors === 0) return undefined;
   const advice = 'copy what can be read (qemu-img convert), or try check --repair on a copy';
   const sum = `${corruptions} corruptions, ${checkErrors} check errors`;
-  return new ImageError('ERR_IMAGE_CORRUPT', path, [sum, ...problems.slice(0, 5)], advice);
+  return new ImageError('DAMAGED', path, [sum, ...problems.slice(0, 5)], advice);
 }
 
 /** The counts, under the names that qemu-img check gives them. */
@@ -85,8 +86,8 @@ const imageData = ({ corruptions, leaks, checkErrors }: CheckResult) => ({
 /** What was done, in words. A fault that cannot be repaired is left for the check to report. */
 function repair(image: BlockNode, options: StoreOptions): string[] {
   const done: string[] = [];
-  const { corruptionsFixed, leaksFixed } = underLock(image, options.wait, () =>
-    repairImage(image, 'all'),
+  const { corruptionsFixed, leaksFixed } = withLock(image, options.wait, disk =>
+    repairImage(disk, 'all'),
   );
   if (corruptionsFixed > 0) done.push(`${corruptionsFixed} corruptions of the image`);
   if (leaksFixed > 0) done.push(`${leaksFixed} leaked clusters`);

@@ -3,7 +3,7 @@
  * @module
  */
 import { existsSync, rmSync } from 'node:fs';
-import { createQcow2, type FormatQcow2Options } from '../../block/index.js';
+import { createQcow2, type FormatQcow2Options, withLock } from '../../block/index.js';
 import { formatStore, inspectStore, KEEP_MAX } from '../../nvram/index.js';
 import { type CommonOptions, entropy, withImage } from '../images.js';
 import { parseSize, type Result, size, toHex, UsageError } from '../output.js';
@@ -45,11 +45,12 @@ function format(path: string, made: boolean, options: CreateOptions): Result {
       ...(key === undefined ? {} : { key }),
     });
     const uuid = toHex(inspectStore(image).state!.directory.uuid);
-    const what = made ? `made, ${size(image.length)}` : 'formatted';
+    const virtualSize = withLock(image, undefined, disk => disk.length);
+    const what = made ? `made, ${size(virtualSize)}` : 'formatted';
     const sealed = key === undefined ? '' : 'sealed, ';
     return {
       lines: [`${path}: ${what}, with an empty NVRAM store (${sealed}uuid ${uuid})`],
-      data: { image: path, made, virtualSize: image.length, uuid, sealed: key !== undefined },
+      data: { image: path, made, virtualSize, uuid, sealed: key !== undefined },
     };
   });
 }

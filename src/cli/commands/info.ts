@@ -3,7 +3,13 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { type ImageHolder, type ImageInfo, imageHolders, imageInfo } from '../../block/index.js';
+import {
+  type ImageHolder,
+  type ImageInfo,
+  imageHolders,
+  imageInfo,
+  withLock,
+} from '../../block/index.js';
 import {
   type Assessment,
   type Directory,
@@ -33,16 +39,17 @@ export function info(path: string, options: InfoOptions): Result {
     const inside = lookInside(image, found);
     const tpm = inside instanceof StateError ? undefined : inside;
     const fault = faultOf(path, found, inside);
+    const about = withLock(image, { timeoutMs: options.lockTimeout }, imageInfo);
     return {
       lines: [
-        ...imageLines(imageInfo(image)),
+        ...imageLines(about),
         ...storeLines(found),
         ...tpmLines(tpm),
         ...holders.map(holderLine),
         ...(fault === undefined ? [] : [`fault: ${fault.message}`]),
       ],
       data: {
-        image: imageInfo(image),
+        image: about,
         nvram: storeData(found),
         tpm: tpm === undefined ? null : tpmData(tpm),
         lock: { guard: holders.some(({ role }) => role === 'writer'), holders },
@@ -60,7 +67,7 @@ export function faultOf(
   inside: EngineInfo | StateError | undefined,
 ): NvramError | undefined {
   if (inside instanceof StateError) {
-    const code = inside.code === 'ERR_STATE_REVISION' ? 'REVISION' : 'CORRUPT';
+    const code = inside.code === 'REVISION' ? 'REVISION' : 'CORRUPT';
     return new NvramError(code, path, [inside.message]);
   }
   const { verdict, findings } = found;

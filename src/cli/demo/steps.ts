@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { openImage, takeGuard } from '../../block/index.js';
-import { underLock } from '../../block/lock.js';
+import { withLock } from '../../block/lock.js';
 import type { Machine } from '../../machine.js';
 import { accept, MigrationError, migrate, validateIncoming } from '../../migration/index.js';
 import { inspectStore } from '../../nvram/index.js';
@@ -120,16 +120,16 @@ function damage(path: string): Evidence {
   using image = openImage(path, { readOnly: false });
   // Beside whoever has the image: a bad disk asks for no guard.
   using _beside = takeGuard(image, 'incoming');
-  return underLock(image, undefined, () => {
+  return withLock(image, undefined, disk => {
     const { state } = inspectStore(image);
     const blob = state?.directory.entries.find(entry => entry.name === 'permall');
     if (blob === undefined) throw new UsageError('there is no permall to damage');
     const byte = Math.floor(blob.length / 2);
     const offset = blob.offset + byte;
-    const [was] = image.read(offset, 1);
+    const [was] = disk.read(offset, 1);
     const is = was! ^ 0x01;
-    image.write(offset, Uint8Array.of(is));
-    image.flush();
+    disk.write(offset, Uint8Array.of(is));
+    disk.flush();
     return { blob: blob.name, byte, offset, was, is };
   });
 }

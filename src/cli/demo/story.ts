@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pc from 'picocolors';
 import { createQcow2 } from '../../block/index.js';
-import { EXIT_CODES } from '../../errors.js';
+import { EXIT_CODES } from '../exit-codes.js';
 import { type Result, UsageError } from '../output.js';
 import { NV_TEXT } from './guest.js';
 import { progress } from './progress.js';

@@ -61,13 +61,13 @@ export function unframe(ordinal: number, tag: number, response: Uint8Array): Uin
   const head = form(ordinal, () => header.read(new Reader(response)));
   if (head.paramSize !== response.length) {
     const why = `it says ${head.paramSize} bytes and has ${response.length}`;
-    throw new TpmResponseFault('ERR_TPM_RESPONSE_FORM', ordinal, why);
+    throw new TpmResponseFault('RESPONSE_FORM', ordinal, why);
   }
   const failed = head.code !== RESULT.SUCCESS;
   const due = failed ? TAG.RSP_COMMAND : tag;
   if (head.tag !== due || (failed && response.length !== HEADER_BYTES)) {
     const why = `a response of tag 0x${head.tag.toString(16)} and ${response.length} bytes came`;
-    throw new TpmResponseFault('ERR_TPM_RESPONSE_FORM', ordinal, why);
+    throw new TpmResponseFault('RESPONSE_FORM', ordinal, why);
   }
   if (failed) throw new TpmResponseError(ordinal, head.code);
   return response.slice(HEADER_BYTES);
@@ -83,6 +83,6 @@ export function form<T>(ordinal: number, read: () => T): T {
     return read();
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
-    throw new TpmResponseFault('ERR_TPM_RESPONSE_FORM', ordinal, error.message, error);
+    throw new TpmResponseFault('RESPONSE_FORM', ordinal, error.message, error);
   }
 }

@@ -124,7 +124,7 @@ export const resultName = (result: number): string =>
 /** The TPM refused a command, with a result code. */
 export class TpmResponseError extends NvtpmError {
   override readonly name = 'TpmResponseError';
-  readonly code = 'ERR_TPM_RESULT';
+  readonly code = 'RESULT';
   readonly outcome = 'FAILED';
   readonly ordinal: number;
   /** The result code as it came, in numbers. */
@@ -142,7 +142,7 @@ export class TpmResponseError extends NvtpmError {
 }
 
 /** FORM: not well-formed, or an EK of a wrong checksum. AUTH: the HMAC is not the right one. */
-export type ResponseFault = 'ERR_TPM_RESPONSE_FORM' | 'ERR_TPM_RESPONSE_AUTH';
+export type ResponseFault = 'RESPONSE_FORM' | 'RESPONSE_AUTH';
 
 /** What came back is not the answer of a TPM that knows the secrets: do not trust its content. */
 export class TpmResponseFault extends NvtpmError {

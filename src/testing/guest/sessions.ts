@@ -137,7 +137,7 @@ export function authorisedBy<T>(
         const proof = hmac(keyOf(one), outDigest, auth.nonceEven, one.nonceOdd, lives);
         if (!timingSafeEqual(auth.resAuth, proof)) {
           const why = 'its HMAC is not of the secret that the command was sent with';
-          throw new TpmResponseFault('ERR_TPM_RESPONSE_AUTH', ordinal, why);
+          throw new TpmResponseFault('RESPONSE_AUTH', ordinal, why);
         }
         return auth.continueSession ? { ...one.session, nonceEven: auth.nonceEven } : undefined;
       });

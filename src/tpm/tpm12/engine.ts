@@ -117,7 +117,7 @@ export class Tpm12 implements Engine {
   volatileState(): Uint8Array {
     const { state, nvram, clock } = this.#running;
     const permall = nvram.load('permall');
-    if (permall === undefined) throw new StateError('ERR_STATE_MALFORMED', 'permall', 'it is gone');
+    if (permall === undefined) throw new StateError('MALFORMED', 'permall', 'it is gone');
     return encodeVolatile(state, permall, clock());
   }
 
@@ -126,7 +126,7 @@ export class Tpm12 implements Engine {
     this.close();
     const permall = nvram.load('permall');
     if (permall === undefined) {
-      throw new StateError('ERR_STATE_MALFORMED', 'permall', 'there is none to resume from');
+      throw new StateError('MALFORMED', 'permall', 'there is none to resume from');
     }
     const tpm = this.#powerOn(nvram, decodePermall(permall));
     restoreVolatile(tpm.state, permall, volatileState, tpm.clock());

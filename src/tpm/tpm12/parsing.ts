@@ -12,7 +12,7 @@ export function parse<T>(codec: Codec<T>, from: Reader): T {
     return codec.read(from);
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
-    throw new TpmFault(error.code === 'ERR_WIRE_VALUE' ? 'BAD_PARAMETER' : 'BAD_PARAM_SIZE');
+    throw new TpmFault(error.code === 'VALUE' ? 'BAD_PARAMETER' : 'BAD_PARAM_SIZE');
   }
 }
 

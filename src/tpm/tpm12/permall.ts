@@ -175,7 +175,7 @@ export const nvArea: Codec<(NvEntry | undefined)[]> = {
     version(2).read(from);
     const entries = Array.from({ length: nvCount.read(from) }, () => nvEntry.read(from));
     if (!entries.some(entry => entry.publicInfo.nvIndex === NV_INDEX_LOCK)) return entries;
-    throw new WireError('ERR_WIRE_VALUE', 'an index that marks a free place');
+    throw new WireError('VALUE', 'an index that marks a free place');
   },
   write(to, entries) {
     const held = entries.filter(entry => entry !== undefined);
@@ -227,7 +227,7 @@ export function decodeBlob<T>(
   bytesMax: number,
 ): T {
   const refuse = (why: string, cause?: unknown): StateError =>
-    new StateError('ERR_STATE_MALFORMED', name, why, cause);
+    new StateError('MALFORMED', name, why, cause);
   if (blob.length > bytesMax) throw refuse(`${blob.length} bytes are more than ${bytesMax}`);
   if (blob.length < 20) throw refuse(`${blob.length} bytes are too few`);
   const content = blob.slice(0, -20);

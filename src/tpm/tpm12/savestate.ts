@@ -119,7 +119,7 @@ export function setNvVolatile(
   const entries = nv.filter(entry => entry !== undefined);
   if (held.length !== entries.length) {
     const why = `it speaks of ${held.length} NV indices, and there are ${entries.length}`;
-    throw new StateError('ERR_STATE_MALFORMED', blob, why);
+    throw new StateError('MALFORMED', blob, why);
   }
   entries.forEach(({ publicInfo }, at) => {
     Object.assign(publicInfo, held[at]);

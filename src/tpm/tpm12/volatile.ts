@@ -173,7 +173,7 @@ function parse(blob: Uint8Array) {
   if (!equal(kind, KIND)) throw refuse('another engine wrote it');
   if (revision !== REVISION) {
     const why = `it has revision ${revision}, and this program knows ${REVISION}`;
-    throw new StateError('ERR_STATE_REVISION', 'volatilestate', why);
+    throw new StateError('REVISION', 'volatilestate', why);
   }
   const content = blob.subarray(0, -DIGEST_BYTES);
   if (!equal(sha256(content), blob.subarray(-DIGEST_BYTES))) {
@@ -188,4 +188,4 @@ function parse(blob: Uint8Array) {
 }
 
 const refuse = (why: string, cause?: unknown): StateError =>
-  new StateError('ERR_STATE_MALFORMED', 'volatilestate', why, cause);
+  new StateError('MALFORMED', 'volatilestate', why, cause);

@@ -1,0 +1,178 @@
+/**
+ * What all nodes share: the lock as a value, its nesting, and the rule that goes with its release: a
+ * released lock leaves either a node without anything held back, or a broken node.
+ * @module
+ */
+import { LockError, type LockHolder, type LockType, type LockWait } from '../lock/lock.js';
+import { bdrv_lock } from './lock.js';
+import { type BlockNode, ImageError, type LockedNode } from './node.js';
+
+/** What a driver does with its bytes while the lock is held. */
+export interface Bytes {
+  readonly length: number;
+  read(offset: number, length: number): Uint8Array;
+  write(offset: number, bytes: Uint8Array): void;
+  flush(): void;
+  truncate(length: number): void;
+}
+
+/** The lock of what lies below a node: another node's, or the system's own. */
+export interface LowerLock {
+  release(): void;
+  abandon(): void;
+}
+
+export abstract class LockableNode<Below extends LowerLock = LockedNode> implements BlockNode {
+  abstract readonly driver: string;
+  abstract readonly path: string;
+  abstract readonly readOnly: boolean;
+  abstract readonly file: BlockNode | undefined;
+  readonly #held = new Set<InstanceType<typeof LockableNode.Handle>>();
+  #broken: unknown;
+
+  /** The bytes, for the holder of the lock. */
+  protected abstract readonly bytes: Bytes;
+  /** Acquires the lock below without waiting; each call nests. Undefined where it is denied. */
+  protected abstract acquire(type: LockType): Below | undefined;
+  /** The outermost lock was acquired: drops cached metadata, and uses `below` until the release. */
+  protected begin(_below: Below): void {}
+  /** Writes what is held back, before the outermost lock is released. */
+  protected writeBack(): void {}
+  /** Drops all that is held back or cached: the lock goes. */
+  protected drop(): void {}
+  abstract lockHolder(type: LockType): LockHolder | undefined;
+  protected abstract closeBelow(): void;
+
+  lock(wait?: LockWait): LockedNode {
+    return bdrv_lock(this, wait);
+  }
+
+  tryLock(type: LockType = this.readOnly ? 'shared' : 'exclusive'): LockedNode | undefined {
+    this.#demandSound();
+    const below = this.acquire(type);
+    if (below === undefined) return undefined;
+    if (this.#held.size === 0) {
+      try {
+        this.begin(below);
+      } catch (error) {
+        below.abandon();
+        throw error;
+      }
+    }
+    const handle = new LockableNode.Handle(this, type, below);
+    this.#held.add(handle);
+    return handle;
+  }
+
+  /** How many locks are held, one inside the other. */
+  get depth(): number {
+    return this.#held.size;
+  }
+
+  /** Nothing is built on this node any more; `cause` is why. */
+  protected break(cause: unknown): void {
+    this.#broken ??= cause;
+  }
+
+  close(): void {
+    for (const handle of [...this.#held].reverse()) handle.abandon();
+    this.closeBelow();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #demandSound(): void {
+    if (this.#broken === undefined) return;
+    const why = this.#broken instanceof Error ? this.#broken.message : String(this.#broken);
+    const broken = [`an earlier write to the image failed (${why})`];
+    const advice = 'close the image and open it again';
+    throw new ImageError('BROKEN', this.path, broken, advice, this.#broken);
+  }
+
+  #release(handle: InstanceType<typeof LockableNode.Handle>, below: Below, keep: boolean): void {
+    const isLast = this.#held.size === 1;
+    try {
+      if (isLast && keep) this.writeBack();
+    } catch (error) {
+      this.break(error);
+      throw error;
+    } finally {
+      this.#held.delete(handle);
+      if (isLast) this.drop();
+      if (keep) below.release();
+      else below.abandon();
+    }
+  }
+
+  /** The lock as a value. In the class, since it is the only one to see the bytes. */
+  private static readonly Handle = class Handle<B extends LowerLock> implements LockedNode {
+    readonly type: LockType;
+    readonly #of: LockableNode<B>;
+    readonly #below: B;
+    #live = true;
+
+    constructor(of: LockableNode<B>, type: LockType, below: B) {
+      this.#of = of;
+      this.type = type;
+      this.#below = below;
+    }
+
+    get node(): LockableNode<B> {
+      if (this.#live) return this.#of;
+      const why = `${this.#of.path}: its lock was released, so it cannot be used or released again`;
+      throw new LockError('NOT_LOCKED', this.#of.path, why);
+    }
+
+    get path(): string {
+      return this.#of.path;
+    }
+
+    get length(): number {
+      return this.node.bytes.length;
+    }
+
+    read(offset: number, length: number): Uint8Array {
+      return this.node.bytes.read(offset, length);
+    }
+
+    write(offset: number, bytes: Uint8Array): void {
+      this.#demandExclusive();
+      this.node.bytes.write(offset, bytes);
+    }
+
+    flush(): void {
+      this.node.bytes.flush();
+    }
+
+    truncate(length: number): void {
+      this.#demandExclusive();
+      this.node.bytes.truncate(length);
+    }
+
+    release(): void {
+      const of = this.node;
+      this.#live = false;
+      of.#release(this, this.#below, true);
+    }
+
+    abandon(): void {
+      if (!this.#live) return;
+      this.#live = false;
+      this.#of.#release(this, this.#below, false);
+    }
+
+    [Symbol.dispose](): void {
+      if (this.#live) this.release();
+    }
+
+    #demandExclusive(): void {
+      if (this.type === 'exclusive') return;
+      const why = this.node.readOnly
+        ? 'the image was opened read-only'
+        : 'the lock that is held is shared';
+      throw new ImageError('READONLY', this.path, [why]);
+    }
+  };
+}
