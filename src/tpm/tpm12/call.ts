@@ -4,13 +4,15 @@
  * @module
  */
 import type { Clock, Entropy, NvramPort } from '../engine.js';
+import type { CallContext } from './call-context.js';
 import type { GenerateKey } from './crypto.js';
 import type { Entity, GuestAuth } from './guest-auth.js';
 import { LIMITS } from './limits.js';
 import type { PermanentFlag } from './permall.js';
 import { demand } from './results.js';
 import type { TpmState } from './state.js';
-import { endTransport, type TransportAuth, type TransportSession } from './transport.js';
+import { endTransport, type TransportAuth } from './transport.js';
+import type { TransportSession } from './transport-session.js';
 
 /** An engine, as its commands see it. */
 export interface Tpm {
@@ -32,7 +34,7 @@ export interface Tpm {
   ) => Uint8Array;
 }
 
-export class Call {
+export class Call implements CallContext {
   readonly tpm: Tpm;
   readonly locality: number;
   readonly ordinal: number;

@@ -4,7 +4,7 @@
  * @module
  */
 import { encode, struct, u32 } from '../../wire/codec.js';
-import type { Call } from './call.js';
+import type { CallContext } from './call-context.js';
 import { cbcDecrypt, cbcEncrypt, hmacSha1, sameSecret } from './crypto.js';
 import { hasFlag, type KeptKey, KeyUsage } from './keys.js';
 import { load } from './parsing.js';
@@ -53,7 +53,7 @@ const bitOf = (map: number, bit: number | undefined): boolean =>
 
 /** Demands that a delegation covers this command, here and now. */
 export function demandPermission(
-  { state, locality, ordinal }: Call,
+  { state, locality, ordinal }: CallContext,
   { permissions, pcrInfo }: DelegatePublic,
   of: 'owner' | 'key' | 'other',
 ): void {
@@ -67,7 +67,7 @@ export function demandPermission(
 }
 
 /** Demands that a key under an authority may be used by delegation. */
-export function demandUnrestricted({ state }: Call, key: KeptKey): void {
+export function demandUnrestricted({ state }: CallContext, key: KeptKey): void {
   if (!hasFlag(key, 'MIGRATEAUTHORITY')) return;
   const { restrictDelegate } = state.permanent.data;
   demand(bitOf(restrictDelegate, CMK_BITS.get(key.keyUsage)), 'INVALID_KEYUSAGE');
@@ -78,27 +78,30 @@ export const FamilyFlag = { ENABLED: 1, ADMIN_LOCK: 2 } as const;
 type Family = Permanent['data']['familyTable'][number];
 
 /** @throws TpmFault BADINDEX where there is no such family */
-export function findFamily({ state }: Call, familyID: number): Family {
+export function findFamily({ state }: CallContext, familyID: number): Family {
   const { familyTable } = state.permanent.data;
   const found = familyTable.find(row => row.valid && row.familyID === familyID);
   demand(found !== undefined, 'BADINDEX');
   return found;
 }
 
-export function findEnabledFamily(call: Call, familyID: number): Family {
+export function findEnabledFamily(call: CallContext, familyID: number): Family {
   const found = findFamily(call, familyID);
   demand((found.flags & FamilyFlag.ENABLED) !== 0, 'DISABLED_CMD');
   return found;
 }
 
 /** Demands that the family of a delegation is enabled, and was not verified anew since. */
-export function demandVerified(call: Call, { familyID, verificationCount }: DelegatePublic): void {
+export function demandVerified(
+  call: CallContext,
+  { familyID, verificationCount }: DelegatePublic,
+): void {
   const family = findEnabledFamily(call, familyID);
   demand(verificationCount === family.verificationCount, 'FAMILYCOUNT');
 }
 
 /** @throws TpmFault BADINDEX where there is no such row */
-export function findRow({ state }: Call, index: number) {
+export function findRow({ state }: CallContext, index: number) {
   const row = state.permanent.data.delegateTable[index];
   demand(row?.valid === true, 'BADINDEX');
   return row;
@@ -136,24 +139,24 @@ export const encodeBlob = (blob: AnyBlob): Uint8Array =>
     ? encode(ownerBlob, blob)
     : encode(keyBlob, { ...blob, pubKeyDigest: blob.pubKeyDigest });
 
-const integrityOf = ({ state }: Call, blob: AnyBlob): Uint8Array =>
+const integrityOf = ({ state }: CallContext, blob: AnyBlob): Uint8Array =>
   hmacSha1(state.permanent.data.tpmProof, encodeBlob({ ...blob, integrityDigest: noBytes20() }));
 
 /** A blob under the proof of this TPM. */
-export const provenBlob = (call: Call, blob: AnyBlob): AnyBlob => ({
+export const provenBlob = (call: CallContext, blob: AnyBlob): AnyBlob => ({
   ...blob,
   integrityDigest: integrityOf(call, blob),
 });
 
-export function demandProven(call: Call, blob: AnyBlob): void {
+export function demandProven(call: CallContext, blob: AnyBlob): void {
   demand(sameSecret(integrityOf(call, blob), blob.integrityDigest), 'AUTHFAIL');
 }
 
 /** A secret as a blob carries it. */
-export const sealSecret = ({ state }: Call, authValue: Uint8Array): Uint8Array =>
+export const sealSecret = ({ state }: CallContext, authValue: Uint8Array): Uint8Array =>
   cbcEncrypt(state.permanent.data.delegateKey.key, encode(sensitive, { authValue }));
 
-export function openSecret({ state }: Call, blob: AnyBlob): Uint8Array {
+export function openSecret({ state }: CallContext, blob: AnyBlob): Uint8Array {
   const clear = cbcDecrypt(state.permanent.data.delegateKey.key, blob.sensitiveArea);
   demand(clear !== undefined, 'DECRYPT_ERROR');
   return load(sensitive, clear).authValue;

@@ -19,7 +19,8 @@ import { decodePermall, encodePermall } from './permall.js';
 import { demand, TpmFault, TpmResult } from './results.js';
 import { terminate } from './sessions.js';
 import { TestState, wipePermanent } from './state.js';
-import { endExclusive, has, type TransportSession } from './transport.js';
+import { endExclusive, has } from './transport.js';
+import type { TransportSession } from './transport-session.js';
 
 /** Part 2 §6.1: the tags of requests; a response has the tag of its request plus 3. */
 const Tag = { COMMAND: 0x00c1, AUTH1: 0x00c2, AUTH2: 0x00c3 } as const;

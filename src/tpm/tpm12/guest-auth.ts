@@ -4,7 +4,7 @@
  * @module
  */
 import { bool, encode, type Of, struct, u32 } from '../../wire/codec.js';
-import type { Call } from './call.js';
+import type { CallContext } from './call-context.js';
 import { ctrCrypt, hmacSha1, sameSecret, sha1, wipe, xor } from './crypto.js';
 import { demandPermission, demandUnrestricted, findRow } from './delegation.js';
 import type { KeptKey } from './keys.js';
@@ -50,12 +50,12 @@ export const bareSecret = (value: Uint8Array): Entity => ({
 export type AuthRefusal = 'AUTHFAIL' | 'AUTH2FAIL';
 
 export class GuestAuth {
-  readonly #call: Call;
+  readonly #call: CallContext;
   readonly #trailer: Trailer;
   #session: AuthSession | undefined;
   #key: Uint8Array | undefined;
 
-  constructor(call: Call, guest: Trailer) {
+  constructor(call: CallContext, guest: Trailer) {
     this.#call = call;
     this.#trailer = guest;
   }

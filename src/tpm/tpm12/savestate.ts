@@ -14,7 +14,8 @@ import { STATIC_PCRS } from './pcr.js';
 import { decodeBlob, type Permanent, withDigest } from './permall.js';
 import { authSession, STCLEAR_FLAGS, type StclearData, type TpmState } from './state.js';
 import { digest, flagBytes, nonce, structure } from './structures.js';
-import { transportInternal, transportPlaces } from './transport.js';
+import { transportPlaces } from './transport.js';
+import { transportInternal } from './transport-session.js';
 
 const version1 = checked(u16, found => found === 1);
 

@@ -13,7 +13,7 @@ import { freshPcrs } from './pcr.js';
 import type { Permanent } from './permall.js';
 import type { Sha1Stream } from './sha1-stream.js';
 import { delegatePublic, digest, noBytes20, nonce, secret } from './structures.js';
-import type { TransportSession } from './transport.js';
+import type { TransportSession } from './transport-session.js';
 
 /** Part 2 §4.4.9 TPM_KEY_HANDLE: the handles that always are. */
 // biome-ignore format: table

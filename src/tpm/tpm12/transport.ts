@@ -3,9 +3,9 @@
  * go, encrypted, logged, or alone. 16 of them, by place.
  * @module
  */
-import { bool, concat, encode, flags64, type Of, struct, u16, u32 } from '../../wire/codec.js';
+import { bool, concat, encode, flags64, type Of, struct, u32 } from '../../wire/codec.js';
 import type { Entropy } from '../engine.js';
-import type { Call } from './call.js';
+import type { CallContext } from './call-context.js';
 import { cipherStream, hmacSha1, mgf1, sameSecret, sha1, wipe, xor } from './crypto.js';
 import type { GuestAuth } from './guest-auth.js';
 import { takeHandle, type WantedHandle } from './handles.js';
@@ -21,26 +21,7 @@ import {
   secret,
   structure,
 } from './structures.js';
-
-// biome-ignore format: table
-export const transportPublic = structure(0x001e, {
-  transAttributes: u32,
-  algId:           u32,
-  encScheme:       u16,
-});
-export type TransportPublic = Of<typeof transportPublic>;
-export const Attribute = { ENCRYPT: 1, LOG: 2, EXCLUSIVE: 4 } as const;
-
-/** A transport session, as libtpms keeps it. */
-// biome-ignore format: table
-export const transportInternal = structure(0x000f, {
-  authData:       secret,
-  transPublic:    transportPublic,
-  transHandle:    u32,
-  transNonceEven: nonce,
-  transDigest:    digest,
-});
-export type TransportSession = Of<typeof transportInternal>;
+import { Attribute, type TransportPublic, type TransportSession } from './transport-session.js';
 
 const logIn = structure(0x0010, { parameters: digest, pubKeyHash: digest });
 const logOut = structure(0x0011, { currentTicks, parameters: digest, locality: u32 });
@@ -150,14 +131,14 @@ const responseTrailer = struct({
 
 /** The authorisation of a command by a transport session. */
 export class TransportAuth {
-  readonly #call: Call;
+  readonly #call: CallContext;
   readonly #guest: GuestAuth;
   /** The session; libtpms works on a copy, of which nothing stays where the command fails. */
   readonly session: TransportSession;
   /** Whether the even nonce of the answer was drawn already. */
   nonceIsDrawn = false;
 
-  constructor(call: Call, guest: GuestAuth) {
+  constructor(call: CallContext, guest: GuestAuth) {
     this.#call = call;
     this.#guest = guest;
     endExclusive(call.state, guest.handle);

@@ -38,7 +38,7 @@ import { nvVolatile, nvVolatileOf, setNvVolatile, stclearFlags } from './savesta
 import { Sha1Stream, sha1Progress } from './sha1-stream.js';
 import { authSession, type TestState, type TpmState } from './state.js';
 import { digest, nonce } from './structures.js';
-import { transportInternal } from './transport.js';
+import { transportInternal } from './transport-session.js';
 
 const KIND = new TextEncoder().encode('nvtpm-tpm12');
 const REVISION = 1;

@@ -17,7 +17,8 @@ import { demand, TpmFault } from '../results.js';
 import { EntityType, placeSession, terminate } from '../sessions.js';
 import { type AuthSession, authSession, Handle, Protocol } from '../state.js';
 import { noBytes20, restOf, sizedBuffer } from '../structures.js';
-import { endTransport, placeTransport, transportInternal } from '../transport.js';
+import { endTransport, placeTransport } from '../transport.js';
+import { transportInternal } from '../transport-session.js';
 import { Resource } from './authorisation.js';
 import { entityOfCounter } from './counters.js';
 

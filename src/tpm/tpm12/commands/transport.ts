@@ -25,7 +25,6 @@ import {
 } from '../structures.js';
 import { ticksNow } from '../ticks.js';
 import {
-  Attribute,
   crypt,
   demandScheme,
   has,
@@ -33,11 +32,14 @@ import {
   logOutOf,
   placeTransport,
   TransportAuth,
+  tickCount,
+} from '../transport.js';
+import {
+  Attribute,
   type TransportPublic,
   type TransportSession,
-  tickCount,
   transportPublic,
-} from '../transport.js';
+} from '../transport-session.js';
 
 const ORDINAL_ESTABLISH = 0xe6;
 const ORDINAL_EXECUTE = 0xe7;
