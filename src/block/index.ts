@@ -7,6 +7,7 @@ import { type CheckResult, check } from './qcow2/check.js';
 import { Qcow2Node } from './qcow2/node.js';
 import { type RepairResult, type Repairs, repair } from './qcow2/repair.js';
 
+export { type CreateImageOptions, createImage } from './create-image.js';
 export { type FileNode, type OpenFileOptions, openFile } from './file.js';
 export * from './guard.js';
 export { bdrv_lock, bdrv_unlock, withLock } from './lock.js';
@@ -25,6 +26,7 @@ export {
   type FormatQcow2Options,
   formatQcow2,
 } from './qcow2/create.js';
+export { isQcow2 } from './qcow2/header.js';
 export { type OpenQcow2Options, openQcow2, type Qcow2Node } from './qcow2/node.js';
 export type { RepairResult, Repairs } from './qcow2/repair.js';
 export { openRaw } from './raw.js';

@@ -3,11 +3,11 @@
  * `pwdfile=PATH[,remove=true]`. What was read is wiped from the buffer that it was read into.
  * @module
  */
-import { readFileSync, rmSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, rmSync, type Stats } from 'node:fs';
 import { IoError } from '../errors.js';
 import { KEY_BYTES, type Key } from '../nvram/index.js';
 import { fieldsOf } from './fields.js';
-import { UsageError } from './output.js';
+import { UsageError, warn } from './output.js';
 
 const KEY_FILE_BYTES_MAX = 4096;
 const HELP =
@@ -43,14 +43,37 @@ export function readKey(text: string): Key {
 }
 
 function readSecret(path: string): Uint8Array {
+  let fd: number | undefined;
   try {
-    if (statSync(path).size > KEY_FILE_BYTES_MAX) {
-      throw new UsageError(`${path} is too large for a key; name the right file`);
-    }
-    return readFileSync(path);
+    fd = openSync(path, 'r');
+    demandKeyFile(path, fstatSync(fd));
+    return readFileSync(fd);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new IoError('read the key file', path, error);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+const WRITABLE_BY_OTHERS = 0o022;
+const READABLE_BY_OTHERS = 0o044;
+
+/**
+ * Who can write a key file chooses the key; who can read it has it. Windows has no such modes.
+ * @throws UsageError
+ */
+function demandKeyFile(path: string, file: Stats): void {
+  if (file.size > KEY_FILE_BYTES_MAX) {
+    throw new UsageError(`${path} is too large for a key; name the right file`);
+  }
+  if (process.platform === 'win32' || !file.isFile()) return;
+  const mode = `mode ${(file.mode & 0o777).toString(8).padStart(4, '0')}`;
+  if ((file.mode & WRITABLE_BY_OTHERS) !== 0) {
+    throw new UsageError(`${path}: other users can write this key file (${mode}); chmod 600 it`);
+  }
+  if ((file.mode & READABLE_BY_OTHERS) !== 0) {
+    warn(`warning: other users can read the key file ${path} (${mode}); chmod 600 it`);
   }
 }
 

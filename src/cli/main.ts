@@ -20,7 +20,8 @@ import { demo } from './demo/story.js';
 import { EXIT_CODES } from './exit-codes.js';
 import type { CommonOptions } from './images.js';
 import { readKey } from './keys.js';
-import { openTrace, type Result, report, reportError } from './output.js';
+import { type Result, report, reportError } from './output.js';
+import { openTrace } from './trace-file.js';
 import { VERSION } from './version.js';
 
 interface Common {
@@ -39,10 +40,11 @@ interface Common {
 async function conclude<T extends Common>(
   options: T,
   act: (options: Omit<T, keyof Common> & CommonOptions) => Result | Promise<Result>,
+  image?: string,
 ): Promise<void> {
   const { json = false, trace: path, lockTimeout, imageLock, allowBacking, key, ...own } = options;
   try {
-    const { trace, close } = openTrace(path);
+    const { trace, close } = openTrace(path, image);
     try {
       const opened = key === undefined ? {} : { key: readKey(key) };
       process.exitCode = report(
@@ -120,7 +122,7 @@ program.addCommand(
     .option('--keep <n>', 'how many older states are kept, for nvtpm restore')
     .option(...keyOption('seals the store'))
     .action((file: string, options: Common & Omit<CreateOptions, keyof CommonOptions>) =>
-      conclude(options, all => create(file, all)),
+      conclude(options, all => create(file, all), file),
     ),
 );
 
@@ -129,7 +131,7 @@ program.addCommand(
     .argument('<file>', 'the image')
     .option('-U, --force-share', 'look at it although somebody writes to it', false)
     .action((file: string, options: Common & { forceShare: boolean }) =>
-      conclude(options, all => info(file, all)),
+      conclude(options, all => info(file, all), file),
     ),
 );
 
@@ -143,7 +145,7 @@ program.addCommand(
       (
         file: string,
         options: Common & { expectExisting: boolean; repair: boolean; forceShare: boolean },
-      ) => conclude(options, all => check(file, all)),
+      ) => conclude(options, all => check(file, all), file),
     ),
 );
 
@@ -160,7 +162,7 @@ program.addCommand(
         file: string,
         hex: string[],
         options: Common & { startup: boolean; locality: string; expectExisting: boolean },
-      ) => conclude(options, all => exec(file, hex, all)),
+      ) => conclude(options, all => exec(file, hex, all), file),
     ),
 );
 
@@ -171,7 +173,7 @@ program.addCommand(
     .option('--new-key <key>', `the key that it shall have: ${KEY_HELP}`)
     .option('--remove-key', 'unseals the state', false)
     .action((file: string, options: Common & { newKey?: string; removeKey: boolean }) =>
-      conclude(options, all => rekey(file, all)),
+      conclude(options, all => rekey(file, all), file),
     ),
 );
 
@@ -181,7 +183,7 @@ program.addCommand(
     .requiredOption('--generation <g>', 'which one; nvtpm info lists them')
     .option(...keyOption('opens a sealed store'))
     .action((file: string, options: Common & { generation: string }) =>
-      conclude(options, all => restore(file, all)),
+      conclude(options, all => restore(file, all), file),
     ),
 );
 
@@ -202,7 +204,7 @@ program.addCommand(
           incoming?: string;
           expectExisting: boolean;
         },
-      ) => conclude(options, given => run(file, { ...given, json: options.json ?? false })),
+      ) => conclude(options, given => run(file, { ...given, json: options.json ?? false }), file),
     ),
 );
 
@@ -226,7 +228,7 @@ program.addCommand(
     .option(...keyOption('opens a sealed store'))
     .option('--expect-existing', 'refuse an image without a TPM instead of making one', false)
     .action((file: string, options: Common & Omit<ServeOptions, keyof CommonOptions>) =>
-      conclude(options, given => serve(file, { ...given, json: options.json ?? false })),
+      conclude(options, given => serve(file, { ...given, json: options.json ?? false }), file),
     ),
 );
 

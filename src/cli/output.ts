@@ -3,10 +3,9 @@
  * codes of EXIT_CODES for both.
  * @module
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import pc from 'picocolors';
-import { errnoOf, IoError, NvtpmError, type Outcome } from '../errors.js';
-import type { Trace } from '../trace.js';
+import { errnoOf, NvtpmError, type Outcome } from '../errors.js';
 import { EXIT_CODES } from './exit-codes.js';
 
 /** What a subcommand found or did. */
@@ -77,30 +76,6 @@ export function describe(error: unknown): ErrorReport {
 
 const outcomeOf = (error: unknown): Outcome =>
   error instanceof NvtpmError ? error.outcome : 'FAILED';
-
-/** A trace that appends JSON lines to a file that only its owner can read; `-` is standard error. */
-export function openTrace(path: string | undefined): { trace: Trace; close: () => void } {
-  if (path === undefined) return { trace: () => {}, close: () => {} };
-  const fd = path === '-' ? 2 : openOwn(path);
-  const start = performance.now();
-  return {
-    trace: event => {
-      const at = Math.round((performance.now() - start) * 1000) / 1000;
-      writeSync(fd, `${JSON.stringify({ at, ...event })}\n`);
-    },
-    close: () => {
-      if (fd !== 2) closeSync(fd);
-    },
-  };
-}
-
-function openOwn(path: string): number {
-  try {
-    return openSync(path, 'w', 0o600);
-  } catch (error) {
-    throw new IoError('open', path, error);
-  }
-}
 
 /** Bytes as people read them: 64 KiB, 1 MiB, 300 bytes. */
 export function size(bytes: number): string {

@@ -11,6 +11,7 @@ import { resultName } from '../../testing/guest/index.js';
 import type { Trace } from '../../trace.js';
 import { parseFlags, parsePid, parseServer } from '../backend-options.js';
 import { type CommonOptions, machineOver } from '../images.js';
+import { demandOtherFile } from '../other-file.js';
 import { type Result, say, warn } from '../output.js';
 import { untilSignal } from '../signals.js';
 
@@ -27,6 +28,7 @@ export async function serve(path: string, options: ServeOptions): Promise<Result
   const { address, disconnect } = parseServer(options.server);
   const startup = parseFlags(options.flags);
   const pidFile = options.pid === undefined ? undefined : parsePid(options.pid);
+  if (pidFile !== undefined) demandOtherFile('--pid', pidFile, path);
   const trace = tellingOfFailure(path, options.trace);
   const backend = { ...options, trace };
   // With --json, standard output is for the one document at the end.
