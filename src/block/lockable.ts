@@ -22,19 +22,28 @@ export interface LowerLock {
   abandon(): void;
 }
 
+/** A held lock, as the node itself knows it. */
+type Handle = LockedNode;
+
 export abstract class LockableNode<Below extends LowerLock = LockedNode> implements BlockNode {
   abstract readonly driver: string;
   abstract readonly path: string;
   abstract readonly readOnly: boolean;
   abstract readonly file: BlockNode | undefined;
-  readonly #held = new Set<InstanceType<typeof LockableNode.Handle>>();
+  readonly #held = new Set<Handle>();
+  /** One for each held lock. The first is the one in use, and the last to be released. */
+  readonly #below: Below[] = [];
+  #type: LockType | undefined;
   #broken: unknown;
 
   /** The bytes, for the holder of the lock. */
   protected abstract readonly bytes: Bytes;
   /** Acquires the lock below without waiting; each call nests. Undefined where it is denied. */
   protected abstract acquire(type: LockType): Below | undefined;
-  /** The outermost lock was acquired: drops cached metadata, and uses `below` until the release. */
+  /**
+   * The outermost lock was acquired, or upgraded: drops cached metadata, and uses `below` until the
+   * release.
+   */
   protected begin(_below: Below): void {}
   /** Writes what is held back, before the outermost lock is released. */
   protected writeBack(): void {}
@@ -51,15 +60,19 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     this.#demandSound();
     const below = this.acquire(type);
     if (below === undefined) return undefined;
-    if (this.#held.size === 0) {
+    if (this.#type === undefined || (this.#type === 'shared' && type === 'exclusive')) {
       try {
         this.begin(below);
       } catch (error) {
         below.abandon();
         throw error;
       }
+      this.#below.unshift(below);
+      this.#type = type;
+    } else {
+      this.#below.push(below);
     }
-    const handle = new LockableNode.Handle(this, type, below);
+    const handle = new LockableNode.Handle(this, type);
     this.#held.add(handle);
     return handle;
   }
@@ -91,7 +104,7 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     throw new ImageError('BROKEN', this.path, broken, advice, this.#broken);
   }
 
-  #release(handle: InstanceType<typeof LockableNode.Handle>, below: Below, keep: boolean): void {
+  #release(handle: Handle, keep: boolean): void {
     const isLast = this.#held.size === 1;
     try {
       if (isLast && keep) this.writeBack();
@@ -100,26 +113,29 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
       throw error;
     } finally {
       this.#held.delete(handle);
-      if (isLast) this.drop();
-      if (keep) below.release();
-      else below.abandon();
+      const below = this.#below.pop()!;
+      try {
+        if (isLast) this.drop();
+      } finally {
+        if (isLast) this.#type = undefined;
+        if (keep) below.release();
+        else below.abandon();
+      }
     }
   }
 
   /** The lock as a value. In the class, since it is the only one to see the bytes. */
-  private static readonly Handle = class Handle<B extends LowerLock> implements LockedNode {
+  private static readonly Handle = class implements LockedNode {
     readonly type: LockType;
-    readonly #of: LockableNode<B>;
-    readonly #below: B;
+    readonly #of: LockableNode<LowerLock>;
     #live = true;
 
-    constructor(of: LockableNode<B>, type: LockType, below: B) {
+    constructor(of: LockableNode<LowerLock>, type: LockType) {
       this.#of = of;
       this.type = type;
-      this.#below = below;
     }
 
-    get node(): LockableNode<B> {
+    get node(): LockableNode<LowerLock> {
       if (this.#live) return this.#of;
       const why = `${this.#of.path}: its lock was released, so it cannot be used or released again`;
       throw new LockError('NOT_LOCKED', this.#of.path, why);
@@ -154,13 +170,13 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     release(): void {
       const of = this.node;
       this.#live = false;
-      of.#release(this, this.#below, true);
+      of.#release(this, true);
     }
 
     abandon(): void {
       if (!this.#live) return;
       this.#live = false;
-      this.#of.#release(this, this.#below, false);
+      this.#of.#release(this, false);
     }
 
     [Symbol.dispose](): void {
