@@ -5,13 +5,14 @@
 import assert from 'node:assert/strict';
 import {
   type LockDriver,
+  type LockDriverFor,
   LockError,
   type LockRange,
   type LockType,
   type LockWait,
   WHOLE_FILE,
 } from '../lock/lock.js';
-import { lock } from '../lock/wait.js';
+import { lock } from '../lock/request.js';
 import type { Trace } from '../trace.js';
 import type { NodeLocks } from './node.js';
 
@@ -19,12 +20,14 @@ interface LockedFile {
   readonly path: string;
   /** The descriptor, or undefined once the file is closed. */
   readonly fd: () => number | undefined;
-  readonly driver: () => LockDriver;
+  readonly driver: LockDriverFor;
   readonly trace: Trace;
 }
 
 export class FileLocks implements NodeLocks {
   readonly #of: LockedFile;
+  /** Chosen with the first lock and kept: an unlock by another flavour would unlock nothing. */
+  #driver: LockDriver | undefined;
   #depth = 0;
   #type: LockType | undefined;
   #range: LockRange = WHOLE_FILE;
@@ -38,7 +41,8 @@ export class FileLocks implements NodeLocks {
   }
 
   get driver(): LockDriver {
-    return this.#of.driver();
+    this.#driver ??= this.#of.driver(this.fd);
+    return this.#driver;
   }
 
   /** The descriptor that holds the lock, for locks on other bytes beside it. */

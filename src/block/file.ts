@@ -16,8 +16,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { IoError } from '../errors.js';
-import { chooseLockDriver, closeFile } from '../lock/index.js';
-import type { LockDriver } from '../lock/lock.js';
+import { closeFile, type LockDriverFor, lockDriverFor } from '../lock/index.js';
 import { noTrace, type Trace } from '../trace.js';
 import { FileLocks } from './file-locks.js';
 import { type BlockNode, ImageError } from './node.js';
@@ -28,8 +27,8 @@ export interface OpenFileOptions {
   readonly create?: 'new';
   /** Told of every read, write and flush of the file. */
   readonly trace?: Trace;
-  /** How the file is locked; chosen when the first lock is taken. */
-  readonly lockDriver?: LockDriver;
+  /** How the file is locked; called once, when the first lock is acquired. */
+  readonly lockDriver?: LockDriverFor;
 }
 
 /**
@@ -72,7 +71,7 @@ export class FileNode implements BlockNode {
     this.locks = new FileLocks({
       path,
       fd: () => this.#fd,
-      driver: () => options.lockDriver ?? chooseLockDriver(),
+      driver: options.lockDriver ?? lockDriverFor,
       trace: this.#trace,
     });
   }

@@ -1,4 +1,4 @@
-/** A process that waits for the lock of an image, 50 ms, in our way or in the seed's: `PATH WAY`. */
+/** A process that waits 50 ms for the lock of an image, in our way or in the seed's: `PATH WAY`. */
 import { openFile } from '../../src/block/index.js';
 import { LockError } from '../../src/lock/index.js';
 import { SeedLocks } from './_seed.js';

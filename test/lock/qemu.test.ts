@@ -17,7 +17,7 @@ import {
   takeGuard,
 } from '../../src/block/index.js';
 import { EXIT_CODES } from '../../src/errors.js';
-import { chooseLockDriver, LockError, WHOLE_FILE } from '../../src/lock/index.js';
+import { LockError, lockDriverFor, WHOLE_FILE } from '../../src/lock/index.js';
 import { formatStore, NvramStore } from '../../src/nvram/index.js';
 import { Child } from '../_child.js';
 import { ROOT, scratch } from '../_files.js';
@@ -123,7 +123,7 @@ for (const flavour of ['ofd', 'posix'] as const) {
   const title = `while we are active QEMU is refused, in its own words: ${flavour}`;
   peerTest(title, ['qemu-io', 'qemu-img'], t => {
     const path = image(t);
-    const node = opened(t, path, { lockDriver: chooseLockDriver(flavour) });
+    const node = opened(t, path, { lockDriver: fd => lockDriverFor(fd, flavour) });
     const guard = takeGuard(node, 'writer', 'on');
     const write = () => run('qemu-io', '-f', 'qcow2', '-c', 'write 0 512', path);
     t.regex(write().text, /Failed to get "write" lock/);

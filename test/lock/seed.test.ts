@@ -129,6 +129,7 @@ test('the lock of a holder that is killed is free within a second (a lock file)'
     tryLock: () => codeOf(() => closeSync(openSync(lockFile, 'wx'))) !== 'EEXIST',
     unlock: () => unlinkSync(lockFile),
     holder: () => undefined,
+    holders: () => [],
   };
   const holder = new Child(t, 'lock/_lock-file.js', lockFile);
   t.is(await holder.line(), 'locked');
