@@ -1,4 +1,4 @@
-/** Many processes, one image: no update is lost, none is torn. */
+/** Many processes, one image: no update is lost or torn. */
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
 import { createQcow2, openImage } from '../../src/block/index.js';
@@ -8,7 +8,7 @@ import { FRESH, LEFT, readBlob, WRITERS, writeBlob } from './_blob.js';
 
 const test = (process.platform === 'linux' ? anyTest : anyTest.skip) as TestFn;
 
-/** What the contenders left: their exit codes, and the blob (undefined if torn). */
+/** The exit codes of the contenders, and the blob that they left (undefined if torn). */
 async function contend(t: ExecutionContext, flavour: string, rounds: number) {
   const path = join(scratch(t), 'image.qcow2');
   createQcow2(path, { size: 2 ** 20 });

@@ -1,4 +1,4 @@
-/** The image guard between our own processes: who may be beside whom, and what it leaves behind. */
+/** The image guard between our own processes: which roles coexist, and what is left afterwards. */
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
 import {
@@ -35,7 +35,7 @@ function opened(t: ExecutionContext, path: string, options: OpenImageOptions = {
 }
 
 const ROLES = ['writer', 'reader', 'probe', 'sharing', 'incoming'] as const;
-/** Who may come beside whom: QEMU's permissions, thought through by hand. */
+/** Which role may join which: derived by hand from QEMU's permissions. */
 // biome-ignore format: table
 const BESIDE: Readonly<Record<GuardRole, string>> = {
   //         writer reader probe sharing incoming
@@ -46,7 +46,7 @@ const BESIDE: Readonly<Record<GuardRole, string>> = {
   incoming: 'yes    yes    yes   yes     yes',
 };
 for (const there of ROLES) {
-  test(`who may come beside role ${there}`, async t => {
+  test(`roles that may join role ${there}`, async t => {
     const path = image(t);
     const first = new Child(t, 'lock/_guard.js', path, there);
     t.is(await first.line(), guardBytes(there).join(' '));
@@ -64,7 +64,7 @@ for (const there of ROLES) {
   });
 }
 
-test('the refusal says who, what it does, and what to do', async t => {
+test('the refusal names the process, what it does, and what to do', async t => {
   const path = image(t);
   const other = new Child(t, 'lock/_guard.js', path, 'writer');
   await other.line();
@@ -79,7 +79,7 @@ test('the refusal says who, what it does, and what to do', async t => {
   });
 });
 
-test('a guard that is refused leaves no byte behind', async t => {
+test('a refused guard leaves no byte locked', async t => {
   const path = image(t);
   const other = new Child(t, 'lock/_guard.js', path, 'writer');
   await other.line();
@@ -107,7 +107,7 @@ test('a guard is free as soon as its holder is released, closed or killed', asyn
   t.notThrows(() => takeGuard(first, 'writer', 'on', { timeoutMs: 1000 }));
 });
 
-test('somebody who locks the whole file is met, and waited for if asked', async t => {
+test('a lock on the whole file refuses the guard, or delays it where waiting is allowed', async t => {
   const path = image(t);
   const other = new Child(t, 'lock/_locker.js', path);
   await other.ask('exclusive');
@@ -118,7 +118,7 @@ test('somebody who locks the whole file is met, and waited for if asked', async 
   await waiting;
 });
 
-test('with a guard the lock of bdrv_lock lies behind the bytes, and is the whole file after', async t => {
+test('the range of bdrv_lock starts behind the bytes of a guard, and is the whole file after it', async t => {
   const path = image(t);
   const other = new Child(t, 'lock/_locker.js', path);
   const node = opened(t, path);
@@ -128,7 +128,7 @@ test('with a guard the lock of bdrv_lock lies behind the bytes, and is the whole
   bdrv_lock(node);
   t.throws(() => guard.release(), undefined, 'not while the lock is held');
   bdrv_unlock(node);
-  t.is(await other.ask('exclusive'), 'denied', 'whoever locks the whole file meets the guard');
+  t.is(await other.ask('exclusive'), 'denied', 'a lock on the whole file conflicts with the guard');
   guard.release();
   t.deepEqual(locks?.range, WHOLE_FILE);
   t.is(await other.ask('exclusive'), 'granted');
@@ -169,7 +169,7 @@ test('modes', t => {
   t.throws(() => takeGuard(memory, 'writer', 'on'), { code: 'ENOTSUP' });
 });
 
-test('who holds an image can be listed', async t => {
+test('the holders of an image are listed', async t => {
   const path = image(t);
   const node = opened(t, path, { readOnly: true });
   t.deepEqual(imageHolders(node), []);
@@ -193,6 +193,6 @@ test('who holds an image can be listed', async t => {
   t.deepEqual([...imageHolders(node)].sort(byPid), expected.sort(byPid) as never, 'not ourselves');
   guard.release();
   const error = t.throws(() => takeGuard(node, 'reader'), { instanceOf: LockError });
-  t.is(error?.holder?.pid, whole.process.pid, 'of several holders the one in the way is named');
+  t.is(error?.holder?.pid, whole.process.pid, 'of several holders the conflicting one is named');
   t.regex(error!.message, /has locked the whole file/);
 });

@@ -1,4 +1,4 @@
-/** Beside the real QEMU: it keeps us out and we keep it out, with errors that both understand. */
+/** Beside the real QEMU: each refuses the other, with the errors that its users know. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -57,7 +57,7 @@ async function qemuIoStays(t: ExecutionContext, path: string, ...options: readon
   };
 }
 
-/** What a program asks of F_OFD_SETLK and F_OFD_GETLK on the bytes of a guard, before it unlocks. */
+/** The calls of F_OFD_SETLK and F_OFD_GETLK that a program makes on the bytes of a guard. */
 function locksOf(folder: string, command: readonly string[]): string[] {
   const log = join(folder, 'strace');
   run('strace', '-f', '-qq', '-e', 'trace=fcntl', '-o', log, ...command);
@@ -80,7 +80,7 @@ const COUNTERPARTS: Readonly<Record<Exclude<GuardRole, 'incoming'>, readonly str
 };
 for (const [role, command] of Object.entries(COUNTERPARTS)) {
   const peers = ['strace', command[0]!];
-  peerTest(`role ${role} asks for what ${command.join(' ')} asks for`, peers, t => {
+  peerTest(`role ${role} makes the same calls as ${command.join(' ')}`, peers, t => {
     const path = image(t);
     const theirs = locksOf(scratch(t), [...command, path]);
     const script = join(ROOT, 'dist/test/lock/_guard.js');
@@ -89,7 +89,7 @@ for (const [role, command] of Object.entries(COUNTERPARTS)) {
   });
 }
 
-peerTest('while qemu-io has the image open for writing we are refused', ['qemu-io'], async t => {
+peerTest('a guard is refused while qemu-io has the image open', ['qemu-io'], async t => {
   const path = image(t);
   const qemu = await qemuIoStays(t, path);
   for (const role of ['writer', 'reader', 'probe'] as const) {
@@ -112,7 +112,7 @@ peerTest('while qemu-io has the image open for writing we are refused', ['qemu-i
   t.notThrows(() => takeGuard(opened(t, path), 'writer'));
 });
 
-peerTest('beside a QEMU that only reads, readers are welcome', ['qemu-io'], async t => {
+peerTest('beside a QEMU that only reads, readers are admitted', ['qemu-io'], async t => {
   const path = image(t);
   await qemuIoStays(t, path, '-r');
   t.throws(() => takeGuard(opened(t, path), 'writer'), { code: 'LOCKED' });
@@ -120,7 +120,7 @@ peerTest('beside a QEMU that only reads, readers are welcome', ['qemu-io'], asyn
 });
 
 for (const flavour of ['ofd', 'posix'] as const) {
-  const title = `while we are active QEMU is refused, in its own words: ${flavour}`;
+  const title = `beside an active writer QEMU is refused with its own message: ${flavour}`;
   peerTest(title, ['qemu-io', 'qemu-img'], t => {
     const path = image(t);
     const node = opened(t, path, { lockDriver: fd => lockDriverFor(fd, flavour) });
@@ -133,7 +133,7 @@ for (const flavour of ['ofd', 'posix'] as const) {
     t.is(status, 0, text);
     t.is(run('qemu-img', 'convert', '-U', '-O', 'raw', path, `${path}.raw`).status, 0);
     bdrv_lock(node);
-    t.is(run('qemu-img', 'info', '-U', path).status, 0, 'nor does a cycle stand in the way');
+    t.is(run('qemu-img', 'info', '-U', path).status, 0, 'during a cycle too');
     bdrv_unlock(node);
     t.regex(write().text, /Failed to get "write" lock/);
     guard.release();
@@ -143,7 +143,7 @@ for (const flavour of ['ofd', 'posix'] as const) {
 
 const CYCLES = 1000;
 
-/** How often a watcher asked for the guard's bytes during the cycles, and found one free. */
+/** How many queries a watcher made for the guard's bytes during the cycles, and found one free. */
 async function watched(
   t: ExecutionContext,
   node: BlockNode,
@@ -157,11 +157,11 @@ async function watched(
     node.read(0, 512);
     node.write(0, sector.fill(cycle % 256));
     bdrv_unlock(node);
-    // So that it cannot sleep through all of them on a busy machine.
-    if (cycle % 50 === 0) answer = await watcher.ask('and now?');
+    // Otherwise it could miss all of them on a busy machine.
+    if (cycle % 50 === 0) answer = await watcher.ask('how many?');
   }
   const [asked, free] = answer.split(' ').map(Number);
-  t.log(`${asked} questions during ${CYCLES} cycles, ${free} times a byte was free`);
+  t.log(`${asked} queries during ${CYCLES} cycles, ${free} times a byte was free`);
   return [asked!, free!];
 }
 
@@ -173,7 +173,7 @@ peerTest(`the guard survives ${CYCLES} cycle locks`, [], async t => {
   t.is(free, 0);
 });
 
-peerTest('a cycle lock on the whole file would take the guard away', [], async t => {
+peerTest('a cycle lock on the whole file would drop the guard', [], async t => {
   const node = opened(t, image(t));
   takeGuard(node, 'writer');
   node.file!.locks!.range = WHOLE_FILE;
@@ -181,19 +181,19 @@ peerTest('a cycle lock on the whole file would take the guard away', [], async t
   t.true(free > 0);
 });
 
-peerTest('a QEMU reader that stays does not delay a store', ['qemu-io', 'qemu-img'], async t => {
+peerTest('a QEMU reader that stays delays no store', ['qemu-io', 'qemu-img'], async t => {
   const path = image(t);
   const node = opened(t, path);
   formatStore(node, { entropy: length => new Uint8Array(length).fill(0x42) });
   takeGuard(node, 'writer');
   const reader = await qemuIoStays(t, path, '-r', '-U');
-  // With no time to wait at all, any delay would be a refusal.
+  // With a timeout of 0 any delay is a refusal.
   const store = NvramStore.activate(node, { wait: { timeoutMs: 0 } });
   for (let i = 1; i <= 20; i += 1) store.store('permall', new Uint8Array(2000).fill(i));
   t.is(store.load('permall')?.[0], 20);
   t.true(reader.running());
 
-  // On the whole file, as in 2011, the reader's byte 100 stands in the way of every store.
+  // On the whole file, as in 2011, the reader's byte 100 conflicts with every store.
   node.file!.locks!.range = WHOLE_FILE;
   const error = t.throws(() => store.store('permall', new Uint8Array(9)), { code: 'LOCKED' });
   t.is((error as LockError).holder?.pid, reader.pid);
@@ -214,11 +214,11 @@ peerTest('what QEMU allocated is seen after bdrv_lock', ['qemu-io', 'qemu-img'],
     node.write(at + 0x1_0000, new Uint8Array(0x1_0000).fill(round + 1));
     bdrv_unlock(node);
     qemuIo(path, `read -P ${round} ${at} 64k`, `read -P ${round + 1} ${at + 0x1_0000} 64k`);
-    t.is(qemuCheck(path), 0, 'our clusters collide with none of theirs');
+    t.is(qemuCheck(path), 0, 'no cluster has two owners');
   }
 });
 
-peerTest('and without dropping metadata it would not be', ['qemu-io', 'qemu-img'], t => {
+peerTest('without dropping metadata it is not seen', ['qemu-io', 'qemu-img'], t => {
   const path = image(t);
   const node = opened(t, path);
   node.write(0, new Uint8Array(512).fill(1));

@@ -6,7 +6,7 @@ import { createQcow2, openImage } from '../../src/block/index.js';
 import { WindowsChild, windowsFolder, wineTest } from '../_wine.js';
 import { FRESH, readBlob, writeBlob } from './_blob.js';
 
-/** A folder with two files and an image, and processes that use them. */
+/** A folder with two files and an image, and two processes that use them. */
 function setUp(t: ExecutionContext) {
   const folder = windowsFolder(t);
   for (const name of ['file', 'other']) writeFileSync(join(folder, name), 'x');
