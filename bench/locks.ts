@@ -1,6 +1,6 @@
 /**
- * What a lock costs: taking and giving back where nobody wants it, and how long it takes to change
- * hands where somebody does. Beside flock(2), as flock(1) uses it, and fcntl(2) called plainly.
+ * The cost of a lock: acquiring and releasing it without contention, and the time from release to
+ * acquisition between two processes. Compared with flock(2), as flock(1) uses it, and plain fcntl(2).
  * @module
  */
 import { spawn } from 'node:child_process';
@@ -8,21 +8,20 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bdrv_lock, bdrv_unlock, createQcow2, openImage, takeGuard } from '../src/block/index.js';
-import { chooseLockDriver, type LockFlavour, WHOLE_FILE } from '../src/lock/index.js';
+import { type LockFlavour, lockDriverFor, WHOLE_FILE } from '../src/lock/index.js';
 import { contend, plainLocks } from './lock-ways.js';
 import { type Case, type Figure, figureOf, table, takeTurns } from './measure.js';
 
 function throughBlockLayer(folder: string, flavour: LockFlavour): Case & { close(): void } {
   const path = join(folder, `lock-${flavour}.qcow2`);
   createQcow2(path, { size: 2 ** 20 });
-  const node = openImage(path, { lockDriver: chooseLockDriver(flavour) });
+  const node = openImage(path, { lockDriver: fd => lockDriverFor(fd, flavour) });
   const guard = takeGuard(node, 'writer');
   const guarded = guard.bytes.length > 0 ? ', with the guard' : '';
   return {
     name: `bdrv_lock, bdrv_unlock: ${flavour}${guarded}`,
     run: () => {
-      bdrv_lock(node);
-      bdrv_unlock(node);
+      bdrv_unlock(bdrv_lock(node));
     },
     close: () => node.close(),
   };
@@ -31,7 +30,7 @@ function throughBlockLayer(folder: string, flavour: LockFlavour): Case & { close
 function uncontended(folder: string, rounds: number): Figure[] {
   const layered = (['ofd', 'posix'] as const).map(each => throughBlockLayer(folder, each));
   const { flock, fcntl, fcntlOfd, close } = plainLocks(join(folder, 'plain'));
-  const driver = chooseLockDriver('ofd');
+  const driver = lockDriverFor(fcntlOfd.fd, 'ofd');
   const cases = [
     ...layered,
     {
@@ -41,11 +40,11 @@ function uncontended(folder: string, rounds: number): Figure[] {
         driver.unlock(fcntlOfd.fd, WHOLE_FILE);
       },
     },
-    ...[flock, fcntl, fcntlOfd].map(({ name, take, give }) => ({
+    ...[flock, fcntl, fcntlOfd].map(({ name, acquire, release }) => ({
       name: `plain ${name}`,
       run: () => {
-        take(false);
-        give();
+        acquire(false);
+        release();
       },
     })),
   ];
@@ -55,7 +54,7 @@ function uncontended(folder: string, rounds: number): Figure[] {
   return figures;
 }
 
-/** This process and another one want the same lock, in each way of waiting in turn. */
+/** This process and another one contend for one lock, in each way of waiting in turn. */
 function handOver(folder: string, rounds: number): Figure[] {
   const script = fileURLToPath(new URL('lock-ways.js', import.meta.url));
   const results = join(folder, 'other-side.json');
@@ -73,9 +72,9 @@ function handOver(folder: string, rounds: number): Figure[] {
 export function benchLocks(folder: string, rounds: number): string[] {
   if (process.platform !== 'linux') return [];
   return [
-    table('A lock that nobody else wants', uncontended(folder, rounds)),
+    table('A lock without contention', uncontended(folder, rounds)),
     table(
-      'From giving back to having it, between two processes',
+      'From release to acquisition, between two processes',
       handOver(folder, Math.max(100, rounds / 10)),
     ),
   ];

@@ -6,7 +6,7 @@
  */
 import { unlinkSync } from 'node:fs';
 import { errnoOf, IoError } from '../errors.js';
-import type { LockDriver, LockWait } from '../lock/lock.js';
+import type { LockDriverFor, LockWait } from '../lock/lock.js';
 import type { Trace } from '../trace.js';
 import { type FileNode, openFile, syncFolderOf } from './file.js';
 import { type GuardMode, takeGuard } from './guard.js';
@@ -19,7 +19,7 @@ export interface CreateImageOptions extends FormatQcow2Options {
   /** Whether an existing file is replaced. */
   readonly overwrite?: boolean;
   readonly imageLock?: GuardMode;
-  readonly lockDriver?: LockDriver;
+  readonly lockDriver?: LockDriverFor;
   readonly trace?: Trace;
 }
 

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import {
   type LockDriver,
+  type LockDriverFor,
   LockError,
   type LockHolder,
   type LockRange,
@@ -18,13 +19,14 @@ interface LockedFile {
   readonly path: string;
   /** The descriptor, or undefined once the file is closed. */
   readonly fd: () => number | undefined;
-  /** The driver of this open file: chosen once. */
-  readonly driver: () => LockDriver;
+  readonly driver: LockDriverFor;
   readonly trace: Trace;
 }
 
 export class FileLocks {
   readonly #of: LockedFile;
+  /** Chosen with the first lock and kept: an unlock by another flavour would unlock nothing. */
+  #driver: LockDriver | undefined;
   #depth = 0;
   #type: LockType | undefined;
   #range: LockRange = WHOLE_FILE;
@@ -38,7 +40,8 @@ export class FileLocks {
   }
 
   get driver(): LockDriver {
-    return this.#of.driver();
+    this.#driver ??= this.#of.driver(this.fd);
+    return this.#driver;
   }
 
   /** The descriptor that holds the lock, for locks on other bytes beside it. */
@@ -81,7 +84,7 @@ export class FileLocks {
   tryAcquire(type: LockType): boolean {
     const { path } = this.#of;
     if (type !== 'shared' && type !== 'exclusive') {
-      throw new LockError('EINVAL', path, `${path}: '${String(type)}' is no type of lock`);
+      throw new LockError('EINVAL', path, `${path}: invalid lock type '${String(type)}'`);
     }
     // A nested lock that the outer one covers costs nothing; a stronger one is an upgrade.
     if (this.#depth === 0 || (this.#type === 'shared' && type === 'exclusive')) {

@@ -18,8 +18,8 @@ import {
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { errnoOf, IoError } from '../errors.js';
-import { chooseLockDriver, closeFile } from '../lock/index.js';
-import type { LockDriver, LockHolder, LockType } from '../lock/lock.js';
+import { closeFile, type LockDriverFor, lockDriverFor } from '../lock/index.js';
+import type { LockHolder, LockType } from '../lock/lock.js';
 import { noTrace, type Trace } from '../trace.js';
 import { FileLocks } from './file-locks.js';
 import { type Bytes, LockableNode, type LowerLock } from './lockable.js';
@@ -31,8 +31,8 @@ export interface OpenFileOptions {
   readonly create?: 'new';
   /** Told of every read, write and flush of the file. */
   readonly trace?: Trace;
-  /** How the file is locked. Default: the best flavour that the system has. */
-  readonly lockDriver?: LockDriver;
+  /** How the file is locked; called once, when the first lock is acquired. */
+  readonly lockDriver?: LockDriverFor;
 }
 
 /**
@@ -72,11 +72,10 @@ export class FileNode extends LockableNode<LowerLock> implements ProtocolNode {
     this.readOnly = options.readOnly ?? false;
     const trace = options.trace ?? noTrace;
     this.bytes = new FileBytes(path, this.readOnly, options.create === 'new', trace);
-    let driver = options.lockDriver;
     this.locks = new FileLocks({
       path,
       fd: () => this.bytes.fd,
-      driver: () => (driver ??= chooseLockDriver()),
+      driver: options.lockDriver ?? lockDriverFor,
       trace,
     });
     this.#lower = { release: () => this.locks.release(), abandon: () => this.locks.release() };

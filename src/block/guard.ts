@@ -7,7 +7,7 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import { locksOn, processOf } from '../lock/holder.js';
+import { holderName } from '../lock/holders.js';
 import {
   LockError,
   type LockHolder,
@@ -17,7 +17,7 @@ import {
   WHOLE_FILE,
 } from '../lock/lock.js';
 import { overlap, sameRange } from '../lock/range.js';
-import { nameOf, retry } from '../lock/wait.js';
+import { retry } from '../lock/wait.js';
 import { FileNode } from './file.js';
 import type { FileLocks } from './file-locks.js';
 import type { BlockNode } from './node.js';
@@ -122,9 +122,9 @@ export function takeGuard(
   }
   const bytes = guardBytes(role);
   let conflict: Conflict | undefined;
-  retry(node.path, `its guard as ${role}`, wait, () => {
+  retry(node.path, wait, () => {
     conflict = tryTake(locks, role);
-    return conflict === undefined;
+    return conflict === undefined ? true : undefined;
   });
   if (conflict !== undefined) throw refused(node.path, role, conflict);
   locks.range = CYCLE_RANGE;
@@ -185,7 +185,7 @@ function refused(path: string, role: GuardRole, { byte, holder }: Conflict): Loc
   return new LockError(
     'LOCKED',
     path,
-    `${path} is in use: ${nameOf(holder ?? {})} ${does}; ${advice}`,
+    `${path} is in use: ${holderName(holder)} ${does}; ${advice}`,
     { holder },
   );
 }
@@ -209,32 +209,18 @@ export interface ImageHolder {
   readonly cycle?: LockType;
 }
 
-/** Who else has locks on the image that `node` stands on, other than this very descriptor. */
+/** Locks of other descriptors on the image that `node` stands on, by process. */
 export function imageHolders(node: BlockNode): readonly ImageHolder[] {
   const locks = locksBelow(node);
   if (locks === undefined) return [];
-  const { fd, driver } = locks;
-  const byProcess = new Map<number | undefined, Pick<LockHolder, 'type' | 'range'>[]>();
-  for (const { pid, ...lock } of locksOn(fd)) {
-    byProcess.set(pid, [...(byProcess.get(pid) ?? []), lock]);
+  const byProcess = new Map<number | undefined, LockHolder[]>();
+  for (const held of locks.driver.holders(locks.fd, WHOLE_FILE)) {
+    byProcess.set(held.pid, [...(byProcess.get(held.pid) ?? []), held]);
   }
-  // Locks of processes that do not show us their descriptors. Windows only tells by trying.
-  for (const range of driver.flavour === 'win32'
-    ? []
-    : [...GUARD_BYTES.map(oneByte), CYCLE_RANGE]) {
-    const found = driver.holder(fd, 'exclusive', range);
-    if (found === undefined || byProcess.get(found.pid)?.some(lock => overlap(lock.range, range))) {
-      continue;
-    }
-    byProcess.set(found.pid, [...(byProcess.get(found.pid) ?? []), found]);
-  }
-  return [...byProcess].map(([pid, of]) => describe(pid, of));
+  return [...byProcess.values()].map(describe);
 }
 
-function describe(
-  pid: number | undefined,
-  of: readonly Pick<LockHolder, 'type' | 'range'>[],
-): ImageHolder {
+function describe(of: readonly LockHolder[]): ImageHolder {
   const holds = (range: LockRange) => of.filter(lock => overlap(lock.range, range));
   const cycle = holds(CYCLE_RANGE).find(lock => lock.type === 'exclusive') ?? holds(CYCLE_RANGE)[0];
   const guards = of.filter(lock => !overlap(lock.range, CYCLE_RANGE));
@@ -242,8 +228,10 @@ function describe(
   bytes.sort((a, b) => a - b);
   const roles = Object.keys(GUARD_ROLES) as GuardRole[];
   const role = roles.find(each => bytes.length > 0 && guardBytes(each).join() === bytes.join());
+  const { pid, command } = of[0]!;
   return {
-    ...(pid === undefined ? {} : processOf(pid)),
+    ...(pid === undefined ? {} : { pid }),
+    ...(command === undefined ? {} : { command }),
     bytes,
     ...(role === undefined ? {} : { role }),
     ...(cycle === undefined ? {} : { cycle: cycle.type }),

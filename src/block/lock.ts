@@ -4,20 +4,31 @@
  * differs from the patch, and why, is in docs/architecture.md.
  * @module
  */
-import { LockError, type LockHolder, type LockType, type LockWait } from '../lock/lock.js';
-import { DEFAULT_TIMEOUT_MS, nameOf, retry } from '../lock/wait.js';
+import type { AsyncLockWait, LockType, LockWait } from '../lock/lock.js';
+import { lockedError } from '../lock/request.js';
+import { retry, retryAsync } from '../lock/wait.js';
 import type { BlockNode, LockedNode } from './node.js';
 
 /**
- * Acquires the lock of the image that `node` stands on, and waits for it synchronously: for command
- * lines. A server awaits lockAsync() instead.
+ * Acquires the lock of the image that `node` stands on, and stops the thread while it waits: for
+ * command lines. A server awaits lockAsync() instead.
  * @throws LockError LOCKED (naming the holder), ENOMEDIUM, ENOTSUP, EINVAL; ImageError BROKEN
  */
 export function bdrv_lock(node: BlockNode, wait: LockWait = {}): LockedNode {
-  let locked: LockedNode | undefined;
   const type = typeOf(node);
-  retry(node.path, `the ${type} lock`, wait, () => (locked = node.tryLock(type)) !== undefined);
-  return locked ?? deny(node, type, wait.timeoutMs);
+  return retry(node.path, wait, () => node.tryLock(type)) ?? deny(node, type, wait);
+}
+
+/**
+ * The same while the event loop runs. Locks nest, so code that locks synchronously finds the lock
+ * held in between, and waits for nothing.
+ * @throws LockError LOCKED, ABORTED with the signal's reason as cause, ENOMEDIUM, ENOTSUP, EINVAL;
+ *   ImageError BROKEN
+ */
+export async function lockAsync(node: BlockNode, wait: AsyncLockWait = {}): Promise<LockedNode> {
+  const type = typeOf(node);
+  const locked = await retryAsync(node.path, `the ${type} lock`, wait, () => node.tryLock(type));
+  return locked ?? deny(node, type, wait);
 }
 
 /** Releases a lock: LockedNode.release by the name of the 2011 patch. */
@@ -50,13 +61,6 @@ export function withLock<T>(
 
 const typeOf = ({ readOnly }: BlockNode): LockType => (readOnly ? 'shared' : 'exclusive');
 
-function deny(node: BlockNode, type: LockType, waitedMs = DEFAULT_TIMEOUT_MS): never {
-  const holder: LockHolder | undefined = node.lockHolder(type);
-  const waited = waitedMs > 0 ? ` after waiting ${waitedMs} ms for the ${type} lock` : '';
-  throw new LockError(
-    'LOCKED',
-    node.path,
-    `${node.path} is locked by ${nameOf(holder ?? {})}${waited}; try again when it is done, or end that process`,
-    { holder },
-  );
+function deny(node: BlockNode, type: LockType, wait: LockWait): never {
+  throw lockedError({ path: node.path, type }, node.lockHolder(type), wait);
 }

@@ -1,6 +1,6 @@
 /**
- * What a lock flavour offers: advisory locks on byte ranges of an open file, held by the open file
- * description (OFD), by the process (POSIX) or by the handle (Win32). Chosen at run time.
+ * What a lock flavour offers: advisory locks on byte ranges of an open file, owned by the open file
+ * description (OFD), by the process (POSIX) or by the handle (Win32).
  * @module
  */
 import { NvtpmError } from '../errors.js';
@@ -17,48 +17,56 @@ export interface LockRange {
 /** The range of the 2011 patch: the whole file, however long it grows. */
 export const WHOLE_FILE: LockRange = { start: 0, length: 0 };
 
-/** Who stands in the way, as far as the system tells. */
+/** A lock of another owner, as far as the system shows it. */
 export interface LockHolder {
   readonly type: LockType;
   readonly range: LockRange;
-  /** Process id, where it could be found out. */
+  /** Process id, where the system shows it. */
   readonly pid?: number;
   readonly command?: string;
 }
 
-/** Denied is `false`; only real trouble throws. */
+/** Locks of one flavour. A denied lock is `false`; only a failure throws. */
 export interface LockDriver {
   readonly flavour: LockFlavour;
   /**
-   * Takes, upgrades or downgrades a lock without waiting. False where another holder forbids it, and
-   * what was held before is then held still.
-   * @throws LockError ENOTSUP where the file system has no locks, or where an upgrade would let go of
+   * Acquires, upgrades or downgrades a lock without waiting. False where another owner's lock
+   * forbids it; any lock already held is kept.
+   * @throws LockError ENOTSUP where the file system has no locks, or where an upgrade would release
    * the shared lock in between (win32); EINVAL, SYSTEM
    */
   tryLock(fd: number, type: LockType, range: LockRange): boolean;
-  /** @throws LockError LOST, where the flavour notices it (posix); SYSTEM */
+  /** @throws LockError LOST, where the flavour can tell (posix); SYSTEM */
   unlock(fd: number, range: LockRange): void;
-  /** The first holder that would forbid such a lock, or undefined where it could be had. */
+  /** The first lock of another owner that forbids such a lock, or undefined where it is free. */
   holder(fd: number, type: LockType, range: LockRange): LockHolder | undefined;
+  /** Every lock of another owner that overlaps the range, as far as the system shows them. */
+  holders(fd: number, range: LockRange): readonly LockHolder[];
 }
 
-/** How long to wait for a lock, and the way out. */
+/** How a file is locked: called once for each open file, with its descriptor. */
+export type LockDriverFor = (fd: number) => LockDriver;
+
+/** How long to wait for a lock. */
 export interface LockWait {
   /** Milliseconds, a finite number; 0 tries once. Default 10,000. */
   readonly timeoutMs?: number;
-  /** Asked between tries; true ends the waiting with code ABORTED. */
-  readonly aborted?: () => boolean;
+}
+
+export interface AsyncLockWait extends LockWait {
+  /** Ends the wait at once, with code ABORTED. */
+  readonly signal?: AbortSignal;
 }
 
 // biome-ignore format: table
 export type LockErrorCode =
-  | 'LOCKED'      // Somebody else holds it, and the time to wait is over.
-  | 'ABORTED'     // The caller asked to stop waiting.
+  | 'LOCKED'      // Another owner holds the lock, and the time to wait is over.
+  | 'ABORTED'     // The signal ended the wait.
   | 'NOT_LOCKED'  // Unlocking what is not locked.
   | 'LOST'        // The lock was lost while it was held: this process closed the file elsewhere.
   | 'ENOMEDIUM'   // No medium: the node is closed.
   | 'ENOTSUP'     // No node below can lock, or this platform has no such locks.
-  | 'EINVAL'      // Not a lock type, not a range or not a time to wait.
+  | 'EINVAL'      // Invalid lock type, range, timeout or flavour.
   | 'SYSTEM'; // The system call failed for another reason; see `cause`.
 
 export class LockError extends NvtpmError {

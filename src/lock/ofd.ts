@@ -3,8 +3,9 @@
  * descriptors of the same process too, and only the last close of *this* description drops them.
  * @module
  */
-import { loadFcntl } from './fcntl.js';
-import { findHolder } from './holder.js';
+import { NativeError } from '../native/error.js';
+import { loadFcntl } from '../native/fcntl.js';
+import { holdersOf, withProcess } from './holders.js';
 import type { LockDriver, LockHolder, LockRange, LockType } from './lock.js';
 import { RecordLocks } from './record-locks.js';
 
@@ -12,14 +13,19 @@ export class OfdDriver implements LockDriver {
   readonly flavour = 'ofd';
   readonly #locks: RecordLocks;
 
-  /** @throws Error where the system has no such locks */
+  /** @throws NativeError where the system has no such locks */
   constructor() {
     const fcntl = loadFcntl();
-    const { OFD_GETLK: get, OFD_SETLK: set } = fcntl.commands;
+    const { F_OFD_GETLK: get, F_OFD_SETLK: set } = fcntl.commands;
     if (get === undefined || set === undefined) {
-      throw new Error(`${process.platform} has no locks of the open file description`);
+      throw new NativeError(`${process.platform} has no locks of the open file description`);
     }
     this.#locks = new RecordLocks(fcntl, { get, set });
+  }
+
+  /** False on Linux before 3.15. @throws LockError ENOTSUP, SYSTEM */
+  supports(fd: number): boolean {
+    return this.#locks.supports(fd);
   }
 
   tryLock(fd: number, type: LockType, range: LockRange): boolean {
@@ -27,11 +33,15 @@ export class OfdDriver implements LockDriver {
   }
 
   unlock(fd: number, range: LockRange): void {
-    this.#locks.set(fd, 'none', range);
+    this.#locks.release(fd, range);
   }
 
   holder(fd: number, type: LockType, range: LockRange): LockHolder | undefined {
     const found = this.#locks.get(fd, type, range);
-    return found && findHolder(fd, found);
+    return found && withProcess(fd, found);
+  }
+
+  holders(fd: number, range: LockRange): LockHolder[] {
+    return holdersOf(this.#locks, fd, range);
   }
 }

@@ -1,95 +1,94 @@
 /**
- * Waiting for a lock, with a limit and a way out. F_SETLKW would wait without either, so the lock is
- * tried again and again.
+ * Waiting for a lock, with a timeout. F_SETLKW has none and stops the thread, so the lock is tried
+ * repeatedly. retry() stops the thread too: it is for a command that has nothing else to do. A
+ * process that serves others waits with retryAsync().
  * @module
  */
-import {
-  type LockDriver,
-  LockError,
-  type LockHolder,
-  type LockRange,
-  type LockType,
-  type LockWait,
-} from './lock.js';
+import { type AsyncLockWait, LockError, type LockWait } from './lock.js';
 
 export const DEFAULT_TIMEOUT_MS = 10_000;
-/** A pause is a share of the time waited so far: no wait takes much longer than it must. */
+/** A pause is a share of the time waited so far, so that no wait takes much longer than it must. */
 const PAUSE_SHARE = 1 / 8;
 const SHORTEST_PAUSE_MS = 0.05;
 const LONGEST_PAUSE_MS = 20;
 
-const sleeper = new Int32Array(new SharedArrayBuffer(4));
-const pause = (ms: number): void => void Atomics.wait(sleeper, 0, 0, ms);
-
-/** The lock that is wanted, and on what. `path` is for messages only. */
-export interface LockRequest {
-  readonly fd: number;
-  readonly path: string;
-  readonly type: LockType;
-  readonly range: LockRange;
+/**
+ * Tries until `attempt` returns a result or the time is over. Stops the thread in between.
+ * @returns the result, or undefined once the time is over
+ * @throws LockError EINVAL; whatever `attempt` throws
+ */
+export function retry<T>(
+  path: string,
+  wait: LockWait,
+  attempt: () => T | undefined,
+): T | undefined {
+  const nextPause = backOff(path, wait);
+  for (;;) {
+    const result = attempt();
+    if (result !== undefined) return result;
+    const ms = nextPause();
+    if (ms === undefined) return undefined;
+    Atomics.wait(sleeper, 0, 0, ms);
+  }
 }
 
 /**
- * Takes, upgrades or downgrades the lock, or throws once the time is over.
- * @throws LockError LOCKED with the holder, ABORTED, EINVAL, ENOTSUP, SYSTEM
+ * Tries until `attempt` returns a result, the time is over or the signal aborts. The event loop runs
+ * in between; its timers round the shortest pauses up to 1 ms. Nothing is tried after an abort: a
+ * result that was returned is the caller's to release, even if the signal aborts later.
+ * @param what names what is waited for, in the message
+ * @returns the result, or undefined once the time is over
+ * @throws LockError ABORTED with the signal's reason as cause, EINVAL; whatever `attempt` throws
  */
-export function lock(driver: LockDriver, wanted: LockRequest, wait: LockWait = {}): void {
-  const { fd, path, type, range } = wanted;
-  mustBeSound(wanted);
-  const taken = retry(path, `the ${type} lock`, wait, () => driver.tryLock(fd, type, range));
-  if (!taken) throw locked(wanted, driver.holder(fd, type, range), wait.timeoutMs);
+export async function retryAsync<T>(
+  path: string,
+  what: string,
+  wait: AsyncLockWait,
+  attempt: () => T | undefined,
+): Promise<T | undefined> {
+  const { signal } = wait;
+  const nextPause = backOff(path, wait);
+  for (;;) {
+    if (signal?.aborted) {
+      const message = `${path}: waiting for ${what} was aborted`;
+      throw new LockError('ABORTED', path, message, { cause: signal.reason });
+    }
+    const result = attempt();
+    if (result !== undefined) return result;
+    const ms = nextPause();
+    if (ms === undefined) return undefined;
+    await pauseOrAbort(ms, signal);
+  }
 }
 
-/**
- * Tries until it succeeds or the time is over: whether it did.
- * @param what is waited for, for messages
- * @throws LockError ABORTED, EINVAL
- */
-export function retry(path: string, what: string, wait: LockWait, attempt: () => boolean): boolean {
-  const timeoutMs = wait.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+/** A function that returns the next pause in milliseconds, or undefined once the time is over. */
+function backOff(
+  path: string,
+  { timeoutMs = DEFAULT_TIMEOUT_MS }: LockWait,
+): () => number | undefined {
   if (!Number.isFinite(timeoutMs) || timeoutMs < 0) {
-    throw new LockError('EINVAL', path, `${path}: '${timeoutMs}' is no time to wait, in ms`);
+    throw new LockError('EINVAL', path, `${path}: invalid timeout '${timeoutMs}', expected ms`);
   }
   const start = performance.now();
-  for (;;) {
-    if (attempt()) return true;
-    if (wait.aborted?.()) {
-      throw new LockError('ABORTED', path, `${path}: waiting for ${what} was stopped`);
-    }
+  return () => {
     const waited = performance.now() - start;
-    if (waited >= timeoutMs) return false;
+    if (waited >= timeoutMs) return undefined;
     const share = Math.max(SHORTEST_PAUSE_MS, waited * PAUSE_SHARE);
-    pause(Math.min(share, LONGEST_PAUSE_MS, timeoutMs - waited));
-  }
+    return Math.min(share, LONGEST_PAUSE_MS, timeoutMs - waited);
+  };
 }
 
-function mustBeSound({ path, type, range: { start, length } }: LockRequest): void {
-  if (type !== 'shared' && type !== 'exclusive') {
-    throw new LockError('EINVAL', path, `${path}: '${String(type)}' is no type of lock`);
-  }
-  const end = start + length;
-  if ([start, length, end].every(n => Number.isSafeInteger(n) && n >= 0)) return;
-  throw new LockError('EINVAL', path, `${path}: ${length} bytes at ${start} are no range to lock`);
-}
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-/** Who it is, as far as the system told. */
-export function nameOf({ pid, command }: Partial<LockHolder>): string {
-  if (pid === undefined) return 'another process';
-  const name = command === undefined ? '' : ` (${command})`;
-  return pid === process.pid ? `this process itself${name}` : `process ${pid}${name}`;
-}
-
-/** The refusal: who stands in the way, and what to do about it. */
-function locked(
-  { path, type }: LockRequest,
-  holder: LockHolder | undefined,
-  waitedMs = DEFAULT_TIMEOUT_MS,
-): LockError {
-  const waited = waitedMs > 0 ? ` after waiting ${waitedMs} ms for the ${type} lock` : '';
-  return new LockError(
-    'LOCKED',
-    path,
-    `${path} is locked by ${nameOf(holder ?? {})}${waited}; try again when it is done, or end that process`,
-    { holder },
-  );
+/** Ends after `ms` or when the signal aborts, and leaves neither a timer nor a listener behind. */
+function pauseOrAbort(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise(resolve => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener('abort', end);
+  });
 }

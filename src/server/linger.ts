@@ -10,7 +10,7 @@
  * @module
  */
 import type { Socket } from 'node:net';
-import { loadKoffi } from '../lock/koffi.js';
+import { loadKoffi } from '../native/koffi.js';
 
 /** How long the next chunk is waited for, in milliseconds: a response and a command, on one machine. */
 const MOMENT_MS = 0.1;

@@ -1,6 +1,6 @@
-/** A blob that shows what two writers do to it: a counter for each, and a digest over all of it. */
+/** A blob that shows lost and torn updates: a counter for each writer, and a digest over all of it. */
 import { createHash } from 'node:crypto';
-import type { BlockNode } from '../../src/block/index.js';
+import type { LockedNode } from '../../src/block/index.js';
 
 export const WRITERS = 8;
 /** Exit codes of the contenders. */
@@ -17,7 +17,7 @@ export interface Blob {
   /** How often each writer has written. */
   readonly counts: readonly number[];
   readonly lastWriter: number;
-  /** How often another one wrote than the time before. */
+  /** How often the writer changed. */
   readonly handovers: number;
 }
 
@@ -30,9 +30,9 @@ export const written = ({ counts, lastWriter, handovers }: Blob, writer: number)
   handovers: handovers + (writer === lastWriter ? 0 : 1),
 });
 
-/** The blob, or undefined where it is not whole. */
-export function readBlob(node: BlockNode): Blob | undefined {
-  const bytes = node.read(0, BLOB_BYTES);
+/** The blob, or undefined where it is torn. */
+export function readBlob(disk: LockedNode): Blob | undefined {
+  const bytes = disk.read(0, BLOB_BYTES);
   const body = bytes.subarray(DIGEST_BYTES);
   if (Buffer.compare(digest(body), bytes.subarray(0, DIGEST_BYTES)) !== 0) return undefined;
   const view = new DataView(body.buffer, body.byteOffset);
@@ -43,16 +43,16 @@ export function readBlob(node: BlockNode): Blob | undefined {
 }
 
 /** Writes it in pieces, the digest first, as a store of several extents would. */
-export function writeBlob(node: BlockNode, { counts, lastWriter, handovers }: Blob): void {
+export function writeBlob(disk: LockedNode, { counts, lastWriter, handovers }: Blob): void {
   const body = new Uint8Array(BLOB_BYTES - DIGEST_BYTES);
-  // Every byte depends on the counters, so a mixture of two blobs never has a right digest.
+  // Every byte depends on the counters, so a mixture of two blobs never has a valid digest.
   body.fill(counts.reduce((sum, count) => sum + count, 0) % 256);
   const view = new DataView(body.buffer);
   [lastWriter, handovers, ...counts].forEach((value, i) => {
     view.setUint32(4 * i, value);
   });
   const half = body.length / 2;
-  node.write(0, digest(body));
-  node.write(DIGEST_BYTES, body.subarray(0, half));
-  node.write(DIGEST_BYTES + half, body.subarray(half));
+  disk.write(0, digest(body));
+  disk.write(DIGEST_BYTES, body.subarray(0, half));
+  disk.write(DIGEST_BYTES + half, body.subarray(half));
 }

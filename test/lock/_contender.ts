@@ -1,11 +1,11 @@
 /**
- * A process that reads, validates and changes one blob in an image under bdrv_lock, again and again:
+ * A process that reads, validates and changes one blob in an image under bdrv_lock, repeatedly:
  * `PATH FLAVOUR ROUNDS ID`. The flavour `none` grants every lock, as if bdrv_lock did nothing. It
- * starts with the first line of its input, and its exit code tells how it went.
+ * starts with the first line of its input, and its exit code is LEFT or TORN.
  */
 import { once } from 'node:events';
 import { bdrv_lock, bdrv_unlock, openImage } from '../../src/block/index.js';
-import { chooseLockDriver, type LockDriver, type LockFlavour } from '../../src/lock/index.js';
+import { type LockDriver, type LockFlavour, lockDriverFor } from '../../src/lock/index.js';
 import { LEFT, readBlob, TORN, writeBlob, written } from './_blob.js';
 
 const [path, flavour, rounds, id] = process.argv.slice(2);
@@ -14,20 +14,22 @@ const noLocks: LockDriver = {
   tryLock: () => true,
   unlock: () => {},
   holder: () => undefined,
+  holders: () => [],
 };
-const lockDriver = flavour === 'none' ? noLocks : chooseLockDriver(flavour as LockFlavour);
-const node = openImage(path!, { lockDriver });
+const node = openImage(path!, {
+  lockDriver: fd => (flavour === 'none' ? noLocks : lockDriverFor(fd, flavour as LockFlavour)),
+});
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 console.log('ready');
 await once(process.stdin, 'data');
 for (let round = 0; round < Number(rounds); round += 1) {
-  // All of them at once: whoever comes last may wait for the rounds of all others.
-  bdrv_lock(node, { timeoutMs: 120_000 });
-  const blob = readBlob(node);
+  // All of them at once: the last one may wait for the rounds of all others.
+  const disk = bdrv_lock(node, { timeoutMs: 120_000 });
+  const blob = readBlob(disk);
   if (blob === undefined) process.exit(TORN);
-  writeBlob(node, written(blob, Number(id)));
-  bdrv_unlock(node);
-  // A guest thinks between its commands; without that, one process would keep the lock to itself.
+  writeBlob(disk, written(blob, Number(id)));
+  bdrv_unlock(disk);
+  // A guest pauses between its commands; without that, one process would keep the lock to itself.
   Atomics.wait(sleeper, 0, 0, 3 * Math.random());
 }
 node.close();

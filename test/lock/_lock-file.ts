@@ -1,4 +1,4 @@
-/** A process that makes a file to lock something with, and stays: `PATH`. */
+/** A process that creates a lock file and then idles: `PATH`. */
 import { openSync } from 'node:fs';
 
 openSync(process.argv[2]!, 'wx');

@@ -1,10 +1,10 @@
-/** A process that locks a file when told to (`shared`, `exclusive`, `unlock`): `PATH [FLAVOUR]`. */
+/** A process that locks a file on command (`shared`, `exclusive`, `unlock`): `PATH [FLAVOUR]`. */
 import { openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { chooseLockDriver, type LockFlavour, WHOLE_FILE } from '../../src/lock/index.js';
+import { type LockFlavour, lockDriverFor, WHOLE_FILE } from '../../src/lock/index.js';
 
 const fd = openSync(process.argv[2]!, 'r+');
-const driver = chooseLockDriver(process.argv[3] as LockFlavour | undefined);
+const driver = lockDriverFor(fd, process.argv[3] as LockFlavour | undefined);
 for await (const order of createInterface(process.stdin)) {
   if (order === 'unlock') driver.unlock(fd, WHOLE_FILE);
   const granted =

@@ -1,17 +1,49 @@
 /**
  * The lock as the patch of 2011 had it (block/raw-posix.c of "[PATCH V8 08/14] Introduce file lock
  * for the block layer"), for tests of its weaknesses: one counter for the whole driver, a shared
- * lock silently kept where an exclusive one was asked for, a counter that an unlock too many takes
- * below zero, and a wait without an end.
+ * lock silently kept where an exclusive one was requested, a counter that a surplus unlock takes
+ * below zero, and a wait without a timeout.
  */
 import assert from 'node:assert/strict';
-import type { NodeLocks } from '../../src/block/index.js';
-import { loadFcntl } from '../../src/lock/fcntl.js';
-import { type LockType, WHOLE_FILE } from '../../src/lock/lock.js';
+import type { FileNode } from '../../src/block/index.js';
+import { type LockType, type LockWait, WHOLE_FILE } from '../../src/lock/lock.js';
+import { lockedError } from '../../src/lock/request.js';
+import { retry } from '../../src/lock/wait.js';
+import { type FlockType, loadFcntl } from '../../src/native/fcntl.js';
 
 const F_SETLKW = 7;
 
-export class SeedLocks implements NodeLocks {
+/** What both ways of locking an open file are asked. */
+export interface NestedLocks {
+  readonly depth: number;
+  acquire(type: LockType, wait: LockWait): void;
+  release(): void;
+}
+
+/** Ours: what a file node does below bdrv_lock. */
+export class OurLocks implements NestedLocks {
+  readonly #file: FileNode;
+
+  constructor(file: FileNode) {
+    this.#file = file;
+  }
+
+  get depth(): number {
+    return this.#file.locks.depth;
+  }
+
+  acquire(type: LockType, wait: LockWait): void {
+    const { path, locks } = this.#file;
+    const acquired = retry(path, wait, () => locks.tryAcquire(type) || undefined);
+    if (!acquired) throw lockedError({ path, type }, locks.holder(type), wait);
+  }
+
+  release(): void {
+    this.#file.locks.release();
+  }
+}
+
+export class SeedLocks implements NestedLocks {
   /** `drv->num_locks`. */
   static #numLocks = 0;
   readonly flavour = 'posix';
@@ -32,7 +64,7 @@ export class SeedLocks implements NodeLocks {
       SeedLocks.#numLocks += 1;
       return;
     }
-    this.#call(type);
+    this.#call(type === 'shared' ? 'F_RDLCK' : 'F_WRLCK');
     this.type = type;
     SeedLocks.#numLocks = 1;
   }
@@ -41,16 +73,16 @@ export class SeedLocks implements NodeLocks {
     SeedLocks.#numLocks -= 1;
     if (SeedLocks.#numLocks > 0) return;
     assert.equal(SeedLocks.#numLocks, 0);
-    this.#call('none');
+    this.#call('F_UNLCK');
   }
 
-  /** For the next test: what the driver remembers outlives all images. */
+  /** For the next test: the driver's counter outlives all images. */
   static forget(): void {
     SeedLocks.#numLocks = 0;
   }
 
-  #call(type: LockType | 'none'): void {
+  #call(type: FlockType): void {
     const fcntl = loadFcntl();
-    assert.equal(fcntl.call(this.fd, F_SETLKW, fcntl.encode(type, WHOLE_FILE)), 0);
+    assert.equal(fcntl.call(this.fd, F_SETLKW, fcntl.flock().write(type, 0, 0)), 0);
   }
 }

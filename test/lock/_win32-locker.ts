@@ -1,36 +1,44 @@
 /**
- * A Windows process that locks and uses files when told to: `ORDERS ANSWERS FOLDER`. An order is a
+ * A Windows process that locks and uses files on command: `ORDERS ANSWERS FOLDER`. An order is a
  * verb and the name of an open file, such as `open a image`, then `exclusive a`.
  */
+import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type BlockNode,
   bdrv_lock,
   bdrv_unlock,
-  openFile,
+  type LockedNode,
   openImage,
   takeGuard,
 } from '../../src/block/index.js';
-import { chooseLockDriver, type LockType, WHOLE_FILE } from '../../src/lock/index.js';
+import { closeFile, type LockType, lockDriverFor, WHOLE_FILE } from '../../src/lock/index.js';
 import { serveOrders } from '../_orders.js';
 import { readBlob, writeBlob, written } from './_blob.js';
 
 const [orders, answers, folder] = process.argv.slice(2);
-const files = new Map<string, ReturnType<typeof openFile>>();
+const files = new Map<string, number>();
 const images = new Map<string, BlockNode>();
-const driver = chooseLockDriver();
-const take = (name: string, type: LockType, range = WHOLE_FILE): string =>
-  driver.tryLock(files.get(name)!.locks.fd, type, range) ? 'granted' : 'denied';
+/** The locks of each image, innermost last. */
+const locked = new Map<string, LockedNode[]>();
+const locksOf = (name: string) => {
+  const fd = files.get(name)!;
+  return { fd, driver: lockDriverFor(fd) };
+};
+const take = (name: string, type: LockType, range = WHOLE_FILE): string => {
+  const { fd, driver } = locksOf(name);
+  return driver.tryLock(fd, type, range) ? 'granted' : 'denied';
+};
 
 type Verb = (name: string, argument: string, more: string) => string;
 const VERBS: Readonly<Record<string, Verb>> = {
-  flavour: () => chooseLockDriver().flavour,
+  flavour: name => locksOf(name).driver.flavour,
   open: (name, file) => {
-    files.set(name, openFile(join(folder!, file)));
+    files.set(name, openSync(join(folder!, file), 'r+'));
     return 'open';
   },
   close: name => {
-    files.get(name)!.close();
+    closeFile(files.get(name)!);
     return 'closed';
   },
   exclusive: name => take(name, 'exclusive'),
@@ -38,36 +46,46 @@ const VERBS: Readonly<Record<string, Verb>> = {
   range: (name, start, length) =>
     take(name, 'exclusive', { start: Number(start), length: Number(length) }),
   unlock: name => {
-    driver.unlock(files.get(name)!.locks.fd, WHOLE_FILE);
+    const { fd, driver } = locksOf(name);
+    driver.unlock(fd, WHOLE_FILE);
     return 'granted';
   },
-  holder: name =>
-    driver.holder(files.get(name)!.locks.fd, 'exclusive', WHOLE_FILE)?.type ?? 'nobody',
+  holder: name => {
+    const { fd, driver } = locksOf(name);
+    return driver.holder(fd, 'exclusive', WHOLE_FILE)?.type ?? 'none';
+  },
   image: (name, file) => {
     images.set(name, openImage(join(folder!, file)));
     return 'open';
   },
   bdrv_lock: name => {
-    bdrv_lock(images.get(name)!, { timeoutMs: 20 });
+    const disk = bdrv_lock(images.get(name)!, { timeoutMs: 20 });
+    locked.set(name, [...(locked.get(name) ?? []), disk]);
     return 'locked';
   },
   bdrv_unlock: name => {
-    bdrv_unlock(images.get(name)!);
+    bdrv_unlock(locked.get(name)!.pop()!);
     return 'unlocked';
+  },
+  'bdrv_unlock-twice': name => {
+    const disk = locked.get(name)!.pop()!;
+    bdrv_unlock(disk);
+    bdrv_unlock(disk);
+    return 'unlocked twice';
   },
   guard: (name, mode) => {
     const guard = takeGuard(images.get(name)!, 'writer', mode as 'on' | 'auto');
     return `bytes ${guard.bytes.length}`;
   },
-  /** Read, validate, write, as often as told, each under bdrv_lock. */
+  /** Read, validate, write, `rounds` times, each under bdrv_lock. */
   cycle: (name, rounds, writer) => {
     const node = images.get(name)!;
     for (let round = 0; round < Number(rounds); round += 1) {
-      bdrv_lock(node, { timeoutMs: 60_000 });
-      const blob = readBlob(node);
+      const disk = bdrv_lock(node, { timeoutMs: 60_000 });
+      const blob = readBlob(disk);
       if (blob === undefined) return 'torn';
-      writeBlob(node, written(blob, Number(writer)));
-      bdrv_unlock(node);
+      writeBlob(disk, written(blob, Number(writer)));
+      bdrv_unlock(disk);
     }
     return 'done';
   },

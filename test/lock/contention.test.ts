@@ -1,19 +1,19 @@
-/** Many processes, one image: no update is lost, none is torn. */
+/** Many processes, one image: no update is lost or torn. */
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
-import { createQcow2, openImage } from '../../src/block/index.js';
+import { createQcow2, openImage, withLock } from '../../src/block/index.js';
 import { Child } from '../_child.js';
 import { scratch } from '../_files.js';
 import { FRESH, LEFT, readBlob, WRITERS, writeBlob } from './_blob.js';
 
 const test = (process.platform === 'linux' ? anyTest : anyTest.skip) as TestFn;
 
-/** What the contenders left: their exit codes, and the blob (undefined if torn). */
+/** The exit codes of the contenders, and the blob that they left (undefined if torn). */
 async function contend(t: ExecutionContext, flavour: string, rounds: number) {
   const path = join(scratch(t), 'image.qcow2');
   createQcow2(path, { size: 2 ** 20 });
   const node = openImage(path);
-  writeBlob(node, FRESH);
+  withLock(node, undefined, disk => writeBlob(disk, FRESH));
   node.close();
   const contenders = Array.from(
     { length: WRITERS },
@@ -24,7 +24,7 @@ async function contend(t: ExecutionContext, flavour: string, rounds: number) {
   const codes = await Promise.all(contenders.map(each => each.ended()));
   const after = openImage(path, { readOnly: true });
   t.teardown(() => after.close());
-  return { codes, blob: readBlob(after) };
+  return { codes, blob: withLock(after, undefined, readBlob) };
 }
 
 const ROUNDS = 1000;

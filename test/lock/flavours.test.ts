@@ -1,16 +1,14 @@
-/** Both kinds of fcntl locks on Linux: between processes, between descriptors, waiting, holders. */
+/** Both flavours of fcntl locks on Linux: between processes, between descriptors, holders. */
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
 import {
-  chooseLockDriver,
-  LockError,
+  closeFile,
   type LockFlavour,
   type LockType,
-  lock,
+  lockDriverFor,
   WHOLE_FILE,
 } from '../../src/lock/index.js';
-import { closeFile } from '../../src/lock/registry.js';
 import { Child } from '../_child.js';
 import { scratch } from '../_files.js';
 
@@ -24,7 +22,7 @@ function setUp(t: ExecutionContext, flavour: LockFlavour) {
     t.teardown(() => closeFile(fd));
     return fd;
   };
-  return { path, open, driver: chooseLockDriver(flavour) };
+  return { path, open, driver: lockDriverFor(open(), flavour) };
 }
 
 // biome-ignore format: table
@@ -55,14 +53,14 @@ for (const [held, asked, granted] of MATRIX) {
 }
 
 for (const flavour of ['ofd', 'posix'] as const) {
-  test(`${flavour}: a shared lock becomes exclusive where nobody else shares`, async t => {
+  test(`${flavour}: a shared lock becomes exclusive where it is not shared`, async t => {
     const { path, open, driver } = setUp(t, flavour);
     const other = new Child(t, 'lock/_locker.js', path);
     const fd = open();
     t.true(driver.tryLock(fd, 'shared', WHOLE_FILE));
     t.is(await other.ask('shared'), 'granted');
     t.false(driver.tryLock(fd, 'exclusive', WHOLE_FILE));
-    t.is(await other.ask('exclusive'), 'denied', 'what we held before is held still');
+    t.is(await other.ask('exclusive'), 'denied', 'the shared lock is kept');
     await other.ask('unlock');
     t.true(driver.tryLock(fd, 'exclusive', WHOLE_FILE));
     t.is(await other.ask('shared'), 'denied');
@@ -78,7 +76,7 @@ for (const flavour of ['ofd', 'posix'] as const) {
     t.is(await other.ask('shared'), 'granted');
   });
 
-  test(`${flavour}: locks of disjoint ranges do not meet`, t => {
+  test(`${flavour}: locks of disjoint ranges do not conflict`, t => {
     const { open, driver } = setUp(t, flavour);
     const [one, two] = [open(), open()];
     t.true(driver.tryLock(one, 'exclusive', { start: 300, length: 0 }));
@@ -108,7 +106,7 @@ for (const flavour of ['ofd', 'posix'] as const) {
     t.like(driver.holder(open(), 'shared', WHOLE_FILE), { type: 'exclusive', pid: process.pid });
   });
 
-  test(`${flavour}: a lock that the descriptor cannot have is an error, not a refusal`, t => {
+  test(`${flavour}: a lock that the descriptor does not allow is an error, not a denial`, t => {
     const { path, driver } = setUp(t, flavour);
     const fd = openSync(path, 'r');
     t.teardown(() => closeSync(fd));
@@ -119,62 +117,3 @@ for (const flavour of ['ofd', 'posix'] as const) {
     });
   });
 }
-
-test('waiting ends with the name of the holder', async t => {
-  const { path, open, driver } = setUp(t, 'ofd');
-  const other = new Child(t, 'lock/_locker.js', path);
-  await other.ask('exclusive');
-  const wanted = { fd: open(), path, type: 'shared', range: WHOLE_FILE } as const;
-  const error = t.throws(() => lock(driver, wanted, { timeoutMs: 30 }), { instanceOf: LockError });
-  t.is(error?.code, 'LOCKED');
-  t.is(error?.outcome, 'LOCKED');
-  t.is(error?.holder?.pid, other.process.pid!);
-  t.regex(error!.message, new RegExp(`locked by process ${other.process.pid} \\(node`));
-});
-
-test('waiting can be stopped', async t => {
-  const { path, open, driver } = setUp(t, 'ofd');
-  const other = new Child(t, 'lock/_locker.js', path);
-  await other.ask('exclusive');
-  let asked = 0;
-  const aborted = (): boolean => ++asked > 3;
-  const wanted = { fd: open(), path, type: 'exclusive', range: WHOLE_FILE } as const;
-  t.throws(() => lock(driver, wanted, { aborted }), { code: 'ABORTED' });
-});
-
-test('what waiting can be asked for has limits', t => {
-  const { path, open, driver } = setUp(t, 'ofd');
-  const good = { fd: open(), path, type: 'shared', range: WHOLE_FILE } as const;
-  for (const timeoutMs of [Number.NaN, Infinity, -1]) {
-    t.throws(() => lock(driver, good, { timeoutMs }), { code: 'EINVAL', message: /time to wait/ });
-  }
-  for (const range of [
-    { start: -1, length: 1 },
-    { start: 0, length: -1 },
-    { start: 0.5, length: 1 },
-    { start: Number.MAX_SAFE_INTEGER, length: 1 },
-    { start: Number.NaN, length: 0 },
-  ]) {
-    t.throws(() => lock(driver, { ...good, range }), { code: 'EINVAL', message: /no range/ });
-  }
-  const type = 'loose' as LockType;
-  t.throws(() => lock(driver, { ...good, type }), { code: 'EINVAL', message: /no type of lock/ });
-});
-
-test('a flavour can be forced, and one that is not there is refused by name', t => {
-  t.is(chooseLockDriver('posix').flavour, 'posix');
-  t.is(chooseLockDriver('ofd').flavour, 'ofd');
-  t.is(chooseLockDriver('ofd'), chooseLockDriver('ofd'), 'one driver of a flavour serves all');
-  t.throws(() => chooseLockDriver('win32'), { code: 'ENOTSUP', message: /win32: linux has no/ });
-  t.throws(() => chooseLockDriver('nfs' as LockFlavour), { code: 'EINVAL', message: /'nfs'/ });
-  t.teardown(() => {
-    delete process.env['NVTPM_LOCK_FLAVOUR'];
-  });
-  delete process.env['NVTPM_LOCK_FLAVOUR'];
-  t.is(chooseLockDriver().flavour, 'ofd');
-  process.env['NVTPM_LOCK_FLAVOUR'] = 'posix';
-  t.is(chooseLockDriver().flavour, 'posix');
-  t.is(chooseLockDriver('ofd').flavour, 'ofd', 'what the program asks for goes before');
-  process.env['NVTPM_LOCK_FLAVOUR'] = 'lockd';
-  t.throws(() => chooseLockDriver(), { code: 'EINVAL' });
-});

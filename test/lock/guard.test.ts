@@ -1,4 +1,4 @@
-/** The image guard between our own processes: who may be beside whom, and what it leaves behind. */
+/** The image guard between our own processes: which roles coexist, and what is left afterwards. */
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
 import {
@@ -15,10 +15,11 @@ import {
   takeGuard,
 } from '../../src/block/index.js';
 import { EXIT_CODES } from '../../src/cli/exit-codes.js';
-import { chooseLockDriver, LockError, WHOLE_FILE } from '../../src/lock/index.js';
+import { LockError, lockDriverFor, WHOLE_FILE } from '../../src/lock/index.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
 import { Child } from '../_child.js';
 import { scratch } from '../_files.js';
+import { fileOf } from './_file-of.js';
 
 const test = (process.platform === 'linux' ? anyTest : anyTest.skip) as TestFn;
 
@@ -35,7 +36,7 @@ function opened(t: ExecutionContext, path: string, options: OpenImageOptions = {
 }
 
 const ROLES = ['writer', 'reader', 'probe', 'sharing', 'incoming'] as const;
-/** Who may come beside whom: QEMU's permissions, thought through by hand. */
+/** Which role may join which: derived by hand from QEMU's permissions. */
 // biome-ignore format: table
 const BESIDE: Readonly<Record<GuardRole, string>> = {
   //         writer reader probe sharing incoming
@@ -46,7 +47,7 @@ const BESIDE: Readonly<Record<GuardRole, string>> = {
   incoming: 'yes    yes    yes   yes     yes',
 };
 for (const there of ROLES) {
-  test(`who may come beside role ${there}`, async t => {
+  test(`roles that may join role ${there}`, async t => {
     const path = image(t);
     const first = new Child(t, 'lock/_guard.js', path, there);
     t.is(await first.line(), guardBytes(there).join(' '));
@@ -64,7 +65,7 @@ for (const there of ROLES) {
   });
 }
 
-test('the refusal says who, what it does, and what to do', async t => {
+test('the refusal names the process, what it does, and what to do', async t => {
   const path = image(t);
   const other = new Child(t, 'lock/_guard.js', path, 'writer');
   await other.line();
@@ -79,13 +80,13 @@ test('the refusal says who, what it does, and what to do', async t => {
   });
 });
 
-test('a guard that is refused leaves no byte behind', async t => {
+test('a refused guard leaves no byte locked', async t => {
   const path = image(t);
   const other = new Child(t, 'lock/_guard.js', path, 'writer');
   await other.line();
   const node = opened(t, path);
   t.throws(() => takeGuard(node, 'writer'), { code: 'LOCKED' });
-  t.deepEqual(node.file?.locks?.range, WHOLE_FILE);
+  t.deepEqual(fileOf(node).locks.range, WHOLE_FILE);
   await other.kill();
   const third = new Child(t, 'lock/_guard.js', path, 'writer');
   t.is(await third.line(), '100 101 103 201 203');
@@ -107,31 +108,30 @@ test('a guard is free as soon as its holder is released, closed or killed', asyn
   t.notThrows(() => takeGuard(first, 'writer', 'on', { timeoutMs: 1000 }));
 });
 
-test('somebody who locks the whole file is met, and waited for if asked', async t => {
+test('a lock on the whole file refuses the guard, or delays it where waiting is allowed', async t => {
   const path = image(t);
   const other = new Child(t, 'lock/_locker.js', path);
   await other.ask('exclusive');
   const node = opened(t, path);
   t.throws(() => takeGuard(node, 'writer'), { code: 'LOCKED', message: /has locked the whole/ });
-  t.throws(() => takeGuard(node, 'writer', 'auto', { aborted: () => true }), { code: 'ABORTED' });
   const waiting = other.ask('unlock');
   t.notThrows(() => takeGuard(node, 'writer', 'auto', { timeoutMs: 5000 }));
   await waiting;
 });
 
-test('with a guard the lock of bdrv_lock lies behind the bytes, and is the whole file after', async t => {
+test('the range of bdrv_lock starts behind the bytes of a guard, and is the whole file after it', async t => {
   const path = image(t);
   const other = new Child(t, 'lock/_locker.js', path);
   const node = opened(t, path);
-  const { locks } = node.file!;
+  const { locks } = fileOf(node);
   const guard = takeGuard(node, 'writer');
-  t.deepEqual(locks?.range, CYCLE_RANGE);
-  bdrv_lock(node);
+  t.deepEqual(locks.range, CYCLE_RANGE);
+  const locked = bdrv_lock(node);
   t.throws(() => guard.release(), undefined, 'not while the lock is held');
-  bdrv_unlock(node);
-  t.is(await other.ask('exclusive'), 'denied', 'whoever locks the whole file meets the guard');
+  bdrv_unlock(locked);
+  t.is(await other.ask('exclusive'), 'denied', 'a lock on the whole file conflicts with the guard');
   guard.release();
-  t.deepEqual(locks?.range, WHOLE_FILE);
+  t.deepEqual(locks.range, WHOLE_FILE);
   t.is(await other.ask('exclusive'), 'granted');
 });
 
@@ -143,8 +143,7 @@ test('a migration target validates beside the active source', async t => {
   // On the whole file its lock would meet the bytes of the source.
   t.throws(() => bdrv_lock(target, { timeoutMs: 0 }), { code: 'LOCKED' });
   const incoming = takeGuard(target, 'incoming');
-  t.notThrows(() => bdrv_lock(target, { timeoutMs: 0 }));
-  bdrv_unlock(target);
+  bdrv_unlock(bdrv_lock(target, { timeoutMs: 0 }));
   await source.kill();
   incoming.release();
   t.deepEqual(takeGuard(target, 'writer').bytes, [100, 101, 103, 201, 203]);
@@ -152,12 +151,12 @@ test('a migration target validates beside the active source', async t => {
 
 test('modes', t => {
   const path = image(t);
-  const lockDriver = chooseLockDriver('posix');
+  const lockDriver = (fd: number) => lockDriverFor(fd, 'posix');
   const ofd = opened(t, path);
   const posix = opened(t, path, { lockDriver });
   t.deepEqual(takeGuard(ofd, 'writer', 'off').bytes, []);
   t.deepEqual(takeGuard(posix, 'writer', 'auto').bytes, [], 'QEMU does likewise');
-  t.deepEqual(posix.file?.locks?.range, WHOLE_FILE);
+  t.deepEqual(fileOf(posix).locks.range, WHOLE_FILE);
   const guard = takeGuard(posix, 'writer', 'on');
   t.deepEqual(guard.bytes, [100, 101, 103, 201, 203]);
   t.throws(() => takeGuard(posix, 'reader', 'on'), { code: 'EINVAL', message: /a guard already/ });
@@ -170,7 +169,7 @@ test('modes', t => {
   t.throws(() => takeGuard(memory, 'writer', 'on'), { code: 'ENOTSUP' });
 });
 
-test('who holds an image can be listed', async t => {
+test('the holders of an image are listed', async t => {
   const path = image(t);
   const node = opened(t, path, { readOnly: true });
   t.deepEqual(imageHolders(node), []);
@@ -194,6 +193,6 @@ test('who holds an image can be listed', async t => {
   t.deepEqual([...imageHolders(node)].sort(byPid), expected.sort(byPid) as never, 'not ourselves');
   guard.release();
   const error = t.throws(() => takeGuard(node, 'reader'), { instanceOf: LockError });
-  t.is(error?.holder?.pid, whole.process.pid, 'of several holders the one in the way is named');
+  t.is(error?.holder?.pid, whole.process.pid, 'of several holders the conflicting one is named');
   t.regex(error!.message, /has locked the whole file/);
 });

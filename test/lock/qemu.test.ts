@@ -1,4 +1,4 @@
-/** Beside the real QEMU: it keeps us out and we keep it out, with errors that both understand. */
+/** Beside the real QEMU: each refuses the other, with the errors that its users know. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -15,14 +15,16 @@ import {
   type OpenImageOptions,
   openImage,
   takeGuard,
+  withLock,
 } from '../../src/block/index.js';
 import { EXIT_CODES } from '../../src/cli/exit-codes.js';
-import { chooseLockDriver, LockError, WHOLE_FILE } from '../../src/lock/index.js';
+import { type LockDriver, LockError, lockDriverFor, WHOLE_FILE } from '../../src/lock/index.js';
 import { formatStore, NvramStore } from '../../src/nvram/index.js';
 import { Child } from '../_child.js';
 import { ROOT, scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { qemuCheck, qemuIo, run } from '../_qemu.js';
+import { fileOf } from './_file-of.js';
 
 function image(t: ExecutionContext): string {
   const path = join(scratch(t), 'image.qcow2');
@@ -57,7 +59,7 @@ async function qemuIoStays(t: ExecutionContext, path: string, ...options: readon
   };
 }
 
-/** What a program asks of F_OFD_SETLK and F_OFD_GETLK on the bytes of a guard, before it unlocks. */
+/** The calls of F_OFD_SETLK and F_OFD_GETLK that a program makes on the bytes of a guard. */
 function locksOf(folder: string, command: readonly string[]): string[] {
   const log = join(folder, 'strace');
   run('strace', '-f', '-qq', '-e', 'trace=fcntl', '-o', log, ...command);
@@ -80,7 +82,7 @@ const COUNTERPARTS: Readonly<Record<Exclude<GuardRole, 'incoming'>, readonly str
 };
 for (const [role, command] of Object.entries(COUNTERPARTS)) {
   const peers = ['strace', command[0]!];
-  peerTest(`role ${role} asks for what ${command.join(' ')} asks for`, peers, t => {
+  peerTest(`role ${role} makes the same calls as ${command.join(' ')}`, peers, t => {
     const path = image(t);
     const theirs = locksOf(scratch(t), [...command, path]);
     const script = join(ROOT, 'dist/test/lock/_guard.js');
@@ -89,7 +91,7 @@ for (const [role, command] of Object.entries(COUNTERPARTS)) {
   });
 }
 
-peerTest('while qemu-io has the image open for writing we are refused', ['qemu-io'], async t => {
+peerTest('a guard is refused while qemu-io has the image open', ['qemu-io'], async t => {
   const path = image(t);
   const qemu = await qemuIoStays(t, path);
   for (const role of ['writer', 'reader', 'probe'] as const) {
@@ -101,9 +103,9 @@ peerTest('while qemu-io has the image open for writing we are refused', ['qemu-i
   }
   const reader = opened(t, path, { readOnly: true });
   const sharing = takeGuard(reader, 'sharing');
-  t.notThrows(() => bdrv_lock(reader, { timeoutMs: 0 }));
-  t.is(reader.read(0, 512).length, 512);
-  bdrv_unlock(reader);
+  const disk = bdrv_lock(reader, { timeoutMs: 0 });
+  t.is(disk.read(0, 512).length, 512);
+  bdrv_unlock(disk);
   sharing.release();
   t.deepEqual(imageHolders(reader), [
     { pid: qemu.pid, command: 'qemu-io', bytes: [100, 101, 103, 201, 203], role: 'writer' },
@@ -112,7 +114,7 @@ peerTest('while qemu-io has the image open for writing we are refused', ['qemu-i
   t.notThrows(() => takeGuard(opened(t, path), 'writer'));
 });
 
-peerTest('beside a QEMU that only reads, readers are welcome', ['qemu-io'], async t => {
+peerTest('beside a QEMU that only reads, readers are admitted', ['qemu-io'], async t => {
   const path = image(t);
   await qemuIoStays(t, path, '-r');
   t.throws(() => takeGuard(opened(t, path), 'writer'), { code: 'LOCKED' });
@@ -120,10 +122,10 @@ peerTest('beside a QEMU that only reads, readers are welcome', ['qemu-io'], asyn
 });
 
 for (const flavour of ['ofd', 'posix'] as const) {
-  const title = `while we are active QEMU is refused, in its own words: ${flavour}`;
+  const title = `beside an active writer QEMU is refused with its own message: ${flavour}`;
   peerTest(title, ['qemu-io', 'qemu-img'], t => {
     const path = image(t);
-    const node = opened(t, path, { lockDriver: chooseLockDriver(flavour) });
+    const node = opened(t, path, { lockDriver: fd => lockDriverFor(fd, flavour) });
     const guard = takeGuard(node, 'writer', 'on');
     const write = () => run('qemu-io', '-f', 'qcow2', '-c', 'write 0 512', path);
     t.regex(write().text, /Failed to get "write" lock/);
@@ -132,9 +134,9 @@ for (const flavour of ['ofd', 'posix'] as const) {
     const { status, text } = run('qemu-img', 'info', '-U', path);
     t.is(status, 0, text);
     t.is(run('qemu-img', 'convert', '-U', '-O', 'raw', path, `${path}.raw`).status, 0);
-    bdrv_lock(node);
-    t.is(run('qemu-img', 'info', '-U', path).status, 0, 'nor does a cycle stand in the way');
-    bdrv_unlock(node);
+    const locked = bdrv_lock(node);
+    t.is(run('qemu-img', 'info', '-U', path).status, 0, 'during a cycle too');
+    bdrv_unlock(locked);
     t.regex(write().text, /Failed to get "write" lock/);
     guard.release();
     t.is(write().status, 0);
@@ -143,7 +145,7 @@ for (const flavour of ['ofd', 'posix'] as const) {
 
 const CYCLES = 1000;
 
-/** How often a watcher asked for the guard's bytes during the cycles, and found one free. */
+/** How many queries a watcher made for the guard's bytes during the cycles, and found one free. */
 async function watched(
   t: ExecutionContext,
   node: BlockNode,
@@ -153,15 +155,15 @@ async function watched(
   const sector = new Uint8Array(512);
   let answer = '';
   for (let cycle = 1; cycle <= CYCLES; cycle += 1) {
-    bdrv_lock(node);
-    node.read(0, 512);
-    node.write(0, sector.fill(cycle % 256));
-    bdrv_unlock(node);
-    // So that it cannot sleep through all of them on a busy machine.
-    if (cycle % 50 === 0) answer = await watcher.ask('and now?');
+    const disk = bdrv_lock(node);
+    disk.read(0, 512);
+    disk.write(0, sector.fill(cycle % 256));
+    bdrv_unlock(disk);
+    // Otherwise it could miss all of them on a busy machine.
+    if (cycle % 50 === 0) answer = await watcher.ask('how many?');
   }
   const [asked, free] = answer.split(' ').map(Number);
-  t.log(`${asked} questions during ${CYCLES} cycles, ${free} times a byte was free`);
+  t.log(`${asked} queries during ${CYCLES} cycles, ${free} times a byte was free`);
   return [asked!, free!];
 }
 
@@ -173,28 +175,28 @@ peerTest(`the guard survives ${CYCLES} cycle locks`, [], async t => {
   t.is(free, 0);
 });
 
-peerTest('a cycle lock on the whole file would take the guard away', [], async t => {
+peerTest('a cycle lock on the whole file would drop the guard', [], async t => {
   const node = opened(t, image(t));
   takeGuard(node, 'writer');
-  node.file!.locks!.range = WHOLE_FILE;
+  fileOf(node).locks.range = WHOLE_FILE;
   const [, free] = await watched(t, node);
   t.true(free > 0);
 });
 
-peerTest('a QEMU reader that stays does not delay a store', ['qemu-io', 'qemu-img'], async t => {
+peerTest('a QEMU reader that stays delays no store', ['qemu-io', 'qemu-img'], async t => {
   const path = image(t);
   const node = opened(t, path);
   formatStore(node, { entropy: length => new Uint8Array(length).fill(0x42) });
   takeGuard(node, 'writer');
   const reader = await qemuIoStays(t, path, '-r', '-U');
-  // With no time to wait at all, any delay would be a refusal.
+  // With a timeout of 0 any delay is a refusal.
   const store = NvramStore.activate(node, { wait: { timeoutMs: 0 } });
   for (let i = 1; i <= 20; i += 1) store.store('permall', new Uint8Array(2000).fill(i));
   t.is(store.load('permall')?.[0], 20);
   t.true(reader.running());
 
-  // On the whole file, as in 2011, the reader's byte 100 stands in the way of every store.
-  node.file!.locks!.range = WHOLE_FILE;
+  // On the whole file, as in 2011, the reader's byte 100 conflicts with every store.
+  fileOf(node).locks.range = WHOLE_FILE;
   const error = t.throws(() => store.store('permall', new Uint8Array(9)), { code: 'LOCKED' });
   t.is((error as LockError).holder?.pid, reader.pid);
   t.true(reader.running());
@@ -203,31 +205,38 @@ peerTest('a QEMU reader that stays does not delay a store', ['qemu-io', 'qemu-im
 peerTest('what QEMU allocated is seen after bdrv_lock', ['qemu-io', 'qemu-img'], t => {
   const path = image(t);
   const node = opened(t, path);
-  node.write(0, new Uint8Array(512).fill(1));
-  node.flush();
-  t.is(node.read(0x2_0000, 1)[0], 0);
+  withLock(node, undefined, disk => {
+    disk.write(0, new Uint8Array(512).fill(1));
+    t.is(disk.read(0x2_0000, 1)[0], 0);
+  });
   for (const round of [2, 4]) {
     const at = round * 0x2_0000;
     qemuIo(path, `write -P ${round} ${at} 64k`);
-    bdrv_lock(node);
-    t.is(node.read(at, 1)[0], round);
-    node.write(at + 0x1_0000, new Uint8Array(0x1_0000).fill(round + 1));
-    bdrv_unlock(node);
+    withLock(node, undefined, disk => {
+      t.is(disk.read(at, 1)[0], round);
+      disk.write(at + 0x1_0000, new Uint8Array(0x1_0000).fill(round + 1));
+    });
     qemuIo(path, `read -P ${round} ${at} 64k`, `read -P ${round + 1} ${at + 0x1_0000} 64k`);
-    t.is(qemuCheck(path), 0, 'our clusters collide with none of theirs');
+    t.is(qemuCheck(path), 0, 'no cluster has two owners');
   }
 });
 
-peerTest('and without dropping metadata it would not be', ['qemu-io', 'qemu-img'], t => {
+peerTest('without dropping metadata it is not seen', ['qemu-io', 'qemu-img'], t => {
   const path = image(t);
-  const node = opened(t, path);
-  node.write(0, new Uint8Array(512).fill(1));
-  node.flush();
+  // An exclusive lock that is not one: QEMU writes while the node holds on to what it has read.
+  const none: LockDriver = {
+    flavour: 'posix',
+    tryLock: () => true,
+    unlock: () => {},
+    holder: () => undefined,
+    holders: () => [],
+  };
+  const disk = bdrv_lock(opened(t, path, { lockDriver: () => none }));
+  disk.write(0, new Uint8Array(512).fill(1));
+  disk.flush();
   qemuIo(path, 'write -P 2 256k 64k');
-  node.invalidate = () => {};
-  bdrv_lock(node);
-  t.is(node.read(0x4_0000, 1)[0], 0, 'stale');
-  node.write(0x5_0000, new Uint8Array(0x1_0000).fill(3));
-  bdrv_unlock(node);
+  t.is(disk.read(0x4_0000, 1)[0], 0, 'stale');
+  disk.write(0x5_0000, new Uint8Array(0x1_0000).fill(3));
+  bdrv_unlock(disk);
   t.not(qemuCheck(path), 0, 'two owners of one cluster');
 });

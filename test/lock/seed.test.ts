@@ -1,24 +1,24 @@
 /**
- * What was too weak in the patch of 2011, each as a question to which our lock answers rightly and
- * the patch's own way wrongly.
+ * Weaknesses of the patch of 2011, each as a question that this lock answers correctly and the patch
+ * does not.
  */
 import { closeSync, openSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
-import { type NodeLocks, openFile } from '../../src/block/index.js';
+import { openFile } from '../../src/block/index.js';
 import { lock } from '../../src/lock/index.js';
 import { Child } from '../_child.js';
 import { scratch } from '../_files.js';
-import { SeedLocks } from './_seed.js';
+import { type NestedLocks, OurLocks, SeedLocks } from './_seed.js';
 
 const test = (process.platform === 'linux' ? anyTest.serial : anyTest.skip) as TestFn;
 const SHORT = { timeoutMs: 5 };
 
 interface Image {
   readonly path: string;
-  readonly locks: NodeLocks;
-  /** Another process, which wants the same lock. */
+  readonly locks: NestedLocks;
+  /** Another process, which contends for the same lock. */
   readonly other: Child;
 }
 
@@ -28,11 +28,11 @@ function image(t: ExecutionContext, way: 'ours' | 'seed'): Image {
   const file = openFile(path);
   t.teardown(() => file.close());
   t.teardown(() => SeedLocks.forget());
-  const locks = way === 'ours' ? file.locks : new SeedLocks(file.locks.fd);
+  const locks = way === 'ours' ? new OurLocks(file) : new SeedLocks(file.locks.fd);
   return { path, locks, other: new Child(t, 'lock/_locker.js', path) };
 }
 
-/** The code of what it throws. */
+/** The code of the error that it throws. */
 function codeOf(act: () => void): string | undefined {
   try {
     act();
@@ -45,7 +45,7 @@ function codeOf(act: () => void): string | undefined {
 type Question = (one: Image, two: Image) => Promise<unknown>;
 // biome-ignore format: table
 const QUESTIONS: Readonly<Record<string, { ask: Question; ours: unknown; seed: unknown }>> = {
-  'with image A locked, does locking B keep others out of B?': {
+  'with image A locked, does locking B exclude other processes from B?': {
     ask: async (a, b) => {
       a.locks.acquire('exclusive', SHORT);
       b.locks.acquire('exclusive', SHORT);
@@ -53,7 +53,7 @@ const QUESTIONS: Readonly<Record<string, { ask: Question; ours: unknown; seed: u
     },
     ours: 'denied', seed: 'granted',
   },
-  'is unlocking what is not locked an error of its own, that leaves the next lock sound?': {
+  'is unlocking what is not locked a named error, after which the next lock works?': {
     ask: async ({ locks, other }) => {
       const code = codeOf(() => locks.release());
       locks.acquire('exclusive', SHORT);
@@ -61,7 +61,7 @@ const QUESTIONS: Readonly<Record<string, { ask: Question; ours: unknown; seed: u
     },
     ours: ['NOT_LOCKED', 'denied'], seed: ['ERR_ASSERTION', 'granted'],
   },
-  'is a shared lock that was asked to become exclusive one?': {
+  'is a shared lock exclusive after an upgrade?': {
     ask: async ({ locks, other }) => {
       locks.acquire('shared', SHORT);
       locks.acquire('exclusive', SHORT);
@@ -69,7 +69,7 @@ const QUESTIONS: Readonly<Record<string, { ask: Question; ours: unknown; seed: u
     },
     ours: 'denied', seed: 'granted',
   },
-  'and where somebody else shares it, is that refused, with the shared lock kept?': {
+  'is an upgrade refused where another process shares the lock, with the shared lock kept?': {
     ask: async ({ locks, other }) => {
       locks.acquire('shared', SHORT);
       await other.ask('shared');
@@ -88,7 +88,7 @@ for (const [question, { ask, ours, seed }] of Object.entries(QUESTIONS)) {
   });
 }
 
-test('waiting for a lock that is never given back comes to an end', async t => {
+test('waiting for a lock that is never released ends', async t => {
   const { path, other } = image(t, 'ours');
   await other.ask('exclusive');
   const waiter = new Child(t, 'lock/_waiter.js', path, 'ours');
@@ -96,13 +96,13 @@ test('waiting for a lock that is never given back comes to an end', async t => {
   t.is(await waiter.line(), 'LOCKED');
 });
 
-test('waiting for a lock that is never given back comes to an end (the patch of 2011)', async t => {
+test('waiting for a lock that is never released ends (the patch of 2011)', async t => {
   const { path, other } = image(t, 'seed');
   await other.ask('exclusive');
   const waiter = new Child(t, 'lock/_waiter.js', path, 'seed');
   t.is(await waiter.line(), 'waiting');
-  const verdict = await Promise.race([waiter.line(), sleep(500, 'waiting still')]);
-  t.is(verdict, 'waiting still');
+  const verdict = await Promise.race([waiter.line(), sleep(500, 'still waiting')]);
+  t.is(verdict, 'still waiting');
 });
 
 for (const flavour of ['ofd', 'posix']) {
@@ -120,8 +120,8 @@ for (const flavour of ['ofd', 'posix']) {
 }
 
 test('the lock of a holder that is killed is free within a second (a lock file)', async t => {
-  // The patch does well here, since the kernel frees fcntl locks. What does not is a file whose
-  // being there is the lock: it outlives its maker.
+  // The patch does well here, since the kernel releases fcntl locks. A lock file does not: it
+  // outlives the process that created it.
   const { path } = image(t, 'ours');
   const lockFile = `${path}.lock`;
   const byFile = {
@@ -129,6 +129,7 @@ test('the lock of a holder that is killed is free within a second (a lock file)'
     tryLock: () => codeOf(() => closeSync(openSync(lockFile, 'wx'))) !== 'EEXIST',
     unlock: () => unlinkSync(lockFile),
     holder: () => undefined,
+    holders: () => [],
   };
   const holder = new Child(t, 'lock/_lock-file.js', lockFile);
   t.is(await holder.line(), 'locked');

@@ -1,7 +1,7 @@
 /**
- * What POSIX locks do to a process that opens a file twice or has threads, and what is left of it:
- * our own descriptors are kept apart, threads are refused by name, and what we cannot prevent (code
- * that is not ours closes the file) is noticed.
+ * What POSIX locks do to a process that opens a file twice or has threads, and what is done about
+ * it: descriptors of the registry are kept apart, threads are refused by name, and what cannot be
+ * prevented (other code closes the file) is noticed.
  */
 import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
 import { bdrv_lock, bdrv_unlock, createQcow2, openFile, openImage } from '../../src/block/index.js';
-import { chooseLockDriver, type LockFlavour } from '../../src/lock/index.js';
+import { type LockFlavour, lockDriverFor } from '../../src/lock/index.js';
 import { Child } from '../_child.js';
 import { ROOT, scratch } from '../_files.js';
 
@@ -18,7 +18,7 @@ const test = (process.platform === 'linux' ? anyTest : anyTest.skip) as TestFn;
 function setUp(t: ExecutionContext, flavour: LockFlavour) {
   const path = join(scratch(t), 'image.qcow2');
   createQcow2(path, { size: 2 ** 20 });
-  const lockDriver = chooseLockDriver(flavour);
+  const lockDriver = (fd: number) => lockDriverFor(fd, flavour);
   const node = openImage(path, { lockDriver });
   t.teardown(() => node.close());
   return { path, node, lockDriver, other: new Child(t, 'lock/_locker.js', path) };
@@ -36,7 +36,7 @@ const descriptorsOf = (path: string): number =>
 for (const flavour of ['ofd', 'posix'] as const) {
   test(`${flavour}: a second open image, locked or closed, takes nothing from the first`, async t => {
     const { path, node, lockDriver, other } = setUp(t, flavour);
-    bdrv_lock(node);
+    const locked = bdrv_lock(node);
     const second = openImage(path, { lockDriver });
     t.throws(() => bdrv_lock(second, { timeoutMs: 5 }), {
       code: 'LOCKED',
@@ -45,25 +45,25 @@ for (const flavour of ['ofd', 'posix'] as const) {
     second.close();
     openFile(path, { readOnly: true }).close();
     t.is(await other.ask('shared'), 'denied');
-    t.notThrows(() => bdrv_unlock(node));
+    t.notThrows(() => bdrv_unlock(locked));
     t.is(await other.ask('exclusive'), 'granted');
-    t.is(descriptorsOf(path), 1, 'what could not be closed before is closed now');
+    t.is(descriptorsOf(path), 1, 'the deferred close has happened');
   });
 
-  test(`${flavour}: two images that share the file unlock each for itself`, async t => {
+  test(`${flavour}: two images that share the file unlock separately`, async t => {
     const { path, lockDriver, other } = setUp(t, flavour);
     const [one, two] = [1, 2].map(() => openImage(path, { lockDriver, readOnly: true }));
     t.teardown(() => two!.close());
-    bdrv_lock(one!);
-    bdrv_lock(two!);
-    bdrv_unlock(one!);
+    const lockOne = bdrv_lock(one!);
+    const lockTwo = bdrv_lock(two!);
+    bdrv_unlock(lockOne);
     one!.close();
     t.is(await other.ask('exclusive'), 'denied');
-    bdrv_unlock(two!);
+    bdrv_unlock(lockTwo);
     t.is(await other.ask('exclusive'), 'granted');
   });
 
-  test(`${flavour}: an image that is closed while it is locked gives its own lock back`, async t => {
+  test(`${flavour}: an image that is closed while it is locked releases only its own lock`, async t => {
     const { path, lockDriver, other } = setUp(t, flavour);
     const [one, two] = [1, 2].map(() => openImage(path, { lockDriver, readOnly: true }));
     bdrv_lock(one!);
@@ -78,53 +78,52 @@ for (const flavour of ['ofd', 'posix'] as const) {
 
 test('ofd: a close behind our back does nothing', async t => {
   const { path, node, other } = setUp(t, 'ofd');
-  bdrv_lock(node);
+  const locked = bdrv_lock(node);
   closeSync(openSync(path, 'r'));
   t.is(await other.ask('shared'), 'denied');
-  t.notThrows(() => bdrv_unlock(node));
+  t.notThrows(() => bdrv_unlock(locked));
 });
 
 test('posix: a close behind our back drops the lock, which is noticed', async t => {
   const { path, node, other } = setUp(t, 'posix');
-  bdrv_lock(node);
+  const locked = bdrv_lock(node);
   t.is(await other.ask('shared'), 'denied');
   closeSync(openSync(path, 'r'));
-  // The trap itself, as the system has it: what the registry spares our own descriptors.
+  // The trap itself: the registry cannot know of this close.
   t.is(await other.ask('exclusive'), 'granted');
-  t.throws(() => bdrv_unlock(node), { code: 'LOST', message: /lost while it was held/ });
+  t.throws(() => bdrv_unlock(locked), { code: 'LOST', message: /lost while it was held/ });
   t.is(await other.ask('unlock'), 'granted');
-  t.notThrows(() => bdrv_lock(node), 'the next lock is a new one');
-  t.notThrows(() => bdrv_unlock(node));
+  t.notThrows(() => bdrv_unlock(bdrv_lock(node)), 'the next lock is a new one');
 });
 
 async function inThread(t: ExecutionContext, path: string, flavour: LockFlavour) {
   const script = join(ROOT, 'dist/test/lock/_thread.js');
   const worker = new Worker(script, { workerData: { path, flavour } });
   t.teardown(() => worker.terminate());
-  // Both at once: the last message of a thread may come in one turn with its end.
+  // Both at once: a thread's last message may arrive in the same turn as its exit.
   const ended = once(worker, 'exit');
   const [outcome] = await once(worker, 'message');
   return { outcome: outcome as string, ended, end: () => worker.postMessage('end') };
 }
 
-test('ofd: a thread is kept out like a process, and its close drops nothing', async t => {
+test('ofd: a thread is excluded like a process, and its close drops nothing', async t => {
   const { path, node, other } = setUp(t, 'ofd');
-  bdrv_lock(node);
+  const locked = bdrv_lock(node);
   const { outcome, ended } = await inThread(t, path, 'ofd');
   t.is(outcome, 'denied');
   await ended;
   t.is(await other.ask('shared'), 'denied');
-  bdrv_unlock(node);
+  bdrv_unlock(locked);
   t.is((await inThread(t, path, 'ofd')).outcome, 'granted');
 });
 
 test('posix: a thread is refused by name, and its close is noticed', async t => {
   const { path, node, other } = setUp(t, 'posix');
-  bdrv_lock(node);
+  const locked = bdrv_lock(node);
   const { outcome, end, ended } = await inThread(t, path, 'posix');
-  t.regex(outcome, /POSIX locks do not tell the threads of a process apart/);
-  t.is(await other.ask('shared'), 'denied', 'it has not closed the file yet');
+  t.regex(outcome, /POSIX locks do not exclude the threads of one process/);
+  t.is(await other.ask('shared'), 'denied', 'the thread has not closed the file yet');
   end();
   await ended;
-  t.throws(() => bdrv_unlock(node), { code: 'LOST' });
+  t.throws(() => bdrv_unlock(locked), { code: 'LOST' });
 });

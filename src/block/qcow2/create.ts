@@ -4,7 +4,7 @@
  * @module
  */
 import { unlinkSync } from 'node:fs';
-import type { LockDriver } from '../../lock/lock.js';
+import type { LockDriverFor } from '../../lock/lock.js';
 import { concat } from '../../wire/codec.js';
 import { openFile, syncFolderOf } from '../file.js';
 import { withLock } from '../lock.js';
@@ -41,7 +41,7 @@ export interface FormatQcow2Options {
 export interface CreateQcow2Options extends FormatQcow2Options {
   /** Whether a file that is there may be replaced. */
   readonly overwrite?: boolean;
-  readonly lockDriver?: LockDriver;
+  readonly lockDriver?: LockDriverFor;
 }
 
 /**
@@ -66,7 +66,7 @@ export function createQcow2(path: string, options: CreateQcow2Options): void {
   syncFolderOf(path);
 }
 
-function openOrMake(path: string, lock: { lockDriver?: LockDriver }): ProtocolNode {
+function openOrMake(path: string, lock: { lockDriver?: LockDriverFor }): ProtocolNode {
   try {
     return openFile(path, { create: 'new', ...lock });
   } catch {
