@@ -10,6 +10,7 @@ import { type RepairResult, type Repairs, repair } from './qcow2/repair.js';
 export { type FileNode, type OpenFileOptions, openFile } from './file.js';
 export * from './guard.js';
 export { bdrv_lock, bdrv_unlock, withLock } from './lock.js';
+export { type AsyncLockWait, lockAsync, withLockAsync } from './lock-async.js';
 export * from './node.js';
 export {
   type BackingGate,

@@ -32,7 +32,11 @@ export function withLock<T>(
   wait: LockWait | undefined,
   act: (disk: LockedNode) => T,
 ): T {
-  const locked = bdrv_lock(node, wait);
+  return holding(bdrv_lock(node, wait), act);
+}
+
+/** Runs `act` with a lock that is held, and releases it on every way out. */
+export function holding<T>(locked: LockedNode, act: (disk: LockedNode) => T): T {
   let result: T;
   try {
     result = act(locked);
@@ -48,9 +52,10 @@ export function withLock<T>(
   return result;
 }
 
-const typeOf = ({ readOnly }: BlockNode): LockType => (readOnly ? 'shared' : 'exclusive');
+export const typeOf = ({ readOnly }: BlockNode): LockType => (readOnly ? 'shared' : 'exclusive');
 
-function deny(node: BlockNode, type: LockType, waitedMs = DEFAULT_TIMEOUT_MS): never {
+/** @throws LockError LOCKED, naming the holder */
+export function deny(node: BlockNode, type: LockType, waitedMs = DEFAULT_TIMEOUT_MS): never {
   const holder: LockHolder | undefined = node.lockHolder(type);
   const waited = waitedMs > 0 ? ` after waiting ${waitedMs} ms for the ${type} lock` : '';
   throw new LockError(
