@@ -134,9 +134,12 @@ export class Instance {
     if (!store.can.handOver || store.handOver === undefined) {
       throw new MachineError('UNSUPPORTED', `${store.path}: this store cannot be handed over`);
     }
-    const state = this.save();
+    const saved = this.save();
     const left = store.handOver();
     this.#ended = true;
+    // Handing over may itself have committed a generation.
+    const { generation, epoch } = left;
+    const state = { ...saved, store: { ...saved.store, generation, epoch } };
     const parts = { ...this.#parts, engine: this.#engine, store: left, state };
     const instance = new HandedOverInstance(parts);
     try {
