@@ -3,6 +3,7 @@
  * @module
  */
 export { MachineError, type MachineErrorCode } from './errors.js';
+export { type Executor, executeWhenFree, retryResponse, type Task } from './execution.js';
 export { HandedOverInstance } from './handed-over.js';
 export { Instance } from './instance.js';
 export { type FrontOptions, Machine, type MachineOptions, type Power } from './machine.js';

@@ -114,7 +114,7 @@ export class Instance {
     try {
       this.#engine = loaded(options, engine => engine.init(port));
     } catch (error) {
-      this.#end(store => store.abandon());
+      this.#release(store => store.abandon());
       throw error;
     }
   }
@@ -166,12 +166,19 @@ export class Instance {
   }
 
   #end(release: (store: BlobStore) => void): void {
+    this.#release(store => {
+      this.#engine.close();
+      release(store);
+    });
+  }
+
+  /** All but the engine. */
+  #release(release: (store: BlobStore) => void): void {
     const { store, lease } = this.#parts;
     this.#ended = true;
     using held = new Cleanup();
     held.add(lease, each => each.release());
     held.add(store, each => each.abandon());
-    this.#engine.close();
     release(store);
     held.keep();
     lease.release();
