@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { createQcow2, openImage } from '../src/block/index.js';
 import { entropy, machineOver } from '../src/cli/images.js';
-import type { Machine } from '../src/machine.js';
+import type { Machine } from '../src/machine/index.js';
 import { formatStore, inspectStore, NvramStore } from '../src/nvram/index.js';
 import {
   authorised,

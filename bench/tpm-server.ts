@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createQcow2, openFile, openQcow2 } from '../src/block/index.js';
 import { machineOver } from '../src/cli/images.js';
-import type { Machine } from '../src/machine.js';
+import type { Machine } from '../src/machine/index.js';
 import { serveTpm, type TpmAddress } from '../src/server/tpm-socket.js';
 import { FaultNode } from '../src/testing/index.js';
 import { noTrace } from '../src/trace.js';

@@ -4,13 +4,15 @@
  * @module
  */
 export { IoError, NvtpmError, type Outcome } from './errors.js';
-export { Machine, type MachineOptions, type MachineState } from './machine.js';
+export * from './machine/index.js';
 export * from './migration/index.js';
 export {
   type BlobName,
   type Clock,
   type Engine,
+  type EngineFactory,
   type EngineInfo,
+  type EngineKind,
   type Entropy,
   type NvramPort,
   StateError,

@@ -10,7 +10,7 @@ import { type RepairResult, type Repairs, repair } from './qcow2/repair.js';
 export { type CreateImageOptions, createImage } from './create-image.js';
 export { type FileNode, type OpenFileOptions, openFile } from './file.js';
 export * from './guard.js';
-export { bdrv_lock, bdrv_unlock, lockAsync, withLock } from './lock.js';
+export { bdrv_lock, bdrv_unlock, lockAsync, withLock, withLockAsync } from './lock.js';
 export * from './node.js';
 export {
   type BackingGate,

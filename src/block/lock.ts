@@ -25,10 +25,31 @@ export function bdrv_lock(node: BlockNode, wait: LockWait = {}): LockedNode {
  * @throws LockError LOCKED, ABORTED with the signal's reason as cause, ENOMEDIUM, ENOTSUP, EINVAL;
  *   ImageError BROKEN
  */
-export async function lockAsync(node: BlockNode, wait: AsyncLockWait = {}): Promise<LockedNode> {
+export const lockAsync = (node: BlockNode, wait: AsyncLockWait = {}): Promise<LockedNode> =>
+  whenLocked(node, wait, locked => locked);
+
+/**
+ * Runs `act` under the lock of `node`, in the turn of the event loop that acquired it: nothing else
+ * runs in this thread while the lock is held.
+ * @throws what lockAsync, `act` and the release throw
+ */
+export const withLockAsync = <T>(
+  node: BlockNode,
+  wait: AsyncLockWait,
+  act: (disk: LockedNode) => T,
+): Promise<T> => whenLocked(node, wait, locked => holding(locked, act));
+
+async function whenLocked<T>(
+  node: BlockNode,
+  wait: AsyncLockWait,
+  use: (locked: LockedNode) => T,
+): Promise<T> {
   const type = typeOf(node);
-  const locked = await retryAsync(node.path, `the ${type} lock`, wait, () => node.tryLock(type));
-  return locked ?? deny(node, type, wait);
+  const used = await retryAsync(node.path, `the ${type} lock`, wait, () => {
+    const locked = node.tryLock(type);
+    return locked && { result: use(locked) };
+  });
+  return used === undefined ? deny(node, type, wait) : used.result;
 }
 
 /** Releases a lock: LockedNode.release by the name of the 2011 patch. */
@@ -43,7 +64,11 @@ export function withLock<T>(
   wait: LockWait | undefined,
   act: (disk: LockedNode) => T,
 ): T {
-  const locked = bdrv_lock(node, wait);
+  return holding(bdrv_lock(node, wait), act);
+}
+
+/** Runs `act` with a lock that is held, and releases it on every way out. */
+export function holding<T>(locked: LockedNode, act: (disk: LockedNode) => T): T {
   let result: T;
   try {
     result = act(locked);
@@ -61,6 +86,7 @@ export function withLock<T>(
 
 const typeOf = ({ readOnly }: BlockNode): LockType => (readOnly ? 'shared' : 'exclusive');
 
+/** @throws LockError LOCKED, naming the holder */
 function deny(node: BlockNode, type: LockType, wait: LockWait): never {
   throw lockedError({ path: node.path, type }, node.lockHolder(type), wait);
 }

@@ -12,7 +12,7 @@ import {
   withLock,
 } from '../block/index.js';
 import { NvtpmError } from '../errors.js';
-import { Machine, type MachineOptions } from '../machine.js';
+import { Machine, type MachineOptions } from '../machine/index.js';
 import { type Assessment, isCurrent, type Key } from '../nvram/index.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
 import { Tpm12 } from '../tpm/tpm12/engine.js';

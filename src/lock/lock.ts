@@ -50,12 +50,12 @@ export type LockDriverFor = (fd: number) => LockDriver;
 /** How long to wait for a lock. */
 export interface LockWait {
   /** Milliseconds, a finite number; 0 tries once. Default 10,000. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface AsyncLockWait extends LockWait {
   /** Ends the wait at once, with code ABORTED. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 // biome-ignore format: table

@@ -57,7 +57,7 @@ export async function retryAsync<T>(
     if (result !== undefined) return result;
     const ms = nextPause();
     if (ms === undefined) return undefined;
-    await pauseOrAbort(ms, signal);
+    await pause(ms, signal);
   }
 }
 
@@ -80,9 +80,10 @@ function backOff(
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-/** Ends after `ms` or when the signal aborts, and leaves neither a timer nor a listener behind. */
-function pauseOrAbort(ms: number, signal: AbortSignal | undefined): Promise<void> {
+/** Resolves after `ms` or when the signal aborts, and leaves neither a timer nor a listener behind. */
+export function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise(resolve => {
+    if (signal?.aborted) return resolve();
     const end = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', end);

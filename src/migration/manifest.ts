@@ -1,114 +1,89 @@
 /**
- * What travels in a migration over shared storage, and the rules that it must pass before anything
- * is written. Each part has a kind and a version; unknown ones are refused by name. The permanent
- * state does not travel: it is in the image, and the manifest says which state of it is meant.
+ * What travels in a migration over shared storage, as JSON: the state of the machine, each part with a
+ * kind and a version. Here its form is checked; whether the machine and the image can go on from it
+ * is checked under the lock (machine/state.ts).
  * @module
  */
-import { NvtpmError } from '../errors.js';
-import type { MachineState } from '../machine.js';
-import type { NvramStore } from '../nvram/index.js';
-import { equal } from '../wire/codec.js';
+import { type MachineState, STATE_KIND, STATE_VERSION } from '../machine/state.js';
+import { broken, type Rules } from '../rules.js';
+import { MigrationError } from './errors.js';
 
 export const KIND = 'nvtpm-migration';
 export const VERSION = 1;
 
-/** The message of the source, as JSON. */
+/** The message of the source: a MachineState, with its bytes in base64. */
 export interface Manifest {
   readonly kind: string;
   readonly version: number;
-  /** The store that is handed over: its uuid in hex, and the state that the source left. */
-  readonly uuid: string;
-  readonly generation: number;
-  readonly epoch: number;
+  readonly engine: { readonly name: string; readonly version: string };
+  readonly volatile: { readonly version: number; readonly bytes: string };
+  readonly store: MachineState['store'];
   readonly tis: unknown;
-  /** The engine's volatile state in base64. */
-  readonly volatile: string;
 }
 
-export type MigrationErrorCode =
-  | 'MALFORMED' // What arrived is no manifest.
-  | 'REFUSED' // It is one, and breaks a rule.
-  | 'FAILED'; // The other side said no, or nothing.
-
-export class MigrationError extends NvtpmError {
-  override readonly name = 'MigrationError';
-  readonly outcome = 'FAILED';
-  readonly code: MigrationErrorCode;
-  /** Every rule that is broken. */
-  readonly broken: readonly string[];
-
-  constructor(code: MigrationErrorCode, broken: readonly string[], cause?: unknown) {
-    super(`the migration was refused: ${broken.join('; ')}`, { cause });
-    this.code = code;
-    this.broken = broken;
-  }
+export function makeManifest({ engine, volatile, store, tis }: MachineState): Manifest {
+  const bytes = Buffer.from(volatile.bytes).toString('base64');
+  const travelling = { version: volatile.version, bytes };
+  return { kind: KIND, version: VERSION, engine, volatile: travelling, store, tis };
 }
 
-export function makeManifest(store: NvramStore, state: MachineState): Manifest {
-  return {
-    kind: KIND,
-    version: VERSION,
-    uuid: Buffer.from(store.uuid).toString('hex'),
-    generation: store.generation,
-    epoch: store.epoch,
-    tis: state.tis,
-    volatile: Buffer.from(state.volatile).toString('base64'),
-  };
-}
+type Fields = Readonly<Record<string, unknown>>;
+
+const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+/** A field by its path; undefined where any part of the path is missing. */
+const at = (message: unknown, path: string): unknown =>
+  path
+    .split('.')
+    .reduce<unknown>(
+      (from, name) => (isObject(from) && Object.hasOwn(from, name) ? from[name] : undefined),
+      message,
+    );
+const matches = (pattern: RegExp) => (value: unknown) =>
+  typeof value === 'string' && pattern.test(value);
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
+const isDigest = matches(/^[0-9a-f]{64}$/);
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 // biome-ignore format: table
-const SHAPE: Readonly<Record<string, (m: Record<string, unknown>) => boolean>> = {
-  [`the kind is ${KIND}`]:          m => m['kind'] === KIND,
-  [`the version is ${VERSION}`]:    m => m['version'] === VERSION,
-  'the uuid is 16 bytes in hex':    m => typeof m['uuid'] === 'string' && /^[0-9a-f]{32}$/.test(m['uuid']),
-  'the generation is a number':     m => Number.isSafeInteger(m['generation']),
-  'the epoch is a number':          m => Number.isSafeInteger(m['epoch']),
-  'the state of the TIS is there':  m => typeof m['tis'] === 'object' && m['tis'] !== null,
-  'the volatile state is in base64': m => typeof m['volatile'] === 'string' && /^[\w+/]*={0,2}$/.test(m['volatile']),
+const SHAPE: Rules<unknown> = {
+  [`the kind is ${KIND}`]:                     m => at(m, 'kind') === KIND,
+  [`the version is ${VERSION}`]:               m => at(m, 'version') === VERSION,
+  'the engine has a name':                     m => ['nvtpm', 'libtpms'].includes(at(m, 'engine.name') as string),
+  'the engine has a version':                  m => ['1.2', '2.0'].includes(at(m, 'engine.version') as string),
+  'the volatile state has a version':          m => isCount(at(m, 'volatile.version')),
+  'the volatile state is in base64':           m => matches(BASE64)(at(m, 'volatile.bytes')),
+  'the uuid of the store is 16 bytes in hex':  m => matches(/^[0-9a-f]{32}$/)(at(m, 'store.uuid')),
+  'the generation is a number':                m => isCount(at(m, 'store.generation')),
+  'the epoch is a number':                     m => isCount(at(m, 'store.epoch')),
+  'the stored blobs have digests':             m => Object.values(at(m, 'store.blobs') ?? { none: 0 }).every(isDigest),
+  'the state of the TIS is there':             m => isObject(at(m, 'tis')),
 };
 
-/** @throws MigrationError naming every rule that `message` breaks */
-export function readManifest(message: unknown): Manifest {
-  const fields = (typeof message === 'object' && message !== null ? message : {}) as Record<
-    string,
-    unknown
-  >;
-  enforce('MALFORMED', SHAPE, fields);
-  return fields as unknown as Manifest;
-}
-
-interface Offer {
-  readonly manifest: Manifest;
-  readonly store: NvramStore;
-}
-
-// biome-ignore format: table
-const ACCEPTABLE: Readonly<Record<string, (o: Offer) => boolean>> = {
-  'the manifest is for this store':
-    ({ manifest, store }) => equal(Buffer.from(manifest.uuid, 'hex'), store.uuid),
-  'the store is handed over, and nobody has taken it back':
-    ({ store }) => store.markState === 'handed-over',
-  'the generation is the one that was handed over':
-    ({ manifest, store }) => manifest.generation === store.generation,
-  'the epoch is the one that was handed over':
-    ({ manifest, store }) => manifest.epoch === store.epoch,
-};
-
-/** Checks an offer against the image, under its lock. @throws MigrationError REFUSED */
-export function mustBeAcceptable(manifest: Manifest, store: NvramStore): void {
-  enforce('REFUSED', ACCEPTABLE, { manifest, store });
-}
-
-function enforce<T>(
-  code: MigrationErrorCode,
-  rules: Readonly<Record<string, (subject: T) => boolean>>,
-  subject: T,
-): void {
-  const broken = Object.keys(rules).filter(rule => !rules[rule]!(subject));
-  if (broken.length > 0) {
+/**
+ * The state that a message of the source carries.
+ * @throws MigrationError MALFORMED, naming every rule that `message` breaks
+ */
+export function readManifest(message: unknown): MachineState {
+  const wrong = broken(SHAPE, message);
+  if (wrong.length > 0) {
     throw new MigrationError(
-      code,
-      broken.map(rule => `not so: ${rule}`),
+      'MALFORMED',
+      wrong.map(rule => `not so: ${rule}`),
     );
   }
+  const { engine, volatile, store, tis } = message as Manifest;
+  return {
+    kind: STATE_KIND,
+    version: STATE_VERSION,
+    engine: engine as MachineState['engine'],
+    volatile: {
+      version: volatile.version,
+      bytes: new Uint8Array(Buffer.from(volatile.bytes, 'base64')),
+    },
+    store,
+    // Its own rules are the device's: see TisStateError.
+    tis: tis as MachineState['tis'],
+  };
 }

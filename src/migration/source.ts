@@ -1,57 +1,95 @@
 /**
- * The side that a machine leaves. Design: hand over, send, wait for yes. On no, or silence, the
- * machine takes its state back, unless the image says that somebody else has it: the image is the
- * judge, and not the network.
+ * The source of a migration: hand over, send, wait for the answer, and then ask the image, whatever
+ * the answer was. Only the image says which of the two machines has the TPM.
  * @module
  */
-import type { Socket } from 'node:net';
-import type { Machine } from '../machine.js';
+import type { MachineState } from '../machine/state.js';
 import { noTrace, type Trace } from '../trace.js';
-import { receive, send } from './channel.js';
-import { MigrationError, makeManifest } from './manifest.js';
+import { type Channel, ChannelError } from './channel.js';
+import { makeManifest } from './manifest.js';
+import { type Movable, takeBack } from './take-back.js';
+
+// biome-ignore format: table
+export type End =
+  | 'moved'   // The target has the TPM, and said so.
+  | 'kept'    // The target has not: the machine runs on.
+  | 'fenced'  // The target has the TPM, although its answer did not arrive.
+  | 'stuck'; // The image could not be asked: the machine is still handed over; see takeBack().
+
+/** How a migration ended, and why. */
+export interface MigrationEnd {
+  readonly end: End;
+  readonly why: string;
+}
 
 export interface MigrateOptions {
-  /** How long to wait for the answer, in milliseconds. Default 10,000. */
+  /** Milliseconds to wait for the target's answer. Default 10,000. */
   readonly timeoutMs?: number;
+  /** Milliseconds to go on asking the image, after the answer or its absence. Default 10,000. */
+  readonly askMs?: number;
+  /** Ends the waiting, for the answer and for the image. */
+  readonly signal?: AbortSignal;
   readonly trace?: Trace;
 }
 
 /**
- * Migrates `machine` to whoever listens at the other end of `socket`. Once it returns, the machine
- * is gone. If it throws, the machine runs on as if nothing had happened, unless `machine.power` is
- * 'gone': then the target has the state, although its answer did not arrive.
- * @throws MigrationError FAILED with the target's reason
+ * Moves `machine` to the target at the other end of `channel`. Afterwards the machine is gone (moved,
+ * fenced), on (kept), or handed over still (stuck).
+ * @throws what Machine.handOver throws (the machine is on); NvramError CORRUPT (the machine is off)
  */
 export async function migrate(
-  machine: Machine,
-  socket: Socket,
-  { timeoutMs = 10_000, trace = noTrace }: MigrateOptions = {},
-): Promise<void> {
-  const state = machine.handOver();
+  machine: Movable,
+  channel: Channel,
+  options: MigrateOptions = {},
+): Promise<MigrationEnd> {
+  const { trace = noTrace, signal, askMs = 10_000 } = options;
+  await machine.whenIdle(signal === undefined ? {} : { signal });
+  const state = await machine.handOver();
   trace({ event: 'migrate', step: 'handed over' });
-  const refusal = await offer(machine, socket, state, timeoutMs);
-  if (refusal === undefined) {
-    machine.finish();
-    trace({ event: 'migrate', step: 'completed' });
-    return;
-  }
-  machine.takeBack();
-  trace({ event: 'migrate', step: 'taken back', detail: refusal });
-  throw new MigrationError('FAILED', [refusal]);
+  const answer = await offer(channel, state, options);
+  const image = await takeBack(machine, { signal, timeoutMs: askMs });
+  const found = endOf(answer, image);
+  trace({ event: 'migrate', step: found.end, detail: found.why });
+  return found;
 }
 
-/** Undefined if the target took over; else why not. */
-async function offer(
-  machine: Machine,
-  socket: Socket,
-  state: ReturnType<Machine['handOver']>,
-  timeoutMs: number,
-): Promise<string | undefined> {
-  try {
-    send(socket, makeManifest(machine.store, state));
-    const answer = (await receive(socket, timeoutMs)) as { taken?: unknown; why?: unknown } | null;
-    return answer?.taken === true ? undefined : `the target said no: ${String(answer?.why)}`;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+interface Answer {
+  readonly taken: boolean;
+  readonly why: string;
+}
+
+function endOf(answer: Answer, image: Awaited<ReturnType<typeof takeBack>>): MigrationEnd {
+  switch (image.is) {
+    case 'back':
+      return answer.taken
+        ? { end: 'kept', why: 'the target said that it took over, and the image says otherwise' }
+        : { end: 'kept', why: answer.why };
+    case 'fenced':
+      return { end: answer.taken ? 'moved' : 'fenced', why: answer.why };
+    case 'unknown':
+      return { end: 'stuck', why: `${answer.why}; the image cannot be asked: ${image.why}` };
   }
+}
+
+/** What the target answers. Nothing that it says is an error here. */
+async function offer(
+  channel: Channel,
+  state: MachineState,
+  { timeoutMs = 10_000, signal }: MigrateOptions,
+): Promise<Answer> {
+  try {
+    await channel.send(makeManifest(state), { timeoutMs, signal });
+    return read(await channel.receive({ timeoutMs, signal }));
+  } catch (error) {
+    if (!(error instanceof ChannelError)) throw error;
+    return { taken: false, why: error.message };
+  }
+}
+
+function read(message: unknown): Answer {
+  const { taken, why } = (message ?? {}) as { taken?: unknown; why?: unknown };
+  if (taken === true) return { taken, why: 'the target said that it took over' };
+  const said =
+    taken === false ? 'the target refused' : 'the target does not know whether it took over';
+  return { taken: false, why: `${said}: ${String(why).slice(0, 1000)}` };
 }

@@ -1,62 +1,100 @@
 /**
- * The side that a machine comes to. It looks twice: when it starts, so that a faulty image ends it
- * before the source has noticed anything, and again under the exclusive lock when the machine
- * arrives, since the state may have changed meanwhile. Only then does it write, and only then say yes.
+ * The destination of a migration. It validates the image twice: when it starts, so that a faulty image
+ * ends it before the source has noticed anything, and again under the exclusive lock when the machine
+ * arrives, since the store may have changed meanwhile. Only then does it write, and only then say yes.
  * @module
  */
-import type { Socket } from 'node:net';
 import { type GuardMode, takeGuard } from '../block/guard.js';
+import { withLock } from '../block/lock.js';
 import type { BlockNode } from '../block/node.js';
-import type { Machine, MachineState } from '../machine.js';
-import { type Assessment, inspectStore, NvramError, type StoreOptions } from '../nvram/index.js';
+import type { LockWait } from '../lock/lock.js';
+import { MachineError } from '../machine/errors.js';
+import type { MachineState } from '../machine/state.js';
+import { type Key, openStore } from '../nvram/index.js';
+import { TisStateError } from '../tis/index.js';
 import { StateError } from '../tpm/engine.js';
-import { noTrace } from '../trace.js';
-import { receive, send } from './channel.js';
-import { MigrationError, mustBeAcceptable, readManifest } from './manifest.js';
+import { noTrace, type Trace } from '../trace.js';
+import { type Channel, ChannelError } from './channel.js';
+import { MigrationError } from './errors.js';
+import { readManifest } from './manifest.js';
 
-/**
- * The first look: locks, validates, unlocks. An EMPTY image is no target: the state has to be there.
- * @throws NvramError EMPTY, CORRUPT, REVISION, TOO_SMALL; LockError; IoError
- */
-export function validateIncoming(
-  image: BlockNode,
-  options: StoreOptions & { readonly imageLock?: GuardMode } = {},
-): Assessment {
-  // The source has the image, and keeps it: only the cycle lock is taken, beside the source's guard.
-  using _guard = takeGuard(image, 'incoming', options.imageLock ?? 'auto');
-  const found = inspectStore(image, options);
-  if (found.verdict === 'OK') return found;
-  const why = found.verdict === 'EMPTY' ? ['there is no TPM in it to take over'] : found.findings;
-  throw new NvramError(found.verdict, image.path, why);
+export interface IncomingOptions {
+  readonly trace?: Trace;
+  readonly wait?: LockWait;
+  readonly imageLock?: GuardMode;
+  /** What an encrypted store is opened with. */
+  readonly key?: Key;
 }
 
 /**
- * Waits for a source on `socket` and takes over what it sends, or refuses and says why. What it
- * throws has been told to the source, and nothing was written.
- * @throws MigrationError, NvramError, LockError, IoError, ChannelError
+ * The first look at an image that a machine will arrive on: writes nothing, and runs beside the source.
+ * @throws NvramError EMPTY, CORRUPT, REVISION, TOO_SMALL, KEY_REQUIRED, WRONG_KEY; LockError; ImageError;
+ *   IoError
+ */
+export function validateIncoming(image: BlockNode, options: IncomingOptions = {}): void {
+  // The source holds the guard and keeps it: only the cycle lock is taken, beside it.
+  using _guard = takeGuard(image, 'incoming', options.imageLock ?? 'auto');
+  withLock(image, options.wait, disk =>
+    openStore(disk, { ...options, whenEmpty: 'refuse' }).discard(),
+  );
+}
+
+/** A machine that can arrive. */
+export interface Arrival {
+  takeOver(state: MachineState): void | Promise<void>;
+}
+
+export interface AcceptOptions {
+  /** Milliseconds to wait for the manifest, and for the answer to be written. Default 60,000. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  readonly trace?: Trace;
+}
+
+/**
+ * Waits for a source on `channel`, and takes over what it sends, or refuses and says why. Once this
+ * machine has taken over, a connection that breaks is no error.
+ * @throws MigrationError MALFORMED, REFUSED; NvramError, LockError, IoError, ImageError: nothing was
+ *   written, and the source was told no. MigrationError UNCERTAIN with the cause: it failed after the
+ *   first write, and the source was told to ask the image. ChannelError: no manifest arrived.
  */
 export async function accept(
-  machine: Machine,
-  socket: Socket,
-  { timeoutMs = 60_000, trace = noTrace }: { timeoutMs?: number } & StoreOptions = {},
+  machine: Arrival,
+  channel: Channel,
+  { timeoutMs = 60_000, signal, trace = noTrace }: AcceptOptions = {},
 ): Promise<void> {
-  const message = await receive(socket, timeoutMs);
+  const message = await channel.receive({ timeoutMs, signal });
+  const answer = async (step: string, said: object, detail?: string): Promise<void> => {
+    trace({ event: 'migrate', step, ...(detail === undefined ? {} : { detail }) });
+    try {
+      await channel.send(said, { timeoutMs });
+    } catch (error) {
+      if (!(error instanceof ChannelError)) throw error;
+      trace({ event: 'migrate', step: 'not answered', detail: error.message });
+    }
+  };
   try {
-    const manifest = readManifest(message);
-    trace({ event: 'migrate', step: 'offered', detail: `generation ${manifest.generation}` });
-    const state = {
-      tis: manifest.tis,
-      volatile: new Uint8Array(Buffer.from(manifest.volatile, 'base64')),
-    } as MachineState;
-    machine.takeOver(state, store => mustBeAcceptable(manifest, store));
+    const state = readManifest(message);
+    trace({ event: 'migrate', step: 'offered', detail: `generation ${state.store.generation}` });
+    await machine.takeOver(state);
   } catch (error) {
-    const refusal =
-      error instanceof StateError ? new MigrationError('MALFORMED', [error.message], error) : error;
+    const refusal = refusalOf(error);
     const why = refusal instanceof Error ? refusal.message : String(refusal);
-    trace({ event: 'migrate', step: 'refused', detail: why });
-    send(socket, { taken: false, why });
+    const uncertain = refusal instanceof MigrationError && refusal.code === 'UNCERTAIN';
+    if (uncertain) await answer('failed', { taken: 'unknown', why }, why);
+    else await answer('refused', { taken: false, why }, why);
     throw refusal;
   }
-  trace({ event: 'migrate', step: 'taken over' });
-  send(socket, { taken: true });
+  await answer('taken over', { taken: true });
+}
+
+/** What an error of the machine means for the migration. */
+function refusalOf(error: unknown): unknown {
+  if (error instanceof StateError || error instanceof TisStateError) {
+    return new MigrationError('MALFORMED', [error.message], error);
+  }
+  if (!(error instanceof MachineError)) return error;
+  if (error.code === 'REFUSED') return new MigrationError('REFUSED', error.broken, error);
+  if (error.code !== 'UNCERTAIN') return error;
+  return new MigrationError('UNCERTAIN', [error.message], error.cause);
 }

@@ -19,5 +19,12 @@ export {
   REVISION,
   SEALING_KINDS,
 } from './layout.js';
+export {
+  ActiveStore,
+  type BlobStore,
+  Candidate,
+  HandedOverStore,
+  openStore,
+} from './provisional.js';
 export { KEY_BYTES, type Key, SEALED_EXTRA_BYTES } from './seal.js';
 export { type ActivateOptions, type Blob, type Changes, NvramStore } from './store.js';

@@ -96,6 +96,16 @@ export class NvramStore {
     });
   }
 
+  static peek(disk: LockedNode, options: ActivateOptions): NvramStore {
+    const state = mustBeUsable(disk.node, judge(disk, options));
+    const seal = unlock(disk.node, state.directory, options.key);
+    return new NvramStore(disk.node, options, state, seal);
+  }
+
+  takeOver(): void {
+    this.#reading(() => this.#takeOver());
+  }
+
   /**
    * Does what is certain, and takes no key: a store that was cut off is dropped, or finished where
    * all of it had landed, and the store is closed in order. Whoever was active is fenced off.
@@ -269,7 +279,7 @@ export class NvramStore {
    * @throws NvramError FENCED if another instance has become active
    */
   resume(): void {
-    this.#writing(() => {
+    this.#reading(() => {
       this.#mustBeOurs();
       this.#mark('open');
       this.#disk.flush();

@@ -4,7 +4,8 @@
  * @module
  */
 import type { BlockNode } from '../block/node.js';
-import type { Machine } from '../machine.js';
+import type { Machine } from '../machine/index.js';
+import { NvramError } from '../nvram/index.js';
 import { decode, encode, struct, u16, u32 } from '../wire/codec.js';
 import type { EndReason } from './host.js';
 import { serveTpm, type TpmSocketOptions } from './tpm-socket.js';
@@ -68,17 +69,21 @@ export async function serveBackend(options: BackendOptions): Promise<BackendEndi
   try {
     using image = options.openImage();
     machine = options.machine(image);
+    // Another instance has the TPM: nothing that this one answers would last.
+    machine.onFailure(error => {
+      if (error instanceof NvramError && error.code === 'FENCED') settle.fail(error);
+    });
     try {
       machine.powerOn();
       options.ready({ port: socket.port, startupResult: start(machine, options.startup) });
       const reason = await ended;
       await socket.close();
-      const { generation, epoch } = machine.store;
+      const { generation, epoch } = machine.storeInfo;
       machine.powerOff();
       return { reason, store: { generation, epoch } };
     } finally {
       // After a fault nothing more is written: what was acknowledged is there.
-      if (machine.power === 'on') machine.cutPower();
+      machine.cutPower();
     }
   } finally {
     await socket.close();

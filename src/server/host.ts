@@ -5,8 +5,9 @@
  */
 import type { Socket } from 'node:net';
 import { NvtpmError } from '../errors.js';
-import type { Machine } from '../machine.js';
-import { accept, migrate } from '../migration/index.js';
+import type { Machine } from '../machine/index.js';
+import { accept, Channel, migrate, takeBack } from '../migration/index.js';
+import { NvramError } from '../nvram/index.js';
 import type { InterruptLine, Tis } from '../tis/index.js';
 import type { Trace } from '../trace.js';
 import { reach } from './endpoint.js';
@@ -42,6 +43,9 @@ export class HostError extends Error {
   override readonly name = 'HostError';
 }
 
+/** How long a migration counts as active while the image cannot be asked where the machine is. */
+const ASK_MS = 1000;
+
 export interface HostOptions {
   /** Makes the machine; its interrupt line ends here. */
   readonly machine: (irq: InterruptLine) => Machine;
@@ -64,6 +68,8 @@ export class Host {
   #state: RunState = 'prelaunch';
   #migration: MigrationStatus | undefined;
   #migrating: Promise<void> = Promise.resolve();
+  /** Aborted when the machine ends. */
+  readonly #quitting = new AbortController();
 
   constructor({ machine, trace, now }: HostOptions) {
     this.#trace = trace;
@@ -74,6 +80,10 @@ export class Host {
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
       this.#fail = reject;
+    });
+    // Another instance has the TPM: nothing that this one answers would last.
+    this.machine.onFailure(error => {
+      if (error instanceof NvramError && error.code === 'FENCED') this.fail(error);
     });
   }
 
@@ -111,11 +121,8 @@ export class Host {
 
   /** Takes over the machine that arrives on `socket`; ends with the fault if it may not come. */
   async takeOver(socket: Socket): Promise<void> {
-    try {
-      await accept(this.machine, socket, { trace: this.#trace });
-    } finally {
-      socket.destroySoon();
-    }
+    using channel = new Channel(socket);
+    await accept(this.machine, channel, { trace: this.#trace });
     this.#become('running', { event: 'RESUME' });
   }
 
@@ -162,6 +169,7 @@ export class Host {
   quit(reason: EndReason): void {
     if (this.#state === 'shutdown') return;
     this.#become('shutdown', { event: 'SHUTDOWN', data: { guest: false, reason } });
+    this.#quitting.abort();
     void this.#migrating.then(() => this.#end(reason));
   }
 
@@ -172,23 +180,40 @@ export class Host {
 
   async #leave(path: string): Promise<void> {
     const before = this.#state;
-    let socket: Socket | undefined;
+    const back = (why: string): void => {
+      this.#migration = { status: 'failed', why };
+      this.#settle(before, before === 'running' ? { event: 'RESUME' } : undefined);
+    };
+    let channel: Channel | undefined;
     try {
-      socket = await reach(path);
+      channel = new Channel(await reach(path));
       if (this.#state === 'shutdown') return;
       this.#become('finish-migrate', before === 'running' ? { event: 'STOP' } : undefined);
-      await migrate(this.machine, socket, { trace: this.#trace });
-      this.#migration = { status: 'completed' };
-      this.#settle('postmigrate');
+      const { end, why } = await migrate(this.machine, channel, {
+        trace: this.#trace,
+        askMs: ASK_MS,
+      });
+      if (end === 'kept' || (end === 'stuck' && (await this.#isBack(why)))) back(why);
+      else this.#left(end === 'moved' ? { status: 'completed' } : { status: 'failed', why });
     } catch (error) {
-      if (!(error instanceof NvtpmError)) throw error;
-      this.#migration = { status: 'failed', why: error.message };
-      // The target has the state although its answer did not arrive: nothing is left to run here.
-      if (this.machine.power === 'gone') this.#settle('postmigrate');
-      else this.#settle(before, before === 'running' ? { event: 'RESUME' } : undefined);
+      // A machine that could not leave runs on; one that could not come back has ended.
+      if (!(error instanceof NvtpmError) || this.machine.power === 'off') throw error;
+      back(error.message);
     } finally {
-      socket?.destroy();
+      channel?.close();
     }
+  }
+
+  /** Goes on asking the image where the machine is, as long as it takes, or until the end. */
+  async #isBack(why: string): Promise<boolean> {
+    this.#migration = { status: 'failed', why };
+    const found = await takeBack(this.machine, { signal: this.#quitting.signal });
+    return found.is === 'back';
+  }
+
+  #left(migration: MigrationStatus): void {
+    this.#migration = migration;
+    this.#settle('postmigrate');
   }
 
   /** The end of a migration, unless somebody has meanwhile ended the machine. */

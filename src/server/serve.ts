@@ -3,7 +3,7 @@
  * @module
  */
 import type { BlockNode } from '../block/node.js';
-import type { Machine } from '../machine.js';
+import type { Machine } from '../machine/index.js';
 import type { InterruptLine } from '../tis/index.js';
 import type { Trace } from '../trace.js';
 import type { Address } from './address.js';
@@ -70,8 +70,13 @@ export async function serve(options: ServeOptions): Promise<Ending> {
     const qmp = new Qmp({ host, version: options.version });
     for (const monitor of monitors) monitor.serve(qmp.attach, QMP_CLIENTS_MAX, fail);
     options.ready();
-    const reason = await host.ended;
-    return { reason, store: switchOff(host.machine) };
+    try {
+      const reason = await host.ended;
+      return { reason, store: switchOff(host.machine) };
+    } finally {
+      // After a fault nothing more is written: what was acknowledged is there.
+      host.machine.cutPower();
+    }
   } finally {
     clearInterval(alive);
     for (const endpoint of endpoints) endpoint.close();
@@ -102,8 +107,11 @@ function begin(
 }
 
 function switchOff(machine: Machine): Ending['store'] {
-  if (machine.power !== 'on') return undefined;
-  const { generation, epoch } = machine.store;
+  if (machine.power !== 'on') {
+    machine.powerOff();
+    return undefined;
+  }
+  const { generation, epoch } = machine.storeInfo;
   machine.powerOff();
   return { generation, epoch };
 }

@@ -62,6 +62,12 @@ export type Entropy = (length: number) => Uint8Array;
  */
 export type Clock = () => number;
 
+/** Which engine it is, and which TPM it is. */
+export interface EngineKind {
+  readonly name: 'nvtpm' | 'libtpms';
+  readonly version: '1.2' | '2.0';
+}
+
 export interface EngineInfo {
   readonly version: '1.2' | '2.0';
   readonly owned: boolean;
@@ -72,7 +78,13 @@ export interface EngineInfo {
   readonly nvIndices: readonly number[];
 }
 
+/** Makes an engine. May refuse: of some engines a process can have only one. */
+export type EngineFactory = () => Engine;
+
 export interface Engine {
+  readonly kind: EngineKind;
+  /** The version of the format of volatileState(). */
+  readonly volatileVersion: number;
   /**
    * Power on (TPM_Init): loads the blobs, or makes and stores a new TPM where `permall` is absent.
    * @throws StoreFailure, StateError

@@ -19,7 +19,7 @@ import {
 } from '../../src/testing/guest/index.js';
 import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
 import { scratch, toHex } from '../_files.js';
-import { guestOf, machineOn } from './_machines.js';
+import { blankDisk, guestOf, inStore, machineOn } from './_machines.js';
 
 const MIB = 1024 * 1024;
 const OWNER = secretOf('owner');
@@ -33,7 +33,7 @@ const platter = (disk: SimulatedDisk): Uint8Array => disk.read(0, disk.length);
 
 /** A disk with an owned TPM in it, and the EK's modulus. */
 function owned(): { disk: SimulatedDisk; ek: string } {
-  const disk = new SimulatedDisk(MIB);
+  const disk = blankDisk();
   const machine = machineOn(disk);
   machine.powerOn();
   const client = guestOf(machine);
@@ -158,7 +158,7 @@ test('a store that fails answers TPM_FAIL, and the old state is there at the nex
   t.deepEqual(again.authorise(commands.nvReadValue(INDEX, 0, 8), OWNER), UNWRITTEN);
 });
 
-test('an image file that is deleted while it is in use answers TPM_FAIL: nothing is stored in the void', t => {
+test('an image file that is deleted while it is in use answers TPM_FAIL, and the machine ends', t => {
   const path = join(scratch(t), 'tpm.qcow2');
   createQcow2(path, { size: MIB });
   const image = openImage(path, { readOnly: false });
@@ -172,17 +172,16 @@ test('an image file that is deleted while it is in use answers TPM_FAIL: nothing
     instanceOf: TpmResponseError,
   });
   t.is(failed.result, RESULT.FAIL);
-  machine.powerOff();
-  t.throws(() => image.close(), { instanceOf: IoError, message: /ESTALE/ });
+  // The store cannot be closed in order: that is said, and everything is released.
+  t.throws(() => machine.powerOff(), { instanceOf: IoError, message: /ESTALE/ });
+  t.is(machine.power, 'off');
+  image.close();
 });
 
 test('a state that no engine can read is refused before anything is written', t => {
   const disk = ownedDisk();
-  const machine = machineOn(disk);
-  machine.powerOn();
   // The store is in order, and what is in it is not a TPM: 40 bytes of something else.
-  machine.store.store('permall', new Uint8Array(40).fill(1));
-  machine.cutPower();
+  inStore(disk, store => store.store('permall', new Uint8Array(40).fill(1)));
   const before = platter(disk);
   t.throws(() => machineOn(disk).powerOn(), { instanceOf: NvramError, code: 'CORRUPT' });
   t.deepEqual(platter(disk), before);
@@ -190,9 +189,15 @@ test('a state that no engine can read is refused before anything is written', t 
 
 test('an image whose TPM was deleted does not become a new TPM', t => {
   const disk = ownedDisk();
-  const machine = machineOn(disk);
-  machine.powerOn();
-  machine.store.delete('permall');
-  machine.cutPower();
+  inStore(disk, store => store.delete('permall'));
   t.throws(() => machineOn(disk).powerOn(), { instanceOf: NvramError, code: 'CORRUPT' });
+});
+
+test('a disk without a TPM is refused where one is expected, and nothing is written', t => {
+  const disk = blankDisk();
+  const before = platter(disk);
+  const machine = machineOn(disk, { expectExisting: true });
+  t.throws(() => machine.powerOn(), { instanceOf: NvramError, code: 'EMPTY' });
+  t.is(machine.power, 'off');
+  t.deepEqual(platter(disk), before);
 });

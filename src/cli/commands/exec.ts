@@ -2,7 +2,7 @@
  * `nvtpm exec`: power on, run commands through the TIS registers, power off.
  * @module
  */
-import type { Machine } from '../../machine.js';
+import type { Machine } from '../../machine/index.js';
 import { TisDriver, TisDriverError } from '../../tis/index.js';
 import { type CommonOptions, machineOver, withImage } from '../images.js';
 import { parseHex, type Result, toHex, UsageError } from '../output.js';
@@ -26,7 +26,7 @@ export function exec(path: string, commands: readonly string[], options: ExecOpt
     try {
       if (options.startup) run(machine, parseHex(STARTUP_CLEAR), locality);
       const responses = requests.map(request => toHex(run(machine, request, locality)));
-      const { generation, epoch } = machine.store;
+      const { generation, epoch } = machine.storeInfo;
       return { lines: responses, data: { responses, generation, epoch } };
     } finally {
       machine.powerOff();

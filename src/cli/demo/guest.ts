@@ -3,7 +3,7 @@
  * Its secrets are as public as those of any demonstration.
  * @module
  */
-import type { Machine } from '../../machine.js';
+import type { Machine } from '../../machine/index.js';
 import {
   commands,
   HANDLE,

@@ -8,8 +8,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { openImage, takeGuard } from '../../block/index.js';
 import { withLock } from '../../block/lock.js';
-import type { Machine } from '../../machine.js';
-import { accept, MigrationError, migrate, validateIncoming } from '../../migration/index.js';
+import type { Machine } from '../../machine/index.js';
+import { accept, Channel, migrate, validateIncoming } from '../../migration/index.js';
 import { inspectStore } from '../../nvram/index.js';
 import type { Trace, TraceEvent } from '../../trace.js';
 import { type CommonOptions, machineOver, withImage } from '../images.js';
@@ -63,8 +63,8 @@ function inGuest(
 }
 
 const stored = (machine: Machine, events: readonly TraceEvent[]): Evidence => ({
-  generation: machine.store.generation,
-  epoch: machine.store.epoch,
+  generation: machine.storeInfo.generation,
+  epoch: machine.storeInfo.epoch,
   store: lastStore(events),
 });
 
@@ -155,7 +155,7 @@ async function source(path: string, options: CommonOptions): Promise<Evidence> {
     if (word === 'probe') answer(probe(machine, guest));
     if (word === 'write') {
       guest.nvWrite((writes += 1));
-      answer({ generation: machine.store.generation });
+      answer({ generation: machine.storeInfo.generation });
     }
     if (word === 'migrate') answer(await leave(machine, argument!, options.trace));
     if (word === 'off') break;
@@ -173,15 +173,16 @@ const probe = (machine: Machine, guest: Guest): Evidence =>
 
 async function leave(machine: Machine, path: string, trace: Trace): Promise<Evidence> {
   const socket = connect(path);
+  using channel = new Channel(socket);
   try {
     await once(socket, 'connect');
-    await migrate(machine, socket, { trace });
-    return { migrated: true, power: machine.power };
+    const { end, why } = await migrate(machine, channel, { trace });
+    const { power } = machine;
+    return end === 'moved'
+      ? { migrated: true, power }
+      : { migrated: false, power, refusal: end === 'kept', why };
   } catch (error) {
-    const refusal = error instanceof MigrationError || machine.power !== 'gone';
-    return { migrated: false, power: machine.power, refusal, why: String(error) };
-  } finally {
-    socket.destroy();
+    return { migrated: false, power: machine.power, refusal: false, why: String(error) };
   }
 }
 
@@ -191,12 +192,11 @@ async function target(path: string, options: CommonOptions, socket: string): Pro
   const wait = { timeoutMs: options.lockTimeout };
   validateIncoming(image, { trace: options.trace, wait, imageLock: options.imageLock });
   const machine = machineOver(image, options, true);
-  const peer = await incoming(socket);
-  await accept(machine, peer, { trace: options.trace });
+  using channel = new Channel(await incoming(socket));
+  await accept(machine, channel, { trace: options.trace });
   const guest = new Guest(machine);
-  const evidence = { ...probe(machine, guest), epoch: machine.store.epoch };
+  const evidence = { ...probe(machine, guest), epoch: machine.storeInfo.epoch };
   machine.powerOff();
-  peer.end();
   return evidence;
 }
 

@@ -43,7 +43,7 @@ import { Sha1Stream } from './sha1-stream.js';
 import { poweredOn, TestState, wipePermanent, wipeSessions } from './state.js';
 import { noBytes20 } from './structures.js';
 import { endExclusive } from './transport.js';
-import { encodeVolatile, restoreVolatile } from './volatile.js';
+import { encodeVolatile, restoreVolatile, VOLATILE_REVISION } from './volatile.js';
 
 export interface Tpm12Options {
   readonly entropy: Entropy;
@@ -58,6 +58,8 @@ export interface Tpm12Options {
 const LOCALITY_MAX = 4;
 
 export class Tpm12 implements Engine {
+  readonly kind = { name: 'nvtpm', version: '1.2' } as const;
+  readonly volatileVersion = VOLATILE_REVISION;
   readonly #options: Tpm12Options;
   readonly #trace: Trace;
   #tpm: Tpm | undefined;
@@ -68,7 +70,7 @@ export class Tpm12 implements Engine {
   }
 
   init(nvram: NvramPort): void {
-    this.close();
+    this.#wipe();
     const stored = nvram.load('permall');
     const permanent = stored === undefined ? freshPermanent() : decodePermall(stored);
     const tpm = this.#powerOn(nvram, permanent);
@@ -123,7 +125,7 @@ export class Tpm12 implements Engine {
 
   /** @throws StoreFailure, StateError */
   restore(nvram: NvramPort, volatileState: Uint8Array): void {
-    this.close();
+    this.#wipe();
     const permall = nvram.load('permall');
     if (permall === undefined) {
       throw new StateError('MALFORMED', 'permall', 'there is none to resume from');
@@ -200,6 +202,10 @@ export class Tpm12 implements Engine {
   }
 
   close(): void {
+    this.#wipe();
+  }
+
+  #wipe(): void {
     if (this.#tpm === undefined) return;
     const { permanent, stclear, keys } = this.#tpm.state;
     wipePermanent(permanent);

@@ -41,7 +41,7 @@ import { digest, nonce } from './structures.js';
 import { transportInternal } from './transport-session.js';
 
 const KIND = new TextEncoder().encode('nvtpm-tpm12');
-const REVISION = 1;
+export const VOLATILE_REVISION = 1;
 const DIGEST_BYTES = 32;
 const BYTES_MAX = 65536;
 
@@ -109,7 +109,7 @@ const seconds = (clock: number): number => Math.floor(clock / MICROSECONDS) % 2 
 export function encodeVolatile(state: TpmState, permall: Uint8Array, now: number): Uint8Array {
   const { stclear } = state;
   const content = concat(
-    encode(head, { kind: KIND, revision: REVISION }),
+    encode(head, { kind: KIND, revision: VOLATILE_REVISION }),
     encode(body, {
       permall: sha256(permall),
       testState: state.testState,
@@ -171,8 +171,8 @@ function parse(blob: Uint8Array) {
   if (blob.length < headBytes + DIGEST_BYTES) throw refuse(`${blob.length} bytes are too few`);
   const { kind, revision } = head.read(new Reader(blob));
   if (!equal(kind, KIND)) throw refuse('another engine wrote it');
-  if (revision !== REVISION) {
-    const why = `it has revision ${revision}, and this program knows ${REVISION}`;
+  if (revision !== VOLATILE_REVISION) {
+    const why = `it has revision ${revision}, and this program knows ${VOLATILE_REVISION}`;
     throw new StateError('REVISION', 'volatilestate', why);
   }
   const content = blob.subarray(0, -DIGEST_BYTES);

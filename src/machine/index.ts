@@ -1,0 +1,12 @@
+/**
+ * The machine around a TPM: store, engine and front end, and the life cycle of a PC.
+ * @module
+ */
+export { MachineError, type MachineErrorCode } from './errors.js';
+export { type Executor, executeWhenFree, retryResponse, type Task } from './execution.js';
+export { HandedOverInstance } from './handed-over.js';
+export { Instance } from './instance.js';
+export { type FrontOptions, Machine, type MachineOptions, type Power } from './machine.js';
+export type { InstanceOptions, InstanceSettings } from './parts.js';
+export type { InstanceState, MachineState, StorePosition } from './state.js';
+export type { Storage, StoreInfo } from './storage.js';

@@ -1,0 +1,238 @@
+/**
+ * A TPM that is active: store, engine, and the lease on the image; no registers. An instance exists
+ * only while it is active. What ends it (close, abandon, handOver, a failed reset) releases all three.
+ * @module
+ */
+import { type BlobStore, NvramError } from '../nvram/index.js';
+import { type Engine, type EngineInfo, StateError, StoreFailure } from '../tpm/engine.js';
+import { noTrace } from '../trace.js';
+import { Cleanup } from './cleanup.js';
+import { MachineError } from './errors.js';
+import { HandedOverInstance } from './handed-over.js';
+import { Lease } from './lease.js';
+import type { InstanceOptions, Parts } from './parts.js';
+import { Port } from './port.js';
+import { demandResumable, type InstanceState, stateOf } from './state.js';
+import { infoOf, type Opened, opening, type StoreInfo } from './storage.js';
+
+/** How a power cycle begins: from the stored state, or with a volatile state. */
+interface Beginning {
+  readonly whenEmpty: 'refuse' | 'format';
+  /** Loads the engine, before anything is written. */
+  readonly load: (engine: Engine, port: Port, opened: Opened) => void;
+  /** Called before the first write. */
+  readonly writing?: () => void;
+}
+
+export class Instance {
+  readonly #parts: Omit<Parts, 'engine'>;
+  #engine: Engine;
+  #ended = false;
+
+  constructor({ engine, ...parts }: Parts) {
+    this.#parts = parts;
+    this.#engine = engine;
+  }
+
+  /**
+   * A cold start. A new TPM is made only where the store is proven empty, and nothing is written
+   * before the engine has accepted everything that is there.
+   * @throws NvramError EMPTY (with expectExisting), CORRUPT, REVISION, TOO_SMALL, KEY_REQUIRED,
+   *   WRONG_KEY; LockError; ImageError; IoError
+   */
+  static coldStart(options: InstanceOptions): Instance {
+    return begin(options, {
+      whenEmpty: options.expectExisting ? 'refuse' : 'format',
+      load: (engine, port) => engine.init(port),
+    });
+  }
+
+  /**
+   * Resumes a TPM that another instance has handed over.
+   * @throws MachineError REFUSED (nothing was written), or UNCERTAIN, with the cause: it failed after
+   *   the first write, and the image may belong to this instance; what coldStart throws
+   */
+  static takeOver(options: InstanceOptions, state: InstanceState): Instance {
+    let written = false;
+    try {
+      return begin(options, {
+        ...resuming('handed over', state),
+        writing: () => {
+          written = true;
+        },
+      });
+    } catch (error) {
+      if (!written || !(error instanceof Error)) throw error;
+      const why = `the take-over failed after its first write: ${error.message}`;
+      throw new MachineError('UNCERTAIN', why, { cause: error });
+    }
+  }
+
+  /**
+   * Resumes a TPM from a snapshot. The image must hold what it held then.
+   * @throws MachineError REFUSED; what coldStart throws
+   */
+  static load(options: InstanceOptions, state: InstanceState): Instance {
+    return begin(options, resuming('snapshot', state));
+  }
+
+  /** Whether everything is released: after close, abandon and handOver, and where those or reset failed. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  get kind(): Engine['kind'] {
+    return this.#engine.kind;
+  }
+
+  get info(): EngineInfo {
+    return this.#engine.info();
+  }
+
+  get storeInfo(): StoreInfo {
+    return infoOf(this.#parts.store);
+  }
+
+  /** Runs one command to its end. */
+  process(command: Uint8Array, locality: number): Uint8Array {
+    return this.#engine.process(command, locality);
+  }
+
+  /** The engine, for the functions of the front end that are not commands. */
+  get engine(): Engine {
+    return this.#engine;
+  }
+
+  /**
+   * Starts the TPM over from its stored state. After an exception the instance has ended.
+   * @throws NvramError, StateError; LockError; IoError
+   */
+  reset(): void {
+    const { options, port } = this.#parts;
+    // Closed first: of some engines a process can have only one.
+    this.#engine.close();
+    try {
+      this.#engine = loaded(options, engine => engine.init(port));
+    } catch (error) {
+      this.#release(store => store.abandon());
+      throw error;
+    }
+  }
+
+  /** The state of the running TPM, which goes on. */
+  save(): InstanceState {
+    return stateOf(this.#engine, this.#parts.store);
+  }
+
+  /**
+   * Leaves the store to another instance. After an exception this one is still active, unless it
+   * has ended.
+   * @throws MachineError UNSUPPORTED; NvramError FENCED, CORRUPT; LockError; IoError
+   */
+  handOver(): HandedOverInstance {
+    const { store, lease } = this.#parts;
+    if (!store.can.handOver || store.handOver === undefined) {
+      throw new MachineError('UNSUPPORTED', `${store.path}: this store cannot be handed over`);
+    }
+    const saved = this.save();
+    const left = store.handOver();
+    this.#ended = true;
+    // Handing over may itself have committed a generation.
+    const { generation, epoch } = left;
+    const state = { ...saved, store: { ...saved.store, generation, epoch } };
+    const parts = { ...this.#parts, engine: this.#engine, store: left, state };
+    const instance = new HandedOverInstance(parts);
+    try {
+      lease.become('incoming');
+    } catch (error) {
+      instance.abandon();
+      throw error;
+    }
+    return instance;
+  }
+
+  /**
+   * Closes the store in order: any later damage to it is known to be damage. Everything is released,
+   * also when this throws.
+   * @throws NvramError FENCED, CORRUPT; LockError; IoError
+   */
+  close(): void {
+    this.#end(store => store.close());
+  }
+
+  /** Releases everything and writes nothing, as a power cut. */
+  abandon(): void {
+    this.#end(store => store.abandon());
+  }
+
+  #end(release: (store: BlobStore) => void): void {
+    this.#release(store => {
+      this.#engine.close();
+      release(store);
+    });
+  }
+
+  /** All but the engine. */
+  #release(release: (store: BlobStore) => void): void {
+    const { store, lease } = this.#parts;
+    this.#ended = true;
+    using held = new Cleanup();
+    held.add(lease, each => each.release());
+    held.add(store, each => each.abandon());
+    release(store);
+    held.keep();
+    lease.release();
+  }
+}
+
+const resuming = (what: 'handed over' | 'snapshot', state: InstanceState): Beginning => ({
+  whenEmpty: 'refuse',
+  load: (engine, port, opened) => {
+    demandResumable(what, { state, engine, opened });
+    engine.restore(port, state.volatile.bytes);
+  },
+});
+
+/** A migration's leftover would resume a TPM that this power cycle has ended. */
+const LEFTOVERS = new Map([['volatilestate', null]]);
+
+/** Guard, then one lock cycle: open, validate by the engine, activate. */
+function begin(options: InstanceOptions, { whenEmpty, load, writing }: Beginning): Instance {
+  const { image, imageLock = 'auto', trace = noTrace, failed = () => {} } = options;
+  using held = new Cleanup();
+  const lease = held.add(new Lease(image, imageLock, 'writer'), each => each.release());
+  const parts = opening(options, whenEmpty, opened => {
+    held.add(opened, each => each.discard());
+    const path = image?.path ?? 'the store';
+    const port = new Port(opened, { path, trace, failed });
+    const engine = loaded(options, each => load(each, port, opened));
+    held.add(engine, each => each.close());
+    writing?.();
+    const store = held.add(opened.activate(), each => each.abandon());
+    port.activate(store, LEFTOVERS);
+    return { options, lease, port, store, engine };
+  });
+  held.keep();
+  return new Instance(parts);
+}
+
+/** An engine that has loaded its state, or none: what fails closes it. */
+function loaded(options: InstanceOptions, load: (engine: Engine) => void): Engine {
+  const engine = options.engine();
+  try {
+    load(engine);
+    return engine;
+  } catch (error) {
+    engine.close();
+    throw asOutcome(error, options.image?.path ?? 'the store');
+  }
+}
+
+/** What an engine's refusal of a stored state means for the user. */
+function asOutcome(error: unknown, path: string): unknown {
+  if (error instanceof StoreFailure && error.cause instanceof Error) return error.cause;
+  // A volatile state comes from another instance and not from the store.
+  if (!(error instanceof StateError) || error.blob === 'volatilestate') return error;
+  const code = error.code === 'REVISION' ? 'REVISION' : 'CORRUPT';
+  return new NvramError(code, path, [error.message]);
+}

@@ -1,0 +1,370 @@
+/**
+ * A machine: an instance of a TPM behind the TIS front end, with the life cycle of a PC. Its phase is
+ * a union: only a machine that is on has registers, only one that is handed over can be taken back.
+ * A transition that fails leaves the phase as it was, or the machine off with everything released.
+ * @module
+ */
+import { withLockAsync } from '../block/lock.js';
+import type { NvtpmError } from '../errors.js';
+import type { AsyncLockWait } from '../lock/lock.js';
+import { NvramError } from '../nvram/index.js';
+import { type InterruptLine, type Personality, Tis } from '../tis/index.js';
+import type { EngineInfo, EngineKind } from '../tpm/engine.js';
+import { noTrace, type Trace } from '../trace.js';
+import { MachineError } from './errors.js';
+import { type Executor, executeWhenFree, retryResponse, Turns, wasNotRun } from './execution.js';
+import type { HandedOverInstance } from './handed-over.js';
+import { Instance } from './instance.js';
+import type { InstanceOptions } from './parts.js';
+import type { MachineState } from './state.js';
+import type { StoreInfo } from './storage.js';
+
+export interface FrontOptions {
+  /** Called with the level of the interrupt line whenever it changes. */
+  readonly irq?: InterruptLine;
+  /** Whether writes to locality 4 reach the registers: see TisOptions. Default: true. */
+  readonly locality4?: boolean;
+  /**
+   * When a command that the guest gives to the registers runs: at once, within the access (inline, the
+   * default), or when the executor says. Until then STS shows it as running.
+   */
+  readonly execution?: 'inline' | Executor;
+}
+
+export type MachineOptions = InstanceOptions & FrontOptions;
+
+export type Power = 'off' | 'on' | 'handed over' | 'gone';
+
+interface Waiting {
+  /** Ends the waiting: the command is not run then. */
+  readonly signal?: AbortSignal;
+}
+
+type Phase =
+  | { readonly is: 'off' }
+  | { readonly is: 'on'; readonly instance: Instance; readonly front: Tis; readonly turns: Turns }
+  | { readonly is: 'handed over'; readonly left: HandedOverInstance; readonly front: Tis }
+  /** The TPM is active elsewhere. Final: this machine refuses everything. */
+  | { readonly is: 'gone' };
+
+const OFF: Phase = { is: 'off' };
+
+export class Machine {
+  readonly #options: MachineOptions;
+  readonly #trace: Trace;
+  readonly #listeners = new Set<(error: NvtpmError) => void>();
+  #phase: Phase = OFF;
+
+  constructor(options: MachineOptions) {
+    this.#options = {
+      ...options,
+      failed: error => {
+        options.failed?.(error);
+        for (const listener of this.#listeners) listener(error);
+      },
+    };
+    this.#trace = options.trace ?? noTrace;
+  }
+
+  get power(): Power {
+    return this.#phase.is;
+  }
+
+  /** The TIS registers, while the machine is on. The same device until it is switched off. */
+  get tis(): Tis {
+    return this.#demand('on').front;
+  }
+
+  /** What the TPM is like, while the machine is on. */
+  get info(): EngineInfo {
+    return this.#demand('on').instance.info;
+  }
+
+  /** Which engine runs, while the machine is on. */
+  get engine(): EngineKind {
+    return this.#demand('on').instance.kind;
+  }
+
+  /** The store, as it is now, while the machine is on. */
+  get storeInfo(): StoreInfo {
+    return this.#demand('on').instance.storeInfo;
+  }
+
+  /**
+   * Calls `listener` for each failure to load or store, before the guest gets TPM_FAIL. Returns what
+   * ends that.
+   */
+  onFailure(listener: (error: NvtpmError) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Sends a command to the TPM directly, bypassing the registers, as a socket delivers it: also one
+   * that no FIFO can carry, because its size field does not say its length.
+   */
+  process(command: Uint8Array, locality = 0): Uint8Array {
+    return this.#demand('on').instance.process(command, locality);
+  }
+
+  /**
+   * The same without blocking: waits until the image is free, after the commands that came earlier.
+   * @throws LockError LOCKED, ABORTED, MachineError PHASE: the command was not run. A server answers
+   *   retryResponse() then.
+   */
+  execute(command: Uint8Array, locality = 0, wait: Waiting = {}): Promise<Uint8Array> {
+    const { execution = 'inline' } = this.#options;
+    const executor =
+      execution === 'inline' ? executeWhenFree(this.#options.wait?.timeoutMs) : execution;
+    return this.#defer(executor, command, locality, wait.signal);
+  }
+
+  /**
+   * Resolves once no command runs and the image is free, or at once where the machine is not on.
+   * @throws LockError LOCKED, ABORTED
+   */
+  async whenIdle(wait: AsyncLockWait = {}): Promise<void> {
+    if (this.#phase.is === 'on') await this.#phase.turns.whenIdle();
+    const { image } = this.#options;
+    if (image !== undefined) await withLockAsync(image, wait, () => {});
+  }
+
+  /**
+   * A cold start: the state comes from the store, and a new TPM is made only where the store is proven
+   * empty.
+   * @throws NvramError EMPTY (with expectExisting), CORRUPT, REVISION, TOO_SMALL, KEY_REQUIRED,
+   *   WRONG_KEY; LockError; ImageError; IoError
+   */
+  powerOn(): void {
+    this.#demand('off');
+    const instance = Instance.coldStart(this.#options);
+    this.#switchOn(instance, this.#makeFront(instance.kind.version));
+  }
+
+  /**
+   * A reset of the platform: the TPM starts over from its stored state, the registers too. If that
+   * state cannot be loaded any more, the machine is off afterwards.
+   * @throws NvramError, StateError; LockError; IoError
+   */
+  reset(): void {
+    const { instance, front, turns } = this.#demand('on');
+    turns.end();
+    front.reset();
+    this.#unlessEnded(instance, () => instance.reset());
+    this.#phase = { is: 'on', instance, front, turns: new Turns() };
+    this.#trace({ event: 'power', to: 'reset' });
+  }
+
+  /**
+   * Switches off in order, in every phase; a machine that is gone stays gone. If the store cannot be
+   * closed in order, everything is released all the same.
+   * @throws NvramError FENCED, CORRUPT; LockError; IoError
+   */
+  powerOff(): void {
+    this.#switchOff('off', instance => instance.close());
+  }
+
+  /** A power cut: nothing more is written. What was acknowledged is there at the next start. */
+  cutPower(): void {
+    this.#switchOff('cut', instance => instance.abandon());
+  }
+
+  /**
+   * The state of the running machine, which goes on: an emulator's snapshot. It belongs to the image
+   * as it is now.
+   * @throws MachineError BUSY; StoreFailure; NvramError, LockError, IoError
+   */
+  save(): MachineState {
+    const { instance, front } = this.#demandIdle();
+    return { ...instance.save(), tis: front.saveState() };
+  }
+
+  /**
+   * Powers on with a saved state. The image must hold what it held then: another store, an older or a
+   * newer content is refused by name, and nothing is written.
+   * @throws MachineError REFUSED; TisStateError, StateError; what powerOn throws
+   */
+  load(state: MachineState): void {
+    this.#resume(state, () => Instance.load(this.#options, state));
+  }
+
+  /**
+   * Source of a migration: stops, marks the store as handed over, and returns what has to travel.
+   * takeBack() undoes it while no target has become active.
+   * @throws MachineError BUSY, UNSUPPORTED; NvramError, LockError, IoError
+   */
+  handOver(): MachineState {
+    const { instance, front } = this.#demandIdle();
+    const tis = front.saveState();
+    const left = this.#unlessEnded(instance, () => instance.handOver());
+    this.#phase = { is: 'handed over', left, front };
+    return { ...left.state, tis };
+  }
+
+  /**
+   * Runs on after handOver(), if the image says that no other instance has become active. Tries once,
+   * without waiting; the machine is then on, or gone (FENCED), or the image could not be asked
+   * (LockError, IoError): then nothing has changed, and it is to be tried again.
+   * @throws NvramError FENCED, CORRUPT (the machine is off); LockError; IoError
+   */
+  takeBack(): void {
+    const { left, front } = this.#demand('handed over');
+    try {
+      const instance = new Instance(left.takeBack());
+      this.#phase = { is: 'on', instance, front, turns: new Turns() };
+    } catch (error) {
+      if (left.ended) {
+        const fenced = error instanceof NvramError && error.code === 'FENCED';
+        front.reset();
+        this.#phase = fenced ? { is: 'gone' } : OFF;
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Target of a migration: resumes what a source has handed over. Everything is validated under the
+   * exclusive lock before anything is written.
+   * @throws MachineError REFUSED (nothing was written), UNCERTAIN (it failed after the first write);
+   *   TisStateError, StateError; what powerOn throws
+   */
+  takeOver(state: MachineState): void {
+    this.#resume(state, () => Instance.takeOver(this.#options, state));
+  }
+
+  #resume(state: MachineState, start: () => Instance): void {
+    this.#demand('off');
+    const { version } = state.engine;
+    // Validated before anything is written, on a device without an interrupt line.
+    new Tis({ backend: NO_TPM, personality: version }).restoreState(state.tis);
+    const instance = start();
+    const front = this.#makeFront(version);
+    this.#switchOn(instance, front);
+    front.restoreState(state.tis);
+  }
+
+  #switchOn(instance: Instance, front: Tis): void {
+    this.#phase = { is: 'on', instance, front, turns: new Turns() };
+    this.#trace({ event: 'power', to: 'on' });
+  }
+
+  #switchOff(to: 'off' | 'cut', release: (instance: Instance) => void): void {
+    const phase = this.#phase;
+    if (phase.is === 'off' || phase.is === 'gone') return;
+    // The interrupt line goes down with the power.
+    phase.front.reset();
+    this.#phase = OFF;
+    if (phase.is === 'on') {
+      phase.turns.end();
+      release(phase.instance);
+    } else {
+      phase.left.abandon();
+    }
+    this.#trace({ event: 'power', to });
+  }
+
+  /** Runs a transition of an instance; where it has ended the instance, the machine is off. */
+  #unlessEnded<T>(instance: Instance, act: () => T): T {
+    try {
+      return act();
+    } catch (error) {
+      if (instance.ended) {
+        this.#phase = OFF;
+        this.#trace({ event: 'power', to: 'off' });
+      }
+      throw error;
+    }
+  }
+
+  #makeFront(personality: Personality): Tis {
+    const { irq, locality4 = true, execution = 'inline' } = this.#options;
+    // A device that outlives its power cycle has no TPM behind it.
+    const engine = () => {
+      const phase = this.#phase;
+      return phase.is === 'on' && phase.front === front ? phase.instance.engine : undefined;
+    };
+    let running = new AbortController();
+    const front: Tis = new Tis({
+      backend: {
+        execute: (command, locality, done) => {
+          if (execution === 'inline' || engine() === undefined) {
+            done(engine()?.process(command, locality) ?? new Uint8Array());
+            return;
+          }
+          running = new AbortController();
+          const response = this.#defer(execution, command, locality, running.signal);
+          void answer(response, retryResponse(personality), done);
+        },
+        cancel: () => {
+          running.abort();
+          engine()?.cancel();
+        },
+        established: () => engine()?.established() ?? false,
+        hashStart: () => engine()?.hashStart(),
+        hashData: bytes => engine()?.hashData(bytes),
+        hashEnd: () => engine()?.hashEnd(),
+      },
+      personality,
+      locality4,
+      trace: this.#trace,
+      ...(irq === undefined ? {} : { irq }),
+    });
+    return front;
+  }
+
+  /** Runs a command later, if the power cycle lasts that long. */
+  async #defer(
+    executor: Executor,
+    command: Uint8Array,
+    locality: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
+    const { turns } = this.#demand('on');
+    const run = (): Uint8Array => {
+      const phase = this.#demand('on');
+      if (phase.turns === turns) return phase.instance.process(command, locality);
+      throw new MachineError('PHASE', 'the machine was switched off before the command ran');
+    };
+    return turns.take(executor, { image: this.#options.image, run }, signal);
+  }
+
+  #demandIdle(): Phase & { is: 'on' } {
+    const phase = this.#demand('on');
+    if (phase.front.busy || phase.turns.busy)
+      throw new MachineError('BUSY', 'a command is running: wait for its end');
+    return phase;
+  }
+
+  #demand<P extends Power>(is: P): Phase & { is: P } {
+    if (this.#phase.is === is) return this.#phase as Phase & { is: P };
+    throw new MachineError(
+      'PHASE',
+      `the machine is ${this.#phase.is}; it has to be ${is} for this`,
+    );
+  }
+}
+
+/** Answers the registers with a response, or with `retry` where the command was not run. */
+async function answer(
+  response: Promise<Uint8Array>,
+  retry: Uint8Array,
+  done: (response: Uint8Array) => void,
+): Promise<void> {
+  try {
+    done(await response);
+  } catch (error) {
+    // TPM_FAIL for the guest, and a bug for the process.
+    done(wasNotRun(error) ? retry : new Uint8Array());
+    if (!wasNotRun(error)) throw error;
+  }
+}
+
+/** What stands behind a device that only looks at a state. */
+const NO_TPM = {
+  execute: () => {},
+  cancel: () => {},
+  established: () => false,
+  hashStart: () => {},
+  hashData: () => {},
+  hashEnd: () => {},
+};

@@ -1,0 +1,61 @@
+/**
+ * Asking the image, again and again, which of two machines has the TPM: a reader that holds its guard,
+ * or a file server that is away for a moment, is no answer.
+ * @module
+ */
+import { IoError } from '../errors.js';
+import { LockError } from '../lock/lock.js';
+import { pause } from '../lock/wait.js';
+import type { MachineState } from '../machine/state.js';
+import { NvramError } from '../nvram/index.js';
+
+/** A machine that can be moved. Each of its answers may come at once or later. */
+export interface Movable {
+  /** Resolves once no command runs and the image is free. */
+  whenIdle(wait?: { signal?: AbortSignal; timeoutMs?: number }): Promise<void>;
+  handOver(): MachineState | Promise<MachineState>;
+  takeBack(): void | Promise<void>;
+}
+
+export interface TakeBackOptions {
+  /** Ends the asking. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds to go on asking. Default: without limit. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** What the image said: the machine runs on, the target has the TPM, or it could not be asked. */
+export type TakeBackResult =
+  | { readonly is: 'back' }
+  | { readonly is: 'fenced' }
+  | { readonly is: 'unknown'; readonly why: string };
+
+/** Each try looks up who holds the lock: not too often, where it takes long. */
+const SHORTEST_PAUSE_MS = 1;
+const LONGEST_PAUSE_MS = 250;
+
+/**
+ * Takes back a machine that was handed over, as soon as the image can be asked. Asks at least once.
+ * @throws NvramError CORRUPT, and what else has ended the machine
+ */
+export async function takeBack(
+  machine: Pick<Movable, 'takeBack'>,
+  { signal, timeoutMs = Number.POSITIVE_INFINITY }: TakeBackOptions = {},
+): Promise<TakeBackResult> {
+  const start = performance.now();
+  for (;;) {
+    let why: string;
+    try {
+      await machine.takeBack();
+      return { is: 'back' };
+    } catch (error) {
+      if (error instanceof NvramError && error.code === 'FENCED') return { is: 'fenced' };
+      if (!(error instanceof LockError || error instanceof IoError)) throw error;
+      why = error.message;
+    }
+    const waited = performance.now() - start;
+    if (signal?.aborted || waited >= timeoutMs) return { is: 'unknown', why };
+    const share = Math.min(Math.max(SHORTEST_PAUSE_MS, waited / 8), LONGEST_PAUSE_MS);
+    await pause(Math.min(share, timeoutMs - waited), signal);
+  }
+}
