@@ -5,10 +5,18 @@
  */
 import assert from 'node:assert/strict';
 import { type Guard, type GuardMode, takeGuard } from './block/guard.js';
-import type { BlockNode } from './block/node.js';
+import { withLock } from './block/lock.js';
+import type { BlockNode, LockedNode } from './block/node.js';
 import { NvtpmError } from './errors.js';
 import { LockError, type LockWait } from './lock/lock.js';
-import { formatStore, inspectStore, type Key, NvramError, NvramStore } from './nvram/index.js';
+import {
+  type ActiveStore,
+  Candidate,
+  type HandedOverStore,
+  type Key,
+  NvramError,
+  openStore,
+} from './nvram/index.js';
 import { type InterruptLine, Tis, type TisState } from './tis/index.js';
 import {
   type BlobName,
@@ -54,7 +62,8 @@ export class Machine {
   readonly #options: MachineOptions;
   readonly #trace: Trace;
   #power: Power = 'off';
-  #store: NvramStore | undefined;
+  #store: ActiveStore | undefined;
+  #left: HandedOverStore<ActiveStore> | undefined;
   #engine: Engine | undefined;
   #tis: Tis | undefined;
   /** Keeps others off the image: as `writer` while the power is on, as `incoming` in between. */
@@ -76,7 +85,7 @@ export class Machine {
   }
 
   /** The NVRAM of the active instance, while the power is on. */
-  get store(): NvramStore {
+  get store(): ActiveStore {
     assert(this.#store !== undefined, 'the machine is off');
     return this.#store;
   }
@@ -114,18 +123,17 @@ export class Machine {
   }
 
   #coldStart(): void {
-    const { image, entropy, expectExisting = false } = this.#options;
-    const found = inspectStore(image, this.#options);
-    if (found.verdict === 'EMPTY') {
-      if (expectExisting) throw new NvramError('EMPTY', image.path, ['there is no TPM in it']);
-      if (found.state === undefined) formatStore(image, { ...this.#options, entropy });
-    }
+    const { expectExisting = false } = this.#options;
     const engine = this.#options.engine();
+    const whenEmpty = expectExisting ? 'refuse' : 'format';
     // An existing state is loaded before the epoch is written; a new one needs the epoch to store.
-    const store = NvramStore.activate(image, this.#options, store => {
-      if (!store.pristine) this.#judge(() => engine.init(this.#port(store)));
+    const store = this.#opening(whenEmpty, candidate => {
+      const port = this.#port(candidate);
+      if (!candidate.pristine) this.#judge(() => engine.init(port));
+      const store = port.activate();
+      if (store.pristine) this.#judge(() => engine.init(port));
+      return store;
     });
-    if (store.pristine) this.#judge(() => engine.init(this.#port(store)));
     // What a migration left behind would resume a TPM that this power cycle has ended.
     store.delete('volatilestate');
     this.#start(store, engine);
@@ -163,6 +171,8 @@ export class Machine {
     this.#stop('off');
     this.#store?.abandon();
     this.#store = undefined;
+    this.#left?.abandon();
+    this.#left = undefined;
     this.#guardAs(undefined);
     this.#trace({ event: 'power', to: 'cut' });
   }
@@ -174,7 +184,7 @@ export class Machine {
   handOver(): MachineState {
     assert(this.#power === 'on' && !this.tis.busy, 'a command is running');
     const state = { tis: this.tis.saveState(), volatile: this.#engine!.volatileState() };
-    this.store.handOver();
+    this.#left = this.store.handOver();
     this.#power = 'handed over';
     this.#guardAs('incoming');
     return state;
@@ -189,11 +199,11 @@ export class Machine {
     assert(this.#power === 'handed over', `the machine is ${this.#power}`);
     try {
       this.#guardAs('writer');
-      this.store.resume();
+      this.#store = this.#left!.resume();
     } catch (error) {
       this.#guardAs('incoming');
       // Whoever has the image may be the target, whose answer did not arrive: the epoch tells.
-      if (error instanceof LockError && this.store.isOurs()) throw error;
+      if (error instanceof LockError && this.#left!.isOurs()) throw error;
       this.#stop('gone');
       this.#guardAs(undefined);
       if (!(error instanceof LockError)) throw error;
@@ -206,6 +216,7 @@ export class Machine {
   finish(): void {
     assert(this.#power === 'handed over', `the machine is ${this.#power}`);
     this.#stop('gone');
+    this.#left?.finish();
     this.#guardAs(undefined);
   }
 
@@ -213,17 +224,19 @@ export class Machine {
    * Target of a migration: takes over what a source has handed over. `mayTake` sees the store under
    * the exclusive lock, before anything is written; what it throws leaves the image as it was.
    */
-  takeOver(state: MachineState, mayTake: (store: NvramStore) => void): void {
+  takeOver(state: MachineState, mayTake: (store: Candidate) => void): void {
     assert(this.#power === 'off', `the machine is ${this.#power}`);
     const engine = this.#options.engine();
     let tis: Tis | undefined;
     this.#guardAs('writer');
     try {
-      const store = NvramStore.activate(this.#options.image, this.#options, store => {
-        mayTake(store);
-        this.#judge(() => engine.restore(this.#port(store), state.volatile));
+      const store = this.#opening('refuse', candidate => {
+        const port = this.#port(candidate);
+        mayTake(candidate);
+        this.#judge(() => engine.restore(port, state.volatile));
         tis = this.#front(engine);
         tis.restoreState(state.tis);
+        return port.activate();
       });
       this.#start(store, engine, tis);
     } catch (error) {
@@ -243,7 +256,23 @@ export class Machine {
     this.#guard = takeGuard(image, role, imageLock);
   }
 
-  #start(store: NvramStore, engine: Engine, tis: Tis = this.#front(engine)): void {
+  /** Opens the store and activates it, in one lock cycle. */
+  #opening(
+    whenEmpty: 'refuse' | 'format',
+    act: (candidate: Candidate) => ActiveStore,
+  ): ActiveStore {
+    const { image, wait } = this.#options;
+    return withLock(image, wait, (disk: LockedNode) => {
+      const candidate = openStore(disk, { ...this.#options, whenEmpty });
+      try {
+        return act(candidate);
+      } finally {
+        candidate.discard();
+      }
+    });
+  }
+
+  #start(store: ActiveStore, engine: Engine, tis: Tis = this.#front(engine)): void {
     this.#store = store;
     this.#engine = engine;
     this.#tis = tis;
@@ -280,7 +309,12 @@ export class Machine {
   }
 
   /** The store as an engine sees it: host troubles are wrapped, and absent is absent for sure. */
-  #port(store: NvramStore): NvramPort {
+  #port(opened: Candidate | ActiveStore): NvramPort & { activate(): ActiveStore } {
+    let store = opened;
+    const active = (): ActiveStore => {
+      assert(!(store instanceof Candidate), 'a candidate stores nothing');
+      return store;
+    };
     const guarded = <T>(what: string, act: () => T): T => {
       try {
         return act();
@@ -293,12 +327,16 @@ export class Machine {
     };
     return {
       load: name => guarded(`load ${name}`, () => this.#load(store, name)),
-      store: (name, bytes) => guarded(`store ${name}`, () => store.store(name, bytes)),
-      delete: name => guarded(`delete ${name}`, () => store.delete(name)),
+      store: (name, bytes) => guarded(`store ${name}`, () => active().store(name, bytes)),
+      delete: name => guarded(`delete ${name}`, () => active().delete(name)),
+      activate: () => {
+        if (store instanceof Candidate) store = store.activate();
+        return store;
+      },
     };
   }
 
-  #load(store: NvramStore, name: BlobName): Uint8Array | undefined {
+  #load(store: Candidate | ActiveStore, name: BlobName): Uint8Array | undefined {
     const bytes = store.load(name);
     if (bytes === undefined && name === 'permall' && !store.pristine) {
       const why = 'a TPM was stored here before, and its permall is gone';

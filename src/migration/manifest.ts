@@ -6,7 +6,7 @@
  */
 import { NvtpmError } from '../errors.js';
 import type { MachineState } from '../machine.js';
-import type { NvramStore } from '../nvram/index.js';
+import type { ActiveStore, Candidate } from '../nvram/index.js';
 import { equal } from '../wire/codec.js';
 
 export const KIND = 'nvtpm-migration';
@@ -44,7 +44,7 @@ export class MigrationError extends NvtpmError {
   }
 }
 
-export function makeManifest(store: NvramStore, state: MachineState): Manifest {
+export function makeManifest(store: ActiveStore, state: MachineState): Manifest {
   return {
     kind: KIND,
     version: VERSION,
@@ -79,15 +79,15 @@ export function readManifest(message: unknown): Manifest {
 
 interface Offer {
   readonly manifest: Manifest;
-  readonly store: NvramStore;
+  readonly store: Candidate;
 }
 
 // biome-ignore format: table
 const ACCEPTABLE: Readonly<Record<string, (o: Offer) => boolean>> = {
   'the manifest is for this store':
-    ({ manifest, store }) => equal(Buffer.from(manifest.uuid, 'hex'), store.uuid),
+    ({ manifest, store }) => store.uuid !== undefined && equal(Buffer.from(manifest.uuid, 'hex'), store.uuid),
   'the store is handed over, and nobody has taken it back':
-    ({ store }) => store.markState === 'handed-over',
+    ({ store }) => store.ackState === 'handed-over',
   'the generation is the one that was handed over':
     ({ manifest, store }) => manifest.generation === store.generation,
   'the epoch is the one that was handed over':
@@ -95,7 +95,7 @@ const ACCEPTABLE: Readonly<Record<string, (o: Offer) => boolean>> = {
 };
 
 /** Checks an offer against the image, under its lock. @throws MigrationError REFUSED */
-export function mustBeAcceptable(manifest: Manifest, store: NvramStore): void {
+export function mustBeAcceptable(manifest: Manifest, store: Candidate): void {
   enforce('REFUSED', ACCEPTABLE, { manifest, store });
 }
 

@@ -6,13 +6,20 @@
  */
 import type { Socket } from 'node:net';
 import { type GuardMode, takeGuard } from '../block/guard.js';
+import { withLock } from '../block/lock.js';
 import type { BlockNode } from '../block/node.js';
+import type { LockWait } from '../lock/lock.js';
 import type { Machine, MachineState } from '../machine.js';
-import { type Assessment, inspectStore, NvramError, type StoreOptions } from '../nvram/index.js';
+import { faultOf, type Inspection, inspectStore, NvramError } from '../nvram/index.js';
 import { StateError } from '../tpm/engine.js';
-import { noTrace } from '../trace.js';
+import { noTrace, type Trace } from '../trace.js';
 import { receive, send } from './channel.js';
 import { MigrationError, mustBeAcceptable, readManifest } from './manifest.js';
+
+interface StoreOptions {
+  readonly trace?: Trace;
+  readonly wait?: LockWait;
+}
 
 /**
  * The first look: locks, validates, unlocks. An EMPTY image is no target: the state has to be there.
@@ -21,13 +28,13 @@ import { MigrationError, mustBeAcceptable, readManifest } from './manifest.js';
 export function validateIncoming(
   image: BlockNode,
   options: StoreOptions & { readonly imageLock?: GuardMode } = {},
-): Assessment {
+): Inspection {
   // The source has the image, and keeps it: only the cycle lock is taken, beside the source's guard.
   using _guard = takeGuard(image, 'incoming', options.imageLock ?? 'auto');
-  const found = inspectStore(image, options);
+  const found = withLock(image, options.wait, disk => inspectStore(disk, options));
   if (found.verdict === 'OK') return found;
-  const why = found.verdict === 'EMPTY' ? ['there is no TPM in it to take over'] : found.findings;
-  throw new NvramError(found.verdict, image.path, why);
+  const empty = new NvramError('EMPTY', image.path, ['there is no TPM in it to take over']);
+  throw faultOf(image.path, found) ?? empty;
 }
 
 /**
