@@ -5,12 +5,12 @@
  */
 import type { BlockNode } from '../block/node.js';
 import { LockError } from '../lock/lock.js';
-import { type BlobStore, type HandedOverStore, NvramError } from '../nvram/index.js';
+import { type BlobStore, type HandedOver, NvramError } from '../nvram/index.js';
 import type { Parts } from './parts.js';
 import type { InstanceState } from './state.js';
 
 interface HandedOverParts extends Omit<Parts, 'store'> {
-  readonly store: HandedOverStore;
+  readonly store: HandedOver;
   readonly state: InstanceState;
 }
 
@@ -70,7 +70,7 @@ export class HandedOverInstance {
   }
 }
 
-function demandOurs(store: HandedOverStore): void {
+function demandOurs(store: HandedOver): void {
   if (store.isOurs()) return;
   throw new NvramError('FENCED', store.path, ['the migration target has taken it over']);
 }

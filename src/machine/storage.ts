@@ -34,10 +34,10 @@ export interface StorageOptions {
 /** A store that was read and validated; nothing is written before activate(). */
 export interface Opened {
   readonly pristine: boolean;
-  readonly uuid?: Uint8Array;
-  readonly generation?: number;
-  readonly epoch?: number;
-  readonly ackState?: Candidate['ackState'];
+  readonly uuid?: Uint8Array | undefined;
+  readonly generation?: number | undefined;
+  readonly epoch?: number | undefined;
+  readonly ackState?: Candidate['ackState'] | undefined;
   load(name: string): Uint8Array | undefined;
   activate(): BlobStore;
   discard(): void;
