@@ -97,7 +97,8 @@ for (const call of ['fdatasync', 'fsync']) {
         create.resume();
         const exit = await create.ended();
         t.true(existsSync(image), `stopped at ${nth}: create ends with ${exit}, the file is gone`);
-        t.is(exit, serving === undefined ? 0 : 9);
+        // 0 where it had closed the image before it was stopped.
+        t.true(exit === 0 || (exit === 9 && serving !== undefined), `stopped at ${nth}: ${exit}`);
         if (serving === undefined) continue;
         await serving.stop();
         t.not(identityOf(image).ek, undefined, `stopped at ${nth}: the EK is gone`);
