@@ -3,6 +3,7 @@
  * @module
  */
 import { spawnSync } from 'node:child_process';
+import { PROGRAM } from '../program.js';
 import {
   coldStart,
   type Identity,
@@ -10,7 +11,7 @@ import {
   type Personality,
   personalityOf,
 } from '../subject.js';
-import { PROGRAM, type Shape } from './shapes.js';
+import type { Shape } from './shapes.js';
 
 /**
  * `same`: the TPM in its newest state. `EMPTY`: a new TPM was made. `OLDER`: an older state of the

@@ -6,10 +6,8 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { PROGRAM } from '../program.js';
 import { asOwner } from '../subject.js';
-
-export const PROGRAM = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
 export interface Shape {
   readonly name: string;

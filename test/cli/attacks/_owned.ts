@@ -1,5 +1,6 @@
 /** A TPM with an EK, an owner and NV indices, made through `nvtpm serve` as a guest makes it. */
 import assert from 'node:assert/strict';
+import { SECRETS } from '../../../lab/residue/secrets.js';
 import {
   authorised,
   type Command,
@@ -19,8 +20,7 @@ import { hex, toHex } from '../../_files.js';
 import { nvtpm } from '../_cli.js';
 import { type Client, Serving } from '../_serving.js';
 
-/** 20 bytes that occur nowhere else. */
-export const OWNER_SECRET = new Uint8Array(Buffer.from('0wner-secret-in-here'));
+const OWNER_SECRET = SECRETS["the owner's auth"];
 const NONCE = new Uint8Array(20).fill(0x3c);
 
 /** The owner of a TPM behind a socket. */
