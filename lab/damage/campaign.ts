@@ -7,7 +7,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Qcow2Map } from '../qcow2-map.js';
-import { DamagedCopy } from './copy.js';
+import { type Change, DamagedCopy } from './copy.js';
 import { isLoss, Judge, type Outcome } from './judge.js';
 import { makeShapes, type Shape } from './shapes.js';
 
@@ -30,8 +30,8 @@ export interface Report {
   readonly damages: number;
   /** Those that a cold start made a new, an older or another TPM of, or threw at. */
   readonly losses: number;
-  /** Refusals that changed the file. */
-  readonly touched: number;
+  /** Refusals that changed the file: its corrupt bit alone, or more. */
+  readonly touched: Readonly<Record<Exclude<Change, 'none'>, number>>;
   /** Runs of `nvtpm exec`, and of the TPM 1.2 engine, on a sample; how many differed from the judge. */
   readonly samples: { readonly exec: number; readonly engine: number; readonly differ: number };
   readonly seconds: number;
@@ -42,7 +42,7 @@ const SECTOR_BYTES = 512;
 const ENGINE_EVERY = 50;
 
 export const failed = ({ losses, touched, samples }: Report): boolean =>
-  losses > 0 || touched > 0 || samples.differ > 0;
+  losses > 0 || touched['corrupt bit'] > 0 || touched.more > 0 || samples.differ > 0;
 
 /** Runs the campaign; `tell` hears of the first damages of each kind that are losses. */
 export function damageImages(options: CampaignOptions, tell: (line: string) => void): Report {
@@ -68,21 +68,26 @@ function damage(shape: Shape, { whole, stride }: CampaignOptions, tally: Tally):
     opened.restore();
     harmed?.restore();
   };
-  const untouched = (): boolean => opened.untouched && (harmed?.untouched ?? true);
+  const change = (): Change =>
+    opened.change === 'none' ? (harmed?.change ?? 'none') : opened.change;
   restore();
 
   const one = (what: string, where: string, harm: () => void): void => {
     harm();
     const outcome = judge.start();
     const started = ['same', 'EMPTY', 'OLDER', 'ANOTHER'].includes(outcome);
-    const touched = !started && !untouched();
-    const seen = tally.count(shape.name, what, outcome, where, touched);
-    if (outcome === 'same' && seen % ENGINE_EVERY === 1) tally.engine(judge.isSameTpm());
+    const changed = started ? 'none' : change();
+    const seen = tally.count(shape.name, what, outcome, where, changed);
+    if (outcome === 'same' && seen % ENGINE_EVERY === 1) {
+      restore();
+      harm();
+      tally.engine(judge.isSameTpm());
+    }
     if (seen === 1 && !isLoss(outcome)) {
       restore();
       harm();
       const ran = judge.execRuns();
-      tally.exec(ran === (outcome === 'same') && (ran || untouched()));
+      tally.exec(ran === (outcome === 'same') && (ran || change() === 'none'));
     }
     restore();
   };
@@ -104,10 +109,10 @@ function damage(shape: Shape, { whole, stride }: CampaignOptions, tally: Tally):
 class Tally {
   readonly #outcomes: Record<string, Record<string, Record<Outcome, number>>> = {};
   readonly #tell: (line: string) => void;
+  readonly #touched = { 'corrupt bit': 0, more: 0 };
   readonly #samples = { exec: 0, engine: 0, differ: 0 };
   #damages = 0;
   #losses = 0;
-  #touched = 0;
 
   constructor(tell: (line: string) => void) {
     this.#tell = tell;
@@ -124,15 +129,15 @@ class Tally {
   }
 
   /** Counts a damage and gives how many of this kind had this outcome. */
-  count(shape: string, what: string, outcome: Outcome, where: string, touched: boolean): number {
+  count(shape: string, what: string, outcome: Outcome, where: string, changed: Change): number {
     const ofShape = (this.#outcomes[shape] ??= {});
     const counts = (ofShape[what] ??= {});
     const seen = (counts[outcome] = (counts[outcome] ?? 0) + 1);
     this.#damages += 1;
     if (isLoss(outcome)) this.#losses += 1;
-    if (touched) this.#touched += 1;
-    if ((isLoss(outcome) && seen <= 3) || (touched && this.#touched <= 10)) {
-      this.#tell(`${shape}, ${what}, ${where}: ${outcome}${touched ? ', file changed' : ''}`);
+    const touched = changed === 'none' ? 0 : (this.#touched[changed] += 1);
+    if ((isLoss(outcome) && seen <= 3) || (touched > 0 && touched <= 10)) {
+      this.#tell(`${shape}, ${what}, ${where}: ${outcome}, changed in the file: ${changed}`);
     }
     return seen;
   }

@@ -13,6 +13,10 @@ import {
 } from 'node:fs';
 
 const CHUNK_BYTES = 64 * 1024;
+/** Bit 1 of the incompatible features of a qcow2 header. */
+const CORRUPT_BIT = { byte: 79, mask: 2 } as const;
+
+export type Change = 'none' | 'corrupt bit' | 'more';
 
 export class DamagedCopy implements Disposable {
   readonly #fd: number;
@@ -45,11 +49,13 @@ export class DamagedCopy implements Disposable {
     ftruncateSync(this.#fd, length);
   }
 
-  /** Whether the file still is as the damage left it. */
-  get untouched(): boolean {
-    if (fstatSync(this.#fd).size !== this.#length) return false;
-    const got = readSync(this.#fd, this.#found, 0, this.#length, 0);
-    return got === this.#length && this.#isNow(this.#damaged, 0, this.#length);
+  /** What was changed in the file since the damage: nothing, the corrupt bit of its header, or more. */
+  get change(): Change {
+    if (fstatSync(this.#fd).size !== this.#length) return 'more';
+    readSync(this.#fd, this.#found, 0, this.#length, 0);
+    if (this.#isNow(this.#damaged, 0, this.#length)) return 'none';
+    this.#found[CORRUPT_BIT.byte]! ^= CORRUPT_BIT.mask;
+    return this.#isNow(this.#damaged, 0, this.#length) ? 'corrupt bit' : 'more';
   }
 
   /** Makes the file sound again. */

@@ -48,9 +48,14 @@ export class Judge {
     }
   }
 
-  /** Whether the TPM 1.2 engine finds the same EK, owner and NV indices. */
+  /** Whether the TPM 1.2 engine starts, and finds the same EK, owner and NV indices. */
   isSameTpm(): boolean {
-    return JSON.stringify(personalityOf(this.#shape.image)) === JSON.stringify(this.#personality);
+    try {
+      const found = personalityOf(this.#shape.image);
+      return JSON.stringify(found) === JSON.stringify(this.#personality);
+    } catch {
+      return false;
+    }
   }
 
   /** Whether `nvtpm exec` runs a command on the image as it is now. */

@@ -24,8 +24,9 @@ const qemuImg = (...args: readonly string[]): void => {
   execFileSync('qemu-img', args, { stdio: ['ignore', 'ignore', 'inherit'] });
 };
 
-function overlayOn(base: string, overlay: string): void {
-  qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);
+function overlayOn(base: string, overlay: string, clusterSize: string): void {
+  const options = ['-F', 'qcow2', '-o', `cluster_size=${clusterSize}`];
+  qemuImg('create', '-q', '-f', 'qcow2', '-b', base, ...options, overlay);
 }
 
 const changeState = (image: string, fill: number): void =>
@@ -45,8 +46,8 @@ export function makeShapes(folder: string, clusterSize: string): Shape[] {
 
   for (const name of ['plain', 'snapshot', 'base', 'base-of-empty']) copyFileSync(owned, at(name));
   qemuImg('snapshot', '-q', '-c', 'before', at('snapshot'));
-  overlayOn(at('base'), at('overlay'));
-  overlayOn(at('base-of-empty'), at('empty'));
+  overlayOn(at('base'), at('overlay'), clusterSize);
+  overlayOn(at('base-of-empty'), at('empty'), clusterSize);
   for (const name of ['plain', 'snapshot', 'overlay']) changeState(at(name), 2);
   return [
     { name: 'plain', image: at('plain'), harmed: at('plain') },
