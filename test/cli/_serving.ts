@@ -102,12 +102,14 @@ export class Serving {
 
 export class Client {
   readonly #socket: Socket;
+  readonly #closed: Promise<unknown>;
   #got = '';
 
   constructor(at: number | string) {
     this.#socket = typeof at === 'string' ? connect(at) : connect(at, '127.0.0.1');
     this.#socket.on('data', chunk => (this.#got += toHex(chunk)));
     this.#socket.on('error', () => this.#socket.destroy());
+    this.#closed = new Promise(resolve => this.#socket.once('close', resolve));
   }
 
   /** Sends a command in hex and gives the response; what there was of it, if the connection ends. */
@@ -116,7 +118,7 @@ export class Client {
     for (;;) {
       const length = this.#got.length < 12 ? 6 : Number.parseInt(this.#got.slice(4, 12), 16);
       if (this.#got.length >= 2 * Math.max(length, 10) || this.#socket.destroyed) break;
-      await Promise.race([once(this.#socket, 'data'), once(this.#socket, 'close')]);
+      await Promise.race([once(this.#socket, 'data'), this.#closed]);
     }
     const answer = this.#got;
     this.#got = '';
@@ -125,7 +127,7 @@ export class Client {
 
   /** Once the other side has ended the connection. */
   async ended(): Promise<void> {
-    if (!this.#socket.destroyed) await once(this.#socket, 'close');
+    await this.#closed;
   }
 
   close(): void {
