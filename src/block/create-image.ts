@@ -57,6 +57,10 @@ export function createImage<T>(
   }
 }
 
+/** Makes a new qcow2 file. @throws what createImage throws */
+export const createQcow2 = (path: string, options: CreateImageOptions): void =>
+  createImage(path, options, () => {});
+
 function openOrMake(
   path: string,
   { overwrite = false, trace, lockDriver }: CreateImageOptions,
