@@ -13,7 +13,7 @@ import {
 } from '../block/index.js';
 import { NvtpmError } from '../errors.js';
 import { Machine, type MachineOptions } from '../machine/index.js';
-import { type Inspection, isCurrent, type Key } from '../nvram/index.js';
+import { type Inspection, type Key, openStore } from '../nvram/index.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
 import { Tpm12 } from '../tpm/tpm12/engine.js';
 import type { Trace } from '../trace.js';
@@ -50,8 +50,8 @@ export interface CommonOptions {
   readonly imageLock: GuardMode;
   /** Whether files may be opened that the image names: its backing files. */
   readonly allowBacking: boolean;
-  /** What a sealed store is opened with. */
-  readonly key?: Key;
+  /** What an encrypted store is opened with. */
+  readonly key?: Key | undefined;
 }
 
 /** Opens an image for `act`, guarded as `role` unless that is undefined, and closes it after. */
@@ -106,18 +106,24 @@ export function machineOver(
 
 /**
  * What the TPM of a store is like, or why its state cannot be read; undefined where there is none,
- * or where it is sealed. Nothing is written.
+ * or where it is encrypted and no key was given. Nothing is written.
  */
 export function lookInside(
   image: BlockNode,
-  found: Inspection,
+  { verdict, state }: Inspection,
+  { key, lockTimeout }: Pick<CommonOptions, 'key' | 'lockTimeout'>,
 ): EngineInfo | StateError | undefined {
-  const directory = found.state?.directory;
-  const entry = directory?.entries.find(each => each.name === 'permall' && isCurrent(each));
-  if (found.verdict !== 'OK' || entry === undefined || directory?.encryption.kind !== 0) {
-    return undefined;
-  }
-  const permall = withLock(image, undefined, disk => disk.read(entry.offset, entry.length));
+  const isReadable = key !== undefined || state?.directory.encryption.kind === 0;
+  if (verdict !== 'OK' || !isReadable) return undefined;
+  const permall = withLock(image, { timeoutMs: lockTimeout }, disk => {
+    const candidate = openStore(disk, { key });
+    try {
+      return candidate.load('permall');
+    } finally {
+      candidate.discard();
+    }
+  });
+  if (permall === undefined) return undefined;
   const engine = new Tpm12({ entropy, clock });
   try {
     engine.init({

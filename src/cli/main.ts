@@ -120,7 +120,7 @@ program.addCommand(
       'the most bytes that one blob may have; 256k unless told otherwise',
     )
     .option('--keep <n>', 'how many older states are kept, for nvtpm restore')
-    .option(...keyOption('seals the store'))
+    .option(...keyOption('encrypts the store'))
     .action((file: string, options: Common & Omit<CreateOptions, keyof CommonOptions>) =>
       conclude(options, all => create(file, all), file),
     ),
@@ -129,7 +129,8 @@ program.addCommand(
 program.addCommand(
   subcommand('info', 'what is in an image')
     .argument('<file>', 'the image')
-    .option('-U, --force-share', 'look at it although somebody writes to it', false)
+    .option('-U, --force-share', 'look at it although another process writes to it', false)
+    .option(...keyOption('verifies that an encrypted store is authentic'))
     .action((file: string, options: Common & { forceShare: boolean }) =>
       conclude(options, all => info(file, all), file),
     ),
@@ -140,7 +141,8 @@ program.addCommand(
     .argument('<file>', 'the image')
     .option('--expect-existing', 'an image without a TPM is a fault too', false)
     .option('--repair', 'do what is certain: leaks, refcounts, a store that was cut off', false)
-    .option('-U, --force-share', 'look at it although somebody writes to it', false)
+    .option('-U, --force-share', 'look at it although another process writes to it', false)
+    .option(...keyOption('verifies, or repairs, an encrypted store'))
     .action(
       (
         file: string,
@@ -154,7 +156,7 @@ program.addCommand(
     .argument('<file>', 'the image')
     .argument('<hex...>', 'commands, their bytes in hex; each is one argument')
     .option('--no-startup', 'do not send TPM_Startup(ST_CLEAR) first')
-    .option(...keyOption('opens a sealed store'))
+    .option(...keyOption('opens an encrypted store'))
     .option('--locality <n>', 'the locality to use, 0 to 4', '0')
     .option('--expect-existing', 'refuse an image without a TPM instead of making one', false)
     .action(
@@ -167,11 +169,11 @@ program.addCommand(
 );
 
 program.addCommand(
-  subcommand('rekey', 'adds, changes or removes the key that seals the state')
+  subcommand('rekey', 'adds, changes or removes the key that encrypts the state')
     .argument('<file>', 'the image')
     .option(...keyOption('the key that it has now'))
     .option('--new-key <key>', `the key that it shall have: ${KEY_HELP}`)
-    .option('--remove-key', 'unseals the state', false)
+    .option('--remove-key', 'decrypts the state', false)
     .action((file: string, options: Common & { newKey?: string; removeKey: boolean }) =>
       conclude(options, all => rekey(file, all), file),
     ),
@@ -181,7 +183,7 @@ program.addCommand(
   subcommand('restore', 'brings an older state back, as a new one (create --keep)')
     .argument('<file>', 'the image')
     .requiredOption('--generation <g>', 'which one; nvtpm info lists them')
-    .option(...keyOption('opens a sealed store'))
+    .option(...keyOption('opens an encrypted store'))
     .action((file: string, options: Common & { generation: string }) =>
       conclude(options, all => restore(file, all), file),
     ),
@@ -193,7 +195,7 @@ program.addCommand(
     .option('--qtest <address>', 'where a test drives the registers: unix:PATH[,server=on], stdio')
     .option('--qmp <address>', 'where a program manages the machine; several are fine', collect, [])
     .option('--incoming <address>', 'wait at unix:PATH for a machine that migrates here')
-    .option(...keyOption('opens a sealed store'))
+    .option(...keyOption('opens an encrypted store'))
     .option('--expect-existing', 'refuse an image without a TPM instead of making one', false)
     .action(
       (
@@ -225,7 +227,7 @@ program.addCommand(
     )
     .option('-t, --terminate', 'end when the client has gone', false)
     .option('--pid <file>', 'file=PATH: where its process id stands while it listens')
-    .option(...keyOption('opens a sealed store'))
+    .option(...keyOption('opens an encrypted store'))
     .option('--expect-existing', 'refuse an image without a TPM instead of making one', false)
     .action((file: string, options: Common & Omit<ServeOptions, keyof CommonOptions>) =>
       conclude(options, given => serve(file, { ...given, json: options.json ?? false }), file),

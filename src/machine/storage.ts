@@ -28,7 +28,7 @@ export interface StorageOptions {
   /** How long to wait for the lock of the image. */
   readonly wait?: LockWait;
   /** Opens an encrypted store; encrypts the store where an empty image is formatted. */
-  readonly key?: Key;
+  readonly key?: Key | undefined;
 }
 
 /** A store that was read and validated; nothing is written before activate(). */

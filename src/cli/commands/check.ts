@@ -10,6 +10,7 @@ import {
   ImageError,
   imageInfo,
   repairImage,
+  storeTag,
 } from '../../block/index.js';
 import { withLock } from '../../block/lock.js';
 import type { NvtpmError } from '../../errors.js';
@@ -37,13 +38,13 @@ export function check(path: string, options: CheckOptions): Result {
     const broken = imageFault(path, counts);
     if (broken !== undefined) return failed(broken, { image: imageData(counts), repairs });
 
-    const found = withLock(image, store.wait, disk => inspectStore(disk, { trace }));
+    const found = withLock(image, store.wait, disk => inspectStore(disk, { trace, key }));
     const nvram = { outcome: found.verdict, findings: found.findings, notes: found.notes };
     const data = { image: imageData(counts), nvram, repairs };
     const missing = found.verdict === 'EMPTY' && options.expectExisting;
     const fault = missing
       ? new NvramError('EMPTY', path, ['there is no TPM in it'])
-      : faultOf(path, found, lookInside(image, found));
+      : faultOf(path, found, lookInside(image, found, options));
     if (fault !== undefined) return failed(fault, data);
 
     const generation = found.state?.directory.generation;
@@ -84,9 +85,19 @@ const imageData = ({ corruptions, leaks, checkErrors }: CheckResult) => ({
   'check-errors': checkErrors,
 });
 
-/** What was done, in words. A fault that cannot be repaired is left for the check to report. */
+/**
+ * What was done, in words. A fault that cannot be repaired is left for the check to report. Where a
+ * store is missing that the header names, leaked clusters may be all that is left of it: nothing is
+ * freed then.
+ */
 function repair(image: BlockNode, options: OpenStoreOptions): string[] {
   const done: string[] = [];
+  const isLost = withLock(
+    image,
+    options.wait,
+    disk => storeTag(disk) !== undefined && inspectStore(disk, options).state === undefined,
+  );
+  if (isLost) return done;
   const { corruptionsFixed, leaksFixed } = withLock(image, options.wait, disk =>
     repairImage(disk, 'all'),
   );

@@ -2,8 +2,13 @@
  * `nvtpm create`: an image with a formatted store, or the store in an empty image that is there.
  * @module
  */
-import { existsSync, rmSync } from 'node:fs';
-import { createQcow2, type FormatQcow2Options, withLock } from '../../block/index.js';
+import { existsSync } from 'node:fs';
+import {
+  type BlockNode,
+  createImage,
+  type FormatQcow2Options,
+  withLock,
+} from '../../block/index.js';
 import {
   BLOB_BYTES_MAX,
   formatStore,
@@ -25,39 +30,30 @@ export interface CreateOptions extends CommonOptions {
 const SIZE_DEFAULT = '64M';
 
 export function create(path: string, options: CreateOptions): Result {
-  const virtualSize = parseSize(options.size ?? SIZE_DEFAULT);
-  const made = !existsSync(path);
-  const like = imageOptions(options.o ?? '');
-  if (made) createQcow2(path, { size: virtualSize, ...like });
-  try {
-    return format(path, made, options);
-  } catch (error) {
-    // An image without its store is of no use, so none is left behind.
-    if (made) rmSync(path, { force: true });
-    throw error;
-  }
-}
-
-function format(path: string, made: boolean, options: CreateOptions): Result {
-  return withImage(path, 'writer', options, image => {
-    const { trace, key, lockTimeout, maxBlob } = options;
-    const [uuid, virtualSize] = withLock(image, { timeoutMs: lockTimeout }, disk => {
-      formatStore(disk, {
-        entropy,
-        trace,
-        historyLength: keepOf(options.keep ?? '0'),
-        ...(maxBlob === undefined ? {} : { blobLimit: maxBlobOf(maxBlob) }),
-        key,
-      });
-      return [toHex(inspectStore(disk).state!.directory.uuid), disk.length] as const;
+  const { trace, key, imageLock, lockTimeout } = options;
+  const like = { size: parseSize(options.size ?? SIZE_DEFAULT), ...imageOptions(options.o ?? '') };
+  const store = {
+    entropy,
+    trace,
+    key,
+    historyLength: keepOf(options.keep ?? '0'),
+    ...(options.maxBlob === undefined ? {} : { blobLimit: maxBlobOf(options.maxBlob) }),
+  };
+  const format = (image: BlockNode) =>
+    withLock(image, { timeoutMs: lockTimeout }, disk => {
+      formatStore(disk, store);
+      return { uuid: toHex(inspectStore(disk).state!.directory.uuid), virtualSize: disk.length };
     });
-    const what = made ? `made, ${size(virtualSize)}` : 'formatted';
-    const sealed = key === undefined ? '' : 'sealed, ';
-    return {
-      lines: [`${path}: ${what}, with an empty NVRAM store (${sealed}uuid ${uuid})`],
-      data: { image: path, made, virtualSize, uuid, sealed: key !== undefined },
-    };
-  });
+  const made = !existsSync(path);
+  const { uuid, virtualSize } = made
+    ? createImage(path, { ...like, imageLock, trace }, format)
+    : withImage(path, 'writer', options, format);
+  const what = made ? `made, ${size(virtualSize)}` : 'formatted';
+  const sealed = key === undefined ? '' : 'encrypted, ';
+  return {
+    lines: [`${path}: ${what}, with an empty NVRAM store (${sealed}uuid ${uuid})`],
+    data: { image: path, made, virtualSize, uuid, sealed: key !== undefined },
+  };
 }
 
 /** What qemu-img's `-o` can say of a new image, and what it means here. */

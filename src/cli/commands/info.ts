@@ -8,6 +8,8 @@ import {
   type ImageInfo,
   imageHolders,
   imageInfo,
+  type StoreTag,
+  storeTag,
   withLock,
 } from '../../block/index.js';
 import type { NvtpmError } from '../../errors.js';
@@ -36,20 +38,21 @@ export function info(path: string, options: InfoOptions): Result {
     const holders = imageHolders(image);
     const wait = { timeoutMs: options.lockTimeout };
     const found = withLock(image, wait, disk => inspectStore(disk, options));
-    const inside = lookInside(image, found);
+    const tag = withLock(image, wait, storeTag);
+    const inside = lookInside(image, found, options);
     const tpm = inside instanceof StateError ? undefined : inside;
     const fault = faultOf(path, found, inside);
     const about = withLock(image, wait, imageInfo);
     return {
       lines: [
-        ...imageLines(about),
+        ...imageLines(about, tag),
         ...storeLines(found),
         ...tpmLines(tpm),
         ...holders.map(holderLine),
         ...(fault === undefined ? [] : [`fault: ${fault.message}`]),
       ],
       data: {
-        image: about,
+        image: { ...about, storeTag: tag === undefined ? null : tagData(tag) },
         nvram: storeData(found),
         tpm: tpm === undefined ? null : tpmData(tpm),
         lock: { guard: holders.some(({ role }) => role === 'writer'), holders },
@@ -79,12 +82,17 @@ export function fingerprint(modulus: Uint8Array): string {
   return digest.match(/../g)!.join(':');
 }
 
-function imageLines(image: ImageInfo): string[] {
+const tagData = ({ uuid, kind }: StoreTag) => ({ uuid: toHex(uuid), kind });
+
+function imageLines(image: ImageInfo, tag: StoreTag | undefined): string[] {
   const { format, version, clusterSize, virtualSize, snapshots } = image;
   const kind = version === undefined ? format : `${format} v${version}`;
   const clusters = clusterSize === undefined ? '' : `, clusters of ${size(clusterSize)}`;
   const shots = snapshots.length > 0 ? `, ${snapshots.length} snapshots` : '';
-  return [`image: ${kind}, ${size(virtualSize)}${clusters}${shots}`];
+  return [
+    `image: ${kind}, ${size(virtualSize)}${clusters}${shots}`,
+    ...(tag === undefined ? [] : [`  its header names store ${toHex(tag.uuid)}`]),
+  ];
 }
 
 function storeLines({ verdict, state, notes }: Inspection): string[] {
@@ -99,7 +107,7 @@ function storeLines({ verdict, state, notes }: Inspection): string[] {
     ...blobsOf(directory).map(
       ({ name, size, generation }) => `  ${name}: ${size} bytes, of generation ${generation}`,
     ),
-    ...(directory.encryption.kind === 0 ? [] : [`  sealed with a ${sealedWith(directory)}`]),
+    ...(directory.encryption.kind === 0 ? [] : [`  encrypted with a ${sealedWith(directory)}`]),
     ...(kept.length === 0 ? [] : [`  kept generations: ${kept.join(', ')}`]),
     ...notes.map(note => `  note: ${note}`),
   ];

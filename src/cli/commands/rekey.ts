@@ -41,12 +41,13 @@ export function rekey(path: string, options: RekeyOptions): Result {
   const key: Key | undefined = options.newKey === undefined ? undefined : readKey(options.newKey);
   return withStore(path, options, store => {
     const { unreachable } = store.rekey(key);
-    const what = key === undefined ? 'is not sealed any more' : 'is sealed with the new key';
+    const what = key === undefined ? 'is no longer encrypted' : 'is encrypted with the new key';
     return {
       lines: [
         `${path}: ${what} (generation ${store.generation})`,
         ...unreachable.map(
-          ({ kind, name }) => `warning: ${kind} ${name} still holds what was stored before`,
+          ({ kind, name }) =>
+            `warning: ${kind} ${JSON.stringify(name)} still holds what was stored before the change`,
         ),
       ],
       data: { image: path, sealed: store.encrypted, generation: store.generation, unreachable },

@@ -38,8 +38,7 @@ export async function run(path: string, options: RunOptions): Promise<Result> {
         machineOver(image, options, expectExisting, { irq, locality4: false }),
       trace,
       validateIncoming: image => {
-        const sealed = key === undefined ? {} : { key };
-        validateIncoming(image, { trace, wait: { timeoutMs: lockTimeout }, imageLock, ...sealed });
+        validateIncoming(image, { trace, wait: { timeoutMs: lockTimeout }, imageLock, key });
       },
       version: QMP_VERSION,
       now: clock,
