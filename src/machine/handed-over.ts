@@ -6,6 +6,7 @@
 import type { BlockNode } from '../block/node.js';
 import { LockError } from '../lock/lock.js';
 import { type BlobStore, type HandedOverStore, NvramError } from '../nvram/index.js';
+import { MachineError } from './errors.js';
 import type { Parts } from './parts.js';
 import type { InstanceState } from './state.js';
 
@@ -35,7 +36,8 @@ export class HandedOverInstance {
   /**
    * The parts of an active instance again, unless another one has become active. Tries once, without
    * waiting.
-   * @throws NvramError FENCED: the target has the store; or CORRUPT. The instance has ended then.
+   * @throws NvramError FENCED: the target has the store; CORRUPT; MachineError UNCERTAIN, with the
+   *   cause: the lock was lost after the store was resumed. The instance has ended then.
    *   LockError LOCKED, IoError: not known yet; try again, nothing has changed
    */
   takeBack(): Parts {
@@ -50,8 +52,14 @@ export class HandedOverInstance {
       });
       return { ...parts, store: active! };
     } catch (error) {
-      active?.abandon();
-      if (active !== undefined || error instanceof NvramError) this.abandon();
+      if (active !== undefined) {
+        active.abandon();
+        this.abandon();
+        throw new MachineError('UNCERTAIN', `${store.path}: taking it back failed`, {
+          cause: error,
+        });
+      }
+      if (error instanceof NvramError) this.abandon();
       else parts.lease.become('incoming');
       throw error;
     }
