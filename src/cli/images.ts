@@ -13,7 +13,7 @@ import {
 } from '../block/index.js';
 import { NvtpmError } from '../errors.js';
 import { Machine, type MachineOptions } from '../machine/index.js';
-import { type Assessment, isCurrent, type Key } from '../nvram/index.js';
+import { type Inspection, isCurrent, type Key } from '../nvram/index.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
 import { Tpm12 } from '../tpm/tpm12/engine.js';
 import type { Trace } from '../trace.js';
@@ -110,11 +110,11 @@ export function machineOver(
  */
 export function lookInside(
   image: BlockNode,
-  found: Assessment,
+  found: Inspection,
 ): EngineInfo | StateError | undefined {
   const directory = found.state?.directory;
   const entry = directory?.entries.find(each => each.name === 'permall' && isCurrent(each));
-  if (found.verdict !== 'OK' || entry === undefined || directory?.sealing.kind !== 0) {
+  if (found.verdict !== 'OK' || entry === undefined || directory?.encryption.kind !== 0) {
     return undefined;
   }
   const permall = withLock(image, undefined, disk => disk.read(entry.offset, entry.length));

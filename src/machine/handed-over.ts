@@ -5,13 +5,13 @@
  */
 import type { BlockNode } from '../block/node.js';
 import { LockError } from '../lock/lock.js';
-import { type BlobStore, type HandedOverStore, NvramError } from '../nvram/index.js';
+import { type BlobStore, type HandedOver, NvramError } from '../nvram/index.js';
 import { MachineError } from './errors.js';
 import type { Parts } from './parts.js';
 import type { InstanceState } from './state.js';
 
 interface HandedOverParts extends Omit<Parts, 'store'> {
-  readonly store: HandedOverStore;
+  readonly store: HandedOver;
   readonly state: InstanceState;
 }
 
@@ -45,17 +45,18 @@ export class HandedOverInstance {
     let active: BlobStore | undefined;
     try {
       // The epoch first: a target that is active holds the guard for long.
-      inLock(parts.options.image, () => demandOurs(store));
+      inLock(parts.options.image, () => demandOurs(parts.path, store));
       parts.lease.become('writer');
       inLock(parts.options.image, () => {
         active = store.resume();
       });
+      parts.port.use(active!);
       return { ...parts, store: active! };
     } catch (error) {
       if (active !== undefined) {
         active.abandon();
         this.abandon();
-        throw new MachineError('UNCERTAIN', `${store.path}: taking it back failed`, {
+        throw new MachineError('UNCERTAIN', `${parts.path}: taking it back failed`, {
           cause: error,
         });
       }
@@ -78,9 +79,9 @@ export class HandedOverInstance {
   }
 }
 
-function demandOurs(store: HandedOverStore): void {
+function demandOurs(path: string, store: HandedOver): void {
   if (store.isOurs()) return;
-  throw new NvramError('FENCED', store.path, ['the migration target has taken it over']);
+  throw new NvramError('FENCED', path, ['the migration target has taken it over']);
 }
 
 /** Runs `act` inside the cycle lock of the image. @throws LockError LOCKED at once if it is held */

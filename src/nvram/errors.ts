@@ -1,23 +1,27 @@
 /**
- * The outcomes of opening a store, as errors. They are never merged: each asks for something else
- * to be done, and only a proven EMPTY may become a new TPM.
+ * The outcomes of opening a store, as errors. They are never conflated: each asks for another remedy,
+ * and only a proven EMPTY may become a new TPM.
  * @module
  */
 import { NvtpmError, type Outcome } from '../errors.js';
 
 // biome-ignore format: table
 const ADVICE = {
-  EMPTY:        'nothing was ever stored here; power on without expect-existing to make a new TPM, or check that this is the right image',
+  EMPTY:        'check that this is the right image, or set up a store in it (nvtpm create)',
   CORRUPT:      'the file was left as it is; restore a copy of it, or move it away and create a new one if the TPM in it may be lost',
-  KEY_REQUIRED: 'the state is sealed; give its key (--key file=… or pwdfile=…)',
-  WRONG_KEY:    'the state is sealed with another key; give the right one',
-  REVISION:     'it was written by a newer nvtpm; use that version',
+  KEY_REQUIRED: 'give its key (--key file=… or pwdfile=…)',
+  WRONG_KEY:    'give the key that the store was encrypted with, or none for a store that is not encrypted',
+  REVISION:     'use the version of nvtpm that wrote it, or create the store anew',
   TOO_SMALL:    'make the disk larger (qemu-img resize) or the state smaller',
+  INVALID_NAME: 'a name is 1 to 16 of a-z, 0-9, dot and dash',
   FORMATTED:    'the file was left as it is; use it as it is, or name another one',
   NOT_KEPT:     'name one of those (nvtpm info lists them)',
   FENCED:       'another instance has taken this TPM over; stop this one and use the other',
 } as const;
 export type NvramErrorCode = keyof typeof ADVICE;
+
+/** The codes that are no outcome of their own. */
+const FAILURES: ReadonlySet<NvramErrorCode> = new Set(['INVALID_NAME', 'FORMATTED', 'NOT_KEPT']);
 
 /** A store that cannot be used as asked, and every reason for it. */
 export class NvramError extends NvtpmError {
@@ -35,6 +39,6 @@ export class NvramError extends NvtpmError {
   }
 
   get outcome(): Outcome {
-    return this.code === 'FORMATTED' || this.code === 'NOT_KEPT' ? 'FAILED' : this.code;
+    return FAILURES.has(this.code) ? 'FAILED' : (this.code as Outcome);
   }
 }

@@ -1,30 +1,47 @@
 /**
- * `nvtpm/nvram`: named blobs on a block node, kept so that nothing acknowledged is lost and nothing
- * damaged is accepted.
+ * `nvtpm/nvram`: named blobs, kept so that nothing acknowledged is lost and nothing damaged is
+ * accepted.
  * @module
  */
-export { type Assessment, assess, type Readable, type Region, type Verdict } from './assess.js';
-export { inspectStore, type StoreOptions } from './cycle.js';
 export { NvramError, type NvramErrorCode } from './errors.js';
-export { type FormatOptions, formatStore, KEEP_MAX } from './format.js';
-export { isCurrent, keptGenerations } from './history.js';
+export { ActiveStore } from './image/active.js';
+export type { Region, StoreState } from './image/assess.js';
+export { Candidate, type OpenPolicy, openStore } from './image/candidate.js';
+export { ENCRYPTION_EXTRA_BYTES, type Entropy, KEY_BYTES, type Key } from './image/cipher.js';
+export { type FormatOptions, formatStore } from './image/format.js';
+export { HandedOverStore } from './image/handed-over.js';
+export { isCurrent, keptGenerations } from './image/history.js';
 export {
+  faultOf,
+  type Inspection,
+  type InspectOptions,
+  inspectStore,
+  type Verdict,
+} from './image/inspect.js';
+export {
+  type AckRecord,
+  type AckState,
   AREA_BYTES_DEFAULT,
+  AREA_BYTES_MAX,
   AREA_BYTES_MIN,
-  BLOB_BYTES_DEFAULT,
   type Directory,
+  ENCRYPTION_KINDS,
+  type Encryption,
   type Entry,
-  type Mark,
-  type MarkState,
+  HISTORY_LENGTH_MAX,
   REVISION,
-  SEALING_KINDS,
-} from './layout.js';
+} from './image/layout.js';
+export type { Blob, OpenStoreOptions } from './image/opened.js';
+export type { RekeyReport } from './image/rekey.js';
+export { repairStore } from './image/repair.js';
+export { MemoryStore, type MemoryStoreOptions } from './memory/store.js';
 export {
-  ActiveStore,
+  BLOB_BYTES_DEFAULT,
+  BLOB_BYTES_MAX,
+  type BlobName,
   type BlobStore,
-  Candidate,
-  HandedOverStore,
-  openStore,
-} from './provisional.js';
-export { KEY_BYTES, type Key, SEALED_EXTRA_BYTES } from './seal.js';
-export { type ActivateOptions, type Blob, type Changes, NvramStore } from './store.js';
+  type Changes,
+  type HandedOver,
+  isBlobName,
+  type StoreAbilities,
+} from './store.js';

@@ -1,7 +1,7 @@
 /** A machine whose TPM lives in a worker: the guest's processor never waits for it. */
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { createQcow2, openImage, takeGuard } from '../../src/block/index.js';
+import { openImage, takeGuard } from '../../src/block/index.js';
 import { IoError, MachineError, type NvtpmError, WorkerMachine } from '../../src/index.js';
 import { LockError } from '../../src/lock/index.js';
 import { accept, Channel, migrate, takeBack } from '../../src/migration/index.js';
@@ -11,7 +11,7 @@ import { commands, STARTUP } from '../../src/testing/guest/index.js';
 import { noTrace, type TraceEvent } from '../../src/trace.js';
 import { hex, scratch, toHex } from '../_files.js';
 import { connection, stored } from '../migration/_hosts.js';
-import { machineOn } from './_machines.js';
+import { machineOn, newImage } from './_machines.js';
 import { BUGGY, type SetupData } from './_worker-setup.js';
 
 const SETUP = new URL('./_worker-setup.js', import.meta.url);
@@ -34,7 +34,7 @@ interface Bench {
 
 function bench(t: ExecutionContext, data: Partial<SetupData> = {}): Bench {
   const path = join(scratch(t), 'tpm.qcow2');
-  createQcow2(path, { size: 1024 * 1024 });
+  newImage(path);
   return over(t, path, data);
 }
 

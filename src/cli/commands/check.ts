@@ -13,8 +13,8 @@ import {
 } from '../../block/index.js';
 import { withLock } from '../../block/lock.js';
 import type { NvtpmError } from '../../errors.js';
-import { inspectStore, NvramError, NvramStore, type StoreOptions } from '../../nvram/index.js';
-import { type CommonOptions, lookInside, withImage } from '../images.js';
+import { inspectStore, NvramError, type OpenStoreOptions, repairStore } from '../../nvram/index.js';
+import { type CommonOptions, entropy, lookInside, withImage } from '../images.js';
 import { describe, type Result } from '../output.js';
 import { faultOf } from './info.js';
 
@@ -30,13 +30,14 @@ export interface CheckOptions extends CommonOptions {
 export function check(path: string, options: CheckOptions): Result {
   const role = options.repair ? 'writer' : options.forceShare ? 'sharing' : 'reader';
   return withImage(path, role, { ...options, forRepair: true }, image => {
-    const store = { trace: options.trace, wait: { timeoutMs: options.lockTimeout } };
+    const { trace, key, lockTimeout } = options;
+    const store = { trace, key, entropy, wait: { timeoutMs: lockTimeout } };
     const repairs = options.repair ? repair(image, store) : [];
     const counts = withLock(image, store.wait, checkImage);
     const broken = imageFault(path, counts);
     if (broken !== undefined) return failed(broken, { image: imageData(counts), repairs });
 
-    const found = inspectStore(image, store);
+    const found = withLock(image, store.wait, disk => inspectStore(disk, { trace }));
     const nvram = { outcome: found.verdict, findings: found.findings, notes: found.notes };
     const data = { image: imageData(counts), nvram, repairs };
     const missing = found.verdict === 'EMPTY' && options.expectExisting;
@@ -84,7 +85,7 @@ const imageData = ({ corruptions, leaks, checkErrors }: CheckResult) => ({
 });
 
 /** What was done, in words. A fault that cannot be repaired is left for the check to report. */
-function repair(image: BlockNode, options: StoreOptions): string[] {
+function repair(image: BlockNode, options: OpenStoreOptions): string[] {
   const done: string[] = [];
   const { corruptionsFixed, leaksFixed } = withLock(image, options.wait, disk =>
     repairImage(disk, 'all'),
@@ -92,7 +93,8 @@ function repair(image: BlockNode, options: StoreOptions): string[] {
   if (corruptionsFixed > 0) done.push(`${corruptionsFixed} corruptions of the image`);
   if (leaksFixed > 0) done.push(`${leaksFixed} leaked clusters`);
   try {
-    if (NvramStore.repair(image, options)) done.push('a store that was cut off is settled');
+    const settled = withLock(image, options.wait, disk => repairStore(disk, options));
+    if (settled) done.push('a store that was cut off is settled');
   } catch (error) {
     if (!(error instanceof NvramError)) throw error;
   }

@@ -4,7 +4,12 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { createQcow2, type FormatQcow2Options, withLock } from '../../block/index.js';
-import { formatStore, inspectStore, KEEP_MAX } from '../../nvram/index.js';
+import {
+  BLOB_BYTES_MAX,
+  formatStore,
+  HISTORY_LENGTH_MAX,
+  inspectStore,
+} from '../../nvram/index.js';
 import { type CommonOptions, entropy, withImage } from '../images.js';
 import { parseSize, type Result, size, toHex, UsageError } from '../output.js';
 
@@ -36,16 +41,16 @@ export function create(path: string, options: CreateOptions): Result {
 function format(path: string, made: boolean, options: CreateOptions): Result {
   return withImage(path, 'writer', options, image => {
     const { trace, key, lockTimeout, maxBlob } = options;
-    formatStore(image, {
-      entropy,
-      trace,
-      wait: { timeoutMs: lockTimeout },
-      keep: keepOf(options.keep ?? '0'),
-      ...(maxBlob === undefined ? {} : { blobLimit: parseSize(maxBlob) }),
-      ...(key === undefined ? {} : { key }),
+    const [uuid, virtualSize] = withLock(image, { timeoutMs: lockTimeout }, disk => {
+      formatStore(disk, {
+        entropy,
+        trace,
+        historyLength: keepOf(options.keep ?? '0'),
+        ...(maxBlob === undefined ? {} : { blobLimit: maxBlobOf(maxBlob) }),
+        key,
+      });
+      return [toHex(inspectStore(disk).state!.directory.uuid), disk.length] as const;
     });
-    const uuid = toHex(inspectStore(image).state!.directory.uuid);
-    const virtualSize = withLock(image, undefined, disk => disk.length);
     const what = made ? `made, ${size(virtualSize)}` : 'formatted';
     const sealed = key === undefined ? '' : 'sealed, ';
     return {
@@ -86,8 +91,16 @@ function imageOptions(text: string): Partial<FormatQcow2Options> {
   );
 }
 
+function maxBlobOf(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes >= 1 && bytes <= BLOB_BYTES_MAX) return bytes;
+  throw new UsageError(`${text} is not a size for blobs; it is 1 to ${size(BLOB_BYTES_MAX)}`);
+}
+
 function keepOf(text: string): number {
   const keep = Number(text);
-  if (Number.isInteger(keep) && keep >= 0 && keep <= KEEP_MAX) return keep;
-  throw new UsageError(`${text} is not a number of states to keep; it is 0 to ${KEEP_MAX}`);
+  if (Number.isInteger(keep) && keep >= 0 && keep <= HISTORY_LENGTH_MAX) return keep;
+  throw new UsageError(
+    `${text} is not a number of states to keep; it is 0 to ${HISTORY_LENGTH_MAX}`,
+  );
 }

@@ -10,15 +10,17 @@ import {
   imageInfo,
   withLock,
 } from '../../block/index.js';
+import type { NvtpmError } from '../../errors.js';
 import {
-  type Assessment,
   type Directory,
+  ENCRYPTION_EXTRA_BYTES,
+  ENCRYPTION_KINDS,
+  type Inspection,
   inspectStore,
   isCurrent,
   keptGenerations,
   NvramError,
-  SEALED_EXTRA_BYTES,
-  SEALING_KINDS,
+  faultOf as storeFaultOf,
 } from '../../nvram/index.js';
 import { type EngineInfo, StateError } from '../../tpm/engine.js';
 import { type CommonOptions, lookInside, withImage } from '../images.js';
@@ -32,14 +34,12 @@ export interface InfoOptions extends CommonOptions {
 export function info(path: string, options: InfoOptions): Result {
   return withImage(path, options.forceShare ? 'sharing' : 'probe', options, image => {
     const holders = imageHolders(image);
-    const found = inspectStore(image, {
-      trace: options.trace,
-      wait: { timeoutMs: options.lockTimeout },
-    });
+    const wait = { timeoutMs: options.lockTimeout };
+    const found = withLock(image, wait, disk => inspectStore(disk, options));
     const inside = lookInside(image, found);
     const tpm = inside instanceof StateError ? undefined : inside;
     const fault = faultOf(path, found, inside);
-    const about = withLock(image, { timeoutMs: options.lockTimeout }, imageInfo);
+    const about = withLock(image, wait, imageInfo);
     return {
       lines: [
         ...imageLines(about),
@@ -63,17 +63,14 @@ export function info(path: string, options: InfoOptions): Result {
 /** What is wrong with a store, as the error that starting it would give; nothing for OK and EMPTY. */
 export function faultOf(
   path: string,
-  found: Assessment,
+  found: Inspection,
   inside: EngineInfo | StateError | undefined,
-): NvramError | undefined {
+): NvtpmError | undefined {
   if (inside instanceof StateError) {
     const code = inside.code === 'REVISION' ? 'REVISION' : 'CORRUPT';
     return new NvramError(code, path, [inside.message]);
   }
-  const { verdict, findings } = found;
-  return verdict === 'OK' || verdict === 'EMPTY'
-    ? undefined
-    : new NvramError(verdict, path, findings);
+  return storeFaultOf(path, found);
 }
 
 /** The EK as people compare it: SHA-256 of the modulus, its first 16 bytes. */
@@ -90,24 +87,25 @@ function imageLines(image: ImageInfo): string[] {
   return [`image: ${kind}, ${size(virtualSize)}${clusters}${shots}`];
 }
 
-function storeLines({ verdict, state, notes }: Assessment): string[] {
+function storeLines({ verdict, state, notes }: Inspection): string[] {
   if (state === undefined) return [`nvram: ${verdict}`];
-  const { directory, mark } = state;
+  const { directory, ackRecord } = state;
   const kept = keptGenerations(directory.entries);
-  const closed = mark === undefined || mark.state === 'open' ? 'in use, or cut off' : mark.state;
+  const closed =
+    ackRecord === undefined || ackRecord.state === 'open' ? 'in use, or cut off' : ackRecord.state;
   return [
     `nvram: ${verdict}, generation ${directory.generation}, epoch ${directory.epoch}, ${closed}`,
     `  uuid ${toHex(directory.uuid)}`,
     ...blobsOf(directory).map(
       ({ name, size, generation }) => `  ${name}: ${size} bytes, of generation ${generation}`,
     ),
-    ...(directory.sealing.kind === 0 ? [] : [`  sealed with a ${sealedWith(directory)}`]),
+    ...(directory.encryption.kind === 0 ? [] : [`  sealed with a ${sealedWith(directory)}`]),
     ...(kept.length === 0 ? [] : [`  kept generations: ${kept.join(', ')}`]),
     ...notes.map(note => `  note: ${note}`),
   ];
 }
 
-function storeData({ verdict, state, revision, regions, notes, findings }: Assessment) {
+function storeData({ verdict, state, revision, regions, notes, findings }: Inspection) {
   const directory = state?.directory;
   return {
     outcome: verdict,
@@ -115,11 +113,11 @@ function storeData({ verdict, state, revision, regions, notes, findings }: Asses
     uuid: directory === undefined ? null : toHex(directory.uuid),
     generation: directory?.generation ?? null,
     epoch: directory?.epoch ?? null,
-    clean: state?.mark === undefined ? null : state.mark.state !== 'open',
-    mark: state?.mark?.state ?? null,
-    sealed: directory !== undefined && directory.sealing.kind !== 0,
+    clean: state?.ackRecord === undefined ? null : state.ackRecord.state !== 'open',
+    mark: state?.ackRecord?.state ?? null,
+    sealed: directory !== undefined && directory.encryption.kind !== 0,
     sealedWith: directory === undefined ? null : sealedWith(directory),
-    keep: directory?.keep ?? null,
+    keep: directory?.historyLength ?? null,
     kept: keptGenerations(directory?.entries ?? []),
     blobs: directory === undefined ? [] : blobsOf(directory),
     regions,
@@ -128,13 +126,13 @@ function storeData({ verdict, state, revision, regions, notes, findings }: Asses
   };
 }
 
-const sealedWith = ({ sealing }: Directory): string => SEALING_KINDS[sealing.kind]!;
+const sealedWith = ({ encryption }: Directory): string => ENCRYPTION_KINDS[encryption.kind]!;
 
 /** The current blobs; the size is the user's, the digest that of the bytes as stored. */
-const blobsOf = ({ entries, sealing }: Directory) =>
+const blobsOf = ({ entries, encryption }: Directory) =>
   entries.filter(isCurrent).map(({ name, length, generation, digest }) => ({
     name,
-    size: sealing.kind === 0 ? length : length - SEALED_EXTRA_BYTES,
+    size: encryption.kind === 0 ? length : length - ENCRYPTION_EXTRA_BYTES,
     generation,
     sha256: toHex(digest),
   }));

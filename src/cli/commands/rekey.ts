@@ -3,7 +3,8 @@
  * back. Neither starts the TPM.
  * @module
  */
-import { type Key, NvramStore } from '../../nvram/index.js';
+import { withLock } from '../../block/index.js';
+import { type ActiveStore, type Key, openStore } from '../../nvram/index.js';
 import { type CommonOptions, entropy, withImage } from '../images.js';
 import { readKey } from '../keys.js';
 import { type Result, UsageError } from '../output.js';
@@ -17,16 +18,14 @@ export interface RekeyOptions extends CommonOptions {
 function withStore(
   path: string,
   options: CommonOptions,
-  act: (store: NvramStore) => Result,
+  act: (store: ActiveStore) => Result,
 ): Result {
   return withImage(path, 'writer', options, image => {
     const { trace, key, lockTimeout } = options;
-    const store = NvramStore.activate(image, {
-      trace,
-      entropy,
-      wait: { timeoutMs: lockTimeout },
-      ...(key === undefined ? {} : { key }),
-    });
+    const wait = { timeoutMs: lockTimeout };
+    const store = withLock(image, wait, disk =>
+      openStore(disk, { trace, entropy, wait, key }).activate(),
+    );
     try {
       return act(store);
     } finally {
@@ -41,11 +40,16 @@ export function rekey(path: string, options: RekeyOptions): Result {
   }
   const key: Key | undefined = options.newKey === undefined ? undefined : readKey(options.newKey);
   return withStore(path, options, store => {
-    store.rekey(key);
+    const { unreachable } = store.rekey(key);
     const what = key === undefined ? 'is not sealed any more' : 'is sealed with the new key';
     return {
-      lines: [`${path}: ${what} (generation ${store.generation})`],
-      data: { image: path, sealed: store.sealed, generation: store.generation },
+      lines: [
+        `${path}: ${what} (generation ${store.generation})`,
+        ...unreachable.map(
+          ({ kind, name }) => `warning: ${kind} ${name} still holds what was stored before`,
+        ),
+      ],
+      data: { image: path, sealed: store.encrypted, generation: store.generation, unreachable },
     };
   });
 }

@@ -73,7 +73,9 @@ type Step = (path: string, options: CommonOptions, socket: string) => Evidence |
 // biome-ignore format: table
 const STEPS: Readonly<Record<string, Step>> = {
   'blank': (path, options) => {
-    const before = withImage(path, 'reader', options, image => inspectStore(image).verdict);
+    const before = withImage(path, 'reader', options, image =>
+      withLock(image, undefined, disk => inspectStore(disk).verdict),
+    );
     return inGuest(path, options, (guest, machine, events) => {
       const ek = guest.createEk();
       return { before, ek, ...stored(machine, events) };
@@ -121,7 +123,7 @@ function damage(path: string): Evidence {
   // Beside whoever has the image: a bad disk asks for no guard.
   using _beside = takeGuard(image, 'incoming');
   return withLock(image, undefined, disk => {
-    const { state } = inspectStore(image);
+    const { state } = withLock(image, undefined, inspectStore);
     const blob = state?.directory.entries.find(entry => entry.name === 'permall');
     if (blob === undefined) throw new UsageError('there is no permall to damage');
     const byte = Math.floor(blob.length / 2);

@@ -5,11 +5,14 @@
  */
 import type { Entry } from './layout.js';
 
-export const isCurrent = (entry: Entry): boolean => entry.until === 0;
+export const isCurrent = (entry: Pick<Entry, 'lastGeneration'>): boolean =>
+  entry.lastGeneration === 0;
 
 /** The kept states, newest first: each by the last generation that had it. */
 export function keptGenerations(entries: readonly Entry[]): number[] {
-  const ends = new Set(entries.filter(entry => !isCurrent(entry)).map(entry => entry.until));
+  const ends = new Set(
+    entries.filter(entry => !isCurrent(entry)).map(entry => entry.lastGeneration),
+  );
   return [...ends].sort((a, b) => b - a);
 }
 
@@ -17,13 +20,14 @@ export function keptGenerations(entries: readonly Entry[]): number[] {
 export function stateOf(entries: readonly Entry[], generation: number): Entry[] | undefined {
   if (!keptGenerations(entries).includes(generation)) return undefined;
   return entries.filter(
-    entry => entry.generation <= generation && (isCurrent(entry) || generation <= entry.until),
+    entry =>
+      entry.generation <= generation && (isCurrent(entry) || generation <= entry.lastGeneration),
   );
 }
 
-/** `entries` with the newest `keep` older states, and no more. */
-export function pruned(entries: readonly Entry[], keep: number): Entry[] {
-  const oldest = keptGenerations(entries)[keep - 1] ?? 0;
-  const limit = keep === 0 ? Number.POSITIVE_INFINITY : oldest;
-  return entries.filter(entry => isCurrent(entry) || entry.until >= limit);
+/** `entries` with the newest `historyLength` older states only. */
+export function pruned(entries: readonly Entry[], historyLength: number): Entry[] {
+  const oldest = keptGenerations(entries)[historyLength - 1] ?? 0;
+  const limit = historyLength === 0 ? Number.POSITIVE_INFINITY : oldest;
+  return entries.filter(entry => isCurrent(entry) || entry.lastGeneration >= limit);
 }
