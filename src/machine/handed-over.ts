@@ -6,6 +6,7 @@
 import type { BlockNode } from '../block/node.js';
 import { LockError } from '../lock/lock.js';
 import { type BlobStore, type HandedOver, NvramError } from '../nvram/index.js';
+import { MachineError } from './errors.js';
 import type { Parts } from './parts.js';
 import type { InstanceState } from './state.js';
 
@@ -35,7 +36,8 @@ export class HandedOverInstance {
   /**
    * The parts of an active instance again, unless another one has become active. Tries once, without
    * waiting.
-   * @throws NvramError FENCED: the target has the store; or CORRUPT. The instance has ended then.
+   * @throws NvramError FENCED: the target has the store; CORRUPT; MachineError UNCERTAIN, with the
+   *   cause: the lock was lost after the store was resumed. The instance has ended then.
    *   LockError LOCKED, IoError: not known yet; try again, nothing has changed
    */
   takeBack(): Parts {
@@ -43,15 +45,22 @@ export class HandedOverInstance {
     let active: BlobStore | undefined;
     try {
       // The epoch first: a target that is active holds the guard for long.
-      inLock(parts.options.image, () => demandOurs(store));
+      inLock(parts.options.image, () => demandOurs(parts.path, store));
       parts.lease.become('writer');
       inLock(parts.options.image, () => {
         active = store.resume();
       });
+      parts.port.use(active!);
       return { ...parts, store: active! };
     } catch (error) {
-      active?.abandon();
-      if (active !== undefined || error instanceof NvramError) this.abandon();
+      if (active !== undefined) {
+        active.abandon();
+        this.abandon();
+        throw new MachineError('UNCERTAIN', `${parts.path}: taking it back failed`, {
+          cause: error,
+        });
+      }
+      if (error instanceof NvramError) this.abandon();
       else parts.lease.become('incoming');
       throw error;
     }
@@ -70,9 +79,9 @@ export class HandedOverInstance {
   }
 }
 
-function demandOurs(store: HandedOver): void {
+function demandOurs(path: string, store: HandedOver): void {
   if (store.isOurs()) return;
-  throw new NvramError('FENCED', store.path, ['the migration target has taken it over']);
+  throw new NvramError('FENCED', path, ['the migration target has taken it over']);
 }
 
 /** Runs `act` inside the cycle lock of the image. @throws LockError LOCKED at once if it is held */

@@ -4,9 +4,16 @@
  */
 export { MachineError, type MachineErrorCode } from './errors.js';
 export { type Executor, executeWhenFree, retryResponse, type Task } from './execution.js';
+export type { FrontOptions, Power } from './front.js';
 export { HandedOverInstance } from './handed-over.js';
 export { Instance } from './instance.js';
-export { type FrontOptions, Machine, type MachineOptions, type Power } from './machine.js';
+export { Machine, type MachineOptions } from './machine.js';
 export type { InstanceOptions, InstanceSettings } from './parts.js';
 export type { InstanceState, MachineState, StorePosition } from './state.js';
 export type { Storage, StoreInfo } from './storage.js';
+export {
+  type WorkerContext,
+  WorkerMachine,
+  type WorkerMachineOptions,
+  type WorkerSetup,
+} from './worker.js';

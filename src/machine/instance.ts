@@ -3,7 +3,7 @@
  * only while it is active. What ends it (close, abandon, handOver, a failed reset) releases all three.
  * @module
  */
-import { type BlobStore, NvramError } from '../nvram/index.js';
+import { type BlobStore, type HandedOver, HandedOverStore, NvramError } from '../nvram/index.js';
 import { type Engine, type EngineInfo, StateError, StoreFailure } from '../tpm/engine.js';
 import { noTrace } from '../trace.js';
 import { Cleanup } from './cleanup.js';
@@ -108,11 +108,11 @@ export class Instance {
    * @throws NvramError, StateError; LockError; IoError
    */
   reset(): void {
-    const { options, port } = this.#parts;
+    const { options, path, port } = this.#parts;
     // Closed first: of some engines a process can have only one.
     this.#engine.close();
     try {
-      this.#engine = loaded(options, engine => engine.init(port));
+      this.#engine = loaded(options, path, engine => engine.init(port));
     } catch (error) {
       this.#release(store => store.abandon());
       throw error;
@@ -137,9 +137,7 @@ export class Instance {
     const saved = this.save();
     const left = store.handOver();
     this.#ended = true;
-    // Handing over may itself have committed a generation.
-    const { generation, epoch } = left;
-    const state = { ...saved, store: { ...saved.store, generation, epoch } };
+    const state = { ...saved, store: { ...saved.store, ...positionOf(left) } };
     const parts = { ...this.#parts, engine: this.#engine, store: left, state };
     const instance = new HandedOverInstance(parts);
     try {
@@ -185,6 +183,13 @@ export class Instance {
   }
 }
 
+/** Handing over may itself have committed a generation. */
+function positionOf(left: HandedOver): { generation?: number; epoch?: number } {
+  if (!(left instanceof HandedOverStore)) return {};
+  const { generation, epoch } = left;
+  return { generation, epoch };
+}
+
 const resuming = (what: 'handed over' | 'snapshot', state: InstanceState): Beginning => ({
   whenEmpty: 'refuse',
   load: (engine, port, opened) => {
@@ -203,28 +208,28 @@ function begin(options: InstanceOptions, { whenEmpty, load, writing }: Beginning
   const lease = held.add(new Lease(image, imageLock, 'writer'), each => each.release());
   const parts = opening(options, whenEmpty, opened => {
     held.add(opened, each => each.discard());
-    const path = image?.path ?? 'the store';
+    const { path } = opened;
     const port = new Port(opened, { path, trace, failed });
-    const engine = loaded(options, each => load(each, port, opened));
+    const engine = loaded(options, path, each => load(each, port, opened));
     held.add(engine, each => each.close());
     writing?.();
     const store = held.add(opened.activate(), each => each.abandon());
     port.activate(store, LEFTOVERS);
-    return { options, lease, port, store, engine };
+    return { options, path, lease, port, store, engine };
   });
   held.keep();
   return new Instance(parts);
 }
 
 /** An engine that has loaded its state, or none: what fails closes it. */
-function loaded(options: InstanceOptions, load: (engine: Engine) => void): Engine {
+function loaded(options: InstanceOptions, path: string, load: (engine: Engine) => void): Engine {
   const engine = options.engine();
   try {
     load(engine);
     return engine;
   } catch (error) {
     engine.close();
-    throw asOutcome(error, options.image?.path ?? 'the store');
+    throw asOutcome(error, path);
   }
 }
 

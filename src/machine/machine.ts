@@ -8,32 +8,19 @@ import { withLockAsync } from '../block/lock.js';
 import type { NvtpmError } from '../errors.js';
 import type { AsyncLockWait } from '../lock/lock.js';
 import { NvramError } from '../nvram/index.js';
-import { type InterruptLine, type Personality, Tis } from '../tis/index.js';
+import { type Personality, Tis } from '../tis/index.js';
 import type { EngineInfo, EngineKind } from '../tpm/engine.js';
 import { noTrace, type Trace } from '../trace.js';
 import { MachineError } from './errors.js';
 import { type Executor, executeWhenFree, retryResponse, Turns, wasNotRun } from './execution.js';
+import { type FrontOptions, NO_TPM, type Power } from './front.js';
 import type { HandedOverInstance } from './handed-over.js';
 import { Instance } from './instance.js';
 import type { InstanceOptions } from './parts.js';
 import type { MachineState } from './state.js';
 import type { StoreInfo } from './storage.js';
 
-export interface FrontOptions {
-  /** Called with the level of the interrupt line whenever it changes. */
-  readonly irq?: InterruptLine;
-  /** Whether writes to locality 4 reach the registers: see TisOptions. Default: true. */
-  readonly locality4?: boolean;
-  /**
-   * When a command that the guest gives to the registers runs: at once, within the access (inline, the
-   * default), or when the executor says. Until then STS shows it as running.
-   */
-  readonly execution?: 'inline' | Executor;
-}
-
 export type MachineOptions = InstanceOptions & FrontOptions;
-
-export type Power = 'off' | 'on' | 'handed over' | 'gone';
 
 interface Waiting {
   /** Ends the waiting: the command is not run then. */
@@ -358,13 +345,3 @@ async function answer(
     if (!wasNotRun(error)) throw error;
   }
 }
-
-/** What stands behind a device that only looks at a state. */
-const NO_TPM = {
-  execute: () => {},
-  cancel: () => {},
-  established: () => false,
-  hashStart: () => {},
-  hashData: () => {},
-  hashEnd: () => {},
-};

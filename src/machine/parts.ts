@@ -25,6 +25,8 @@ export type InstanceOptions = Storage & InstanceSettings;
 
 /** What an instance is made of, and is released with it. */
 export interface Parts {
+  /** Of the store, for messages. */
+  readonly path: string;
   readonly options: InstanceOptions;
   readonly lease: Lease;
   readonly port: Port;

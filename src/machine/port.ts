@@ -38,6 +38,11 @@ export class Port implements NvramPort {
   activate(store: BlobStore, changes: ReadonlyMap<string, Uint8Array | null>): void {
     store.commit(new Map([...changes, ...this.#staged]));
     this.#staged.clear();
+    this.use(store);
+  }
+
+  /** From now on stores go to `store`: a store that was taken back is another object. */
+  use(store: BlobStore): void {
     this.#active = store;
   }
 

@@ -33,6 +33,7 @@ export interface StorageOptions {
 
 /** A store that was read and validated; nothing is written before activate(). */
 export interface Opened {
+  readonly path: string;
   readonly pristine: boolean;
   readonly uuid?: Uint8Array | undefined;
   readonly generation?: number | undefined;
@@ -53,26 +54,25 @@ export function opening<T>(
   whenEmpty: 'refuse' | 'format',
   act: (opened: Opened) => T,
 ): T {
-  if (options.image === undefined) return act(demandTpm(ready(options.store()), whenEmpty));
+  if (options.image === undefined) return act(ready(options.store(), whenEmpty));
   const { image, wait } = options;
-  return withLock(image, wait, disk => {
-    const candidate = openStore(disk, { ...options, whenEmpty });
-    return act(demandTpm(candidate, whenEmpty, image.path));
-  });
+  return withLock(image, wait, disk => act(openStore(disk, { ...options, whenEmpty })));
 }
 
 /** A store that needs no activation. */
-const ready = (store: BlobStore): Opened => ({
-  pristine: store.pristine,
-  load: name => store.load(name),
-  activate: () => store,
-  discard: () => store.abandon(),
-});
-
-function demandTpm(opened: Opened, whenEmpty: 'refuse' | 'format', path = 'the store'): Opened {
-  if (whenEmpty === 'format' || !opened.pristine) return opened;
-  opened.discard();
-  throw new NvramError('EMPTY', path, ['there is no TPM in it']);
+function ready(store: BlobStore, whenEmpty: 'refuse' | 'format'): Opened {
+  const { path, pristine } = store;
+  if (pristine && whenEmpty === 'refuse') {
+    store.abandon();
+    throw new NvramError('EMPTY', path, ['there is no TPM in it']);
+  }
+  return {
+    path,
+    pristine,
+    load: name => store.load(name),
+    activate: () => store,
+    discard: () => store.abandon(),
+  };
 }
 
 /** What a store is like, without the means to write to it. */

@@ -23,7 +23,7 @@ export interface IncomingOptions {
   readonly wait?: LockWait;
   readonly imageLock?: GuardMode;
   /** What an encrypted store is opened with. */
-  readonly key?: Key;
+  readonly key?: Key | undefined;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Machines over images and simulated disks, guests in them, and what is kept in their stores. */
-import { type BlockNode, withLock } from '../../src/block/index.js';
+import { type BlockNode, createQcow2, openImage, withLock } from '../../src/block/index.js';
 import { clock, entropy } from '../../src/cli/images.js';
 import { Machine, type MachineOptions, Tpm12 } from '../../src/index.js';
 import { type ActiveStore, formatStore, type Key, openStore } from '../../src/nvram/index.js';
@@ -29,8 +29,15 @@ export function guestOf(machine: Machine): Tpm12Client {
 /** A disk with a store in it that holds nothing yet. */
 export function blankDisk(bytes = 1024 * 1024, key?: Key): SimulatedDisk {
   const disk = new SimulatedDisk(bytes);
-  formatStore(disk, { entropy, ...(key && { key }) });
+  withLock(disk, undefined, locked => formatStore(locked, { entropy, ...(key && { key }) }));
   return disk;
+}
+
+/** A new image file with a store in it that holds nothing yet. */
+export function newImage(path: string, size = 1024 * 1024): void {
+  createQcow2(path, { size });
+  using image = openImage(path);
+  withLock(image, undefined, disk => formatStore(disk, { entropy }));
 }
 
 /** Acts on the store of an image whose machine is off, as another program would. */

@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { createQcow2, type LockedNode, openImage, takeGuard } from '../../src/block/index.js';
+import { type LockedNode, openImage, takeGuard } from '../../src/block/index.js';
 import {
   type Executor,
   executeWhenFree,
@@ -15,11 +15,11 @@ import {
 import { LockError } from '../../src/lock/index.js';
 import { commands } from '../../src/testing/guest/index.js';
 import { hex, scratch, toHex } from '../_files.js';
-import { guestOf, type More, machineOn } from './_machines.js';
+import { guestOf, type More, machineOn, newImage } from './_machines.js';
 
 const IMAGE = (() => {
   const path = join(mkdtempSync(join(tmpdir(), 'nvtpm-test-')), 'tpm.qcow2');
-  createQcow2(path, { size: 1024 * 1024 });
+  newImage(path);
   using image = openImage(path);
   const machine = machineOn(image);
   machine.powerOn();

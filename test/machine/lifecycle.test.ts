@@ -1,7 +1,7 @@
 /** Transitions that fail: afterwards the phase is the old one, or off with everything released. */
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type BlockNode, createQcow2, openImage, takeGuard } from '../../src/block/index.js';
+import { type BlockNode, openImage, takeGuard } from '../../src/block/index.js';
 import {
   IoError,
   type Machine,
@@ -14,7 +14,7 @@ import { NvramError } from '../../src/nvram/index.js';
 import { commands, STARTUP, secretOf } from '../../src/testing/guest/index.js';
 import { scratch, toHex } from '../_files.js';
 import { type EngineStep, Engines } from './_engines.js';
-import { blankDisk, guestOf, inStore, type More, machineOn } from './_machines.js';
+import { blankDisk, guestOf, inStore, type More, machineOn, newImage } from './_machines.js';
 
 interface Held {
   readonly path: string;
@@ -26,7 +26,7 @@ interface Held {
 /** A machine over an image file, which is on. */
 function running(t: ExecutionContext, more: More = {}): Held {
   const path = join(scratch(t), 'tpm.qcow2');
-  createQcow2(path, { size: 1024 * 1024 });
+  newImage(path);
   const image = openImage(path);
   t.teardown(() => image.close());
   const engines = new Engines();

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { createQcow2, openImage } from '../../src/block/index.js';
+import { openImage } from '../../src/block/index.js';
 import { IoError } from '../../src/errors.js';
 import { NvramError } from '../../src/nvram/index.js';
 import {
@@ -19,9 +19,8 @@ import {
 } from '../../src/testing/guest/index.js';
 import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
 import { scratch, toHex } from '../_files.js';
-import { blankDisk, guestOf, inStore, machineOn } from './_machines.js';
+import { blankDisk, guestOf, inStore, machineOn, newImage } from './_machines.js';
 
-const MIB = 1024 * 1024;
 const OWNER = secretOf('owner');
 const INDEX = 0x0001_1101;
 const UNWRITTEN = new Uint8Array(8).fill(0xff);
@@ -160,7 +159,7 @@ test('a store that fails answers TPM_FAIL, and the old state is there at the nex
 
 test('an image file that is deleted while it is in use answers TPM_FAIL, and the machine ends', t => {
   const path = join(scratch(t), 'tpm.qcow2');
-  createQcow2(path, { size: MIB });
+  newImage(path);
   const image = openImage(path, { readOnly: false });
   const machine = machineOn(image);
   machine.powerOn();

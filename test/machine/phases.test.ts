@@ -10,7 +10,6 @@ import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import {
   type BlockNode,
-  createQcow2,
   type Guard,
   type GuardRole,
   type LockedNode,
@@ -23,13 +22,13 @@ import { type Machine, type MachineState, NvtpmError, type Power } from '../../s
 import { LockError } from '../../src/lock/index.js';
 import { type Fault, FaultNode } from '../../src/testing/index.js';
 import { type EngineStep, Engines } from './_engines.js';
-import { machineOn } from './_machines.js';
+import { machineOn, newImage } from './_machines.js';
 
 const FOLDER = mkdtempSync(join(tmpdir(), 'nvtpm-test-'));
 test.after.always(() => rmSync(FOLDER, { recursive: true }));
 const FRESH = (() => {
   const path = join(FOLDER, 'fresh.qcow2');
-  createQcow2(path, { size: 512 * 1024 });
+  newImage(path, 512 * 1024);
   using image = openImage(path);
   const machine = machineOn(image);
   machine.powerOn();

@@ -6,23 +6,17 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
-import {
-  type BlockNode,
-  createQcow2,
-  type GuardMode,
-  openImage,
-  withLock,
-} from '../../src/block/index.js';
+import { type BlockNode, type GuardMode, openImage, withLock } from '../../src/block/index.js';
 import type { Machine } from '../../src/index.js';
 import { Channel } from '../../src/migration/index.js';
 import { openStore } from '../../src/nvram/index.js';
 import { commands, STARTUP, secretOf } from '../../src/testing/guest/index.js';
 import { scratch, toHex } from '../_files.js';
-import { guestOf, type More, machineOn } from '../machine/_machines.js';
+import { guestOf, type More, machineOn, newImage } from '../machine/_machines.js';
 
 const EK_IMAGE = (() => {
   const path = join(mkdtempSync(join(tmpdir(), 'nvtpm-test-')), 'ek.qcow2');
-  createQcow2(path, { size: 16 * 1024 * 1024 });
+  newImage(path, 16 * 1024 * 1024);
   using image = openImage(path, { readOnly: false });
   const machine = machineOn(image);
   machine.powerOn();

@@ -22,7 +22,7 @@ import {
   takeBack,
   validateIncoming,
 } from '../../src/migration/index.js';
-import { inspectStore, NvramError } from '../../src/nvram/index.js';
+import { inspectStore, MemoryStore, NvramError } from '../../src/nvram/index.js';
 import { FaultNode } from '../../src/testing/index.js';
 import { toHex } from '../_files.js';
 import { connection, type Hosts, hosts, pcrOf, peerThatSends, runsOn, stored } from './_hosts.js';
@@ -311,26 +311,10 @@ test('the key of an encrypted store is demanded by the first look', async t => {
 });
 
 test('a store that cannot be handed over refuses at once, and the machine runs on', async t => {
-  const blobs = new Map<string, Uint8Array>();
-  const memory = {
-    path: 'memory',
-    can: { fencing: false, atomicChanges: true, history: false, handOver: false },
-    get pristine() {
-      return blobs.size === 0;
-    },
-    load: (name: string) => blobs.get(name),
-    commit(changes: ReadonlyMap<string, Uint8Array | null>) {
-      for (const [name, bytes] of changes) {
-        if (bytes === null) blobs.delete(name);
-        else blobs.set(name, bytes.slice());
-      }
-    },
-    close() {},
-    abandon() {},
-  };
+  const store = new MemoryStore();
   const entropy = (length: number) => new Uint8Array(length).fill(7);
   const engine = () => new Tpm12({ entropy, clock: () => 0 });
-  const machine = new Machine({ store: () => memory, entropy, engine });
+  const machine = new Machine({ store: () => store, entropy, engine });
   machine.powerOn();
   const [near] = await connection(t);
   await t.throwsAsync(migrate(machine, new Channel(near)), {
@@ -343,7 +327,7 @@ test('a store that cannot be handed over refuses at once, and the machine runs o
 
 /** Flips a bit of a stored blob, under the lock. */
 function damage(image: BlockNode, name: string): void {
-  const { state } = inspectStore(image);
+  const { state } = withLock(image, undefined, disk => inspectStore(disk));
   const { offset } = state!.directory.entries.find(entry => entry.name === name)!;
   withLock(image, undefined, disk => {
     disk.write(offset + 700, Uint8Array.of(disk.read(offset + 700, 1)[0]! ^ 1));

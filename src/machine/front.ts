@@ -1,0 +1,30 @@
+/**
+ * What the two kinds of machine, with their instance here or in a worker, have in common.
+ * @module
+ */
+import type { InterruptLine, TisBackend } from '../tis/index.js';
+import type { Executor } from './execution.js';
+
+export type Power = 'off' | 'on' | 'handed over' | 'gone';
+
+export interface FrontOptions {
+  /** Called with the level of the interrupt line whenever it changes. */
+  readonly irq?: InterruptLine;
+  /** Whether writes to locality 4 reach the registers: see TisOptions. Default: true. */
+  readonly locality4?: boolean;
+  /**
+   * When a command that the guest gives to the registers runs: at once, within the access (inline, the
+   * default), or when the executor says. Until then STS shows it as running.
+   */
+  readonly execution?: 'inline' | Executor;
+}
+
+/** What stands behind a device that only looks at a state. */
+export const NO_TPM: TisBackend = {
+  execute: () => {},
+  cancel: () => {},
+  established: () => false,
+  hashStart: () => {},
+  hashData: () => {},
+  hashEnd: () => {},
+};
