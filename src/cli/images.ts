@@ -12,7 +12,7 @@ import {
   withLock,
 } from '../block/index.js';
 import { NvtpmError } from '../errors.js';
-import { Machine, type MachineOptions } from '../machine/index.js';
+import { type FrontOptions, Machine } from '../machine/index.js';
 import { type Inspection, type Key, openStore } from '../nvram/index.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
 import { Tpm12 } from '../tpm/tpm12/engine.js';
@@ -89,7 +89,7 @@ export function machineOver(
   image: BlockNode,
   { trace, lockTimeout, imageLock, key }: CommonOptions,
   expectExisting = false,
-  more: Pick<MachineOptions, 'irq' | 'locality4'> = {},
+  more: FrontOptions = {},
 ): Machine {
   return new Machine({
     image,

@@ -3,7 +3,7 @@
  * contended image does not stop the event loop of a process with other machines in it.
  * @module
  */
-import { withLockAsync } from '../block/lock.js';
+import { holding, withLockAsync } from '../block/lock.js';
 import type { BlockNode } from '../block/node.js';
 import { NvtpmError } from '../errors.js';
 import { LockError } from '../lock/lock.js';
@@ -48,6 +48,30 @@ export const executeWhenFree =
     }
     return response!;
   };
+
+/**
+ * Runs a command at once inside the cycle lock of the image; undefined where another process holds
+ * that lock, and the command was not run.
+ */
+export function executeNow(
+  image: BlockNode | undefined,
+  run: () => Uint8Array,
+): Uint8Array | undefined {
+  if (image === undefined) return run();
+  let response: Uint8Array | undefined;
+  try {
+    const disk = image.tryLock();
+    if (disk === undefined) return undefined;
+    holding(disk, () => {
+      response = run();
+    });
+  } catch (error) {
+    if (!(error instanceof NvtpmError)) throw error;
+    // As for executeWhenFree.
+    response ??= run();
+  }
+  return response;
+}
 
 /** TPM_RETRY (TPM Main Part 2 §16: TPM_NON_FATAL), and TPM_RC_RETRY (TPM 2.0 Part 2 §6.6.3). */
 const RETRY: Readonly<Record<EngineKind['version'], Uint8Array>> = {

@@ -3,7 +3,13 @@
  * @module
  */
 export { MachineError, type MachineErrorCode } from './errors.js';
-export { type Executor, executeWhenFree, retryResponse, type Task } from './execution.js';
+export {
+  type Executor,
+  executeWhenFree,
+  retryResponse,
+  type Task,
+  wasNotRun,
+} from './execution.js';
 export type { FrontOptions, Power } from './front.js';
 export { HandedOverInstance } from './handed-over.js';
 export { Instance } from './instance.js';

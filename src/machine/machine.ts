@@ -12,7 +12,14 @@ import { type Personality, Tis } from '../tis/index.js';
 import type { EngineInfo, EngineKind } from '../tpm/engine.js';
 import { noTrace, type Trace } from '../trace.js';
 import { MachineError } from './errors.js';
-import { type Executor, executeWhenFree, retryResponse, Turns, wasNotRun } from './execution.js';
+import {
+  type Executor,
+  executeNow,
+  executeWhenFree,
+  retryResponse,
+  Turns,
+  wasNotRun,
+} from './execution.js';
 import { type FrontOptions, NO_TPM, type Power } from './front.js';
 import type { HandedOverInstance } from './handed-over.js';
 import { Instance } from './instance.js';
@@ -95,15 +102,22 @@ export class Machine {
   }
 
   /**
+   * Runs a command at once, as `process` does, if no other command waits and no other process holds the
+   * lock of the image; undefined where one does.
+   */
+  tryProcess(command: Uint8Array, locality = 0): Uint8Array | undefined {
+    const { instance, turns } = this.#demand('on');
+    if (turns.busy) return undefined;
+    return executeNow(this.#options.image, () => instance.process(command, locality));
+  }
+
+  /**
    * The same without blocking: waits until the image is free, after the commands that came earlier.
    * @throws LockError LOCKED, ABORTED, MachineError PHASE: the command was not run. A server answers
    *   retryResponse() then.
    */
   execute(command: Uint8Array, locality = 0, wait: Waiting = {}): Promise<Uint8Array> {
-    const { execution = 'inline' } = this.#options;
-    const executor =
-      execution === 'inline' ? executeWhenFree(this.#options.wait?.timeoutMs) : execution;
-    return this.#defer(executor, command, locality, wait.signal);
+    return this.#defer(this.#executor, command, locality, wait.signal);
   }
 
   /**
@@ -278,8 +292,13 @@ export class Machine {
             done(engine()?.process(command, locality) ?? new Uint8Array());
             return;
           }
+          const now = execution === 'when free' ? this.tryProcess(command, locality) : undefined;
+          if (now !== undefined) {
+            done(now);
+            return;
+          }
           running = new AbortController();
-          const response = this.#defer(execution, command, locality, running.signal);
+          const response = this.#defer(this.#executor, command, locality, running.signal);
           void answer(response, retryResponse(personality), done);
         },
         cancel: () => {
@@ -297,6 +316,11 @@ export class Machine {
       ...(irq === undefined ? {} : { irq }),
     });
     return front;
+  }
+
+  get #executor(): Executor {
+    const { execution, wait } = this.#options;
+    return typeof execution === 'function' ? execution : executeWhenFree(wait?.timeoutMs);
   }
 
   /** Runs a command later, if the power cycle lasts that long. */

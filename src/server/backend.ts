@@ -4,7 +4,7 @@
  * @module
  */
 import type { BlockNode } from '../block/node.js';
-import type { Machine } from '../machine/index.js';
+import { type Machine, retryResponse, wasNotRun } from '../machine/index.js';
 import { NvramError } from '../nvram/index.js';
 import { decode, encode, struct, u16, u32 } from '../wire/codec.js';
 import type { EndReason } from './host.js';
@@ -62,7 +62,7 @@ export async function serveBackend(options: BackendOptions): Promise<BackendEndi
   const socket = await serveTpm({
     ...options,
     // Nobody is heard before the next lines have run: they do not wait for anything.
-    process: request => machine!.process(request),
+    process: request => run(machine!, request, options.signal),
     fail: settle.fail,
     deserted: () => options.terminate && settle.end('client-gone'),
   });
@@ -88,6 +88,21 @@ export async function serveBackend(options: BackendOptions): Promise<BackendEndi
   } finally {
     await socket.close();
   }
+}
+
+/** A command that could not be run because the image stayed locked is answered with TPM_RETRY. */
+function run(
+  machine: Machine,
+  request: Uint8Array,
+  signal: AbortSignal,
+): Uint8Array | Promise<Uint8Array> {
+  const now = machine.tryProcess(request);
+  if (now !== undefined) return now;
+  const { version } = machine.engine;
+  return machine.execute(request, 0, { signal }).catch((error: unknown) => {
+    if (wasNotRun(error)) return retryResponse(version);
+    throw error;
+  });
 }
 
 function start(machine: Machine, type: StartupType | undefined): number | undefined {

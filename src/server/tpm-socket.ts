@@ -19,12 +19,15 @@ export type TpmAddress =
   | { readonly type: 'unixio'; readonly path: string; readonly mode?: number };
 
 export interface TpmSocketOptions {
-  /** Runs one command to its end. It answers whatever it is given. */
-  readonly process: (request: Uint8Array) => Uint8Array;
+  /**
+   * Runs one command to its end, at once or (with a promise) later: while the image is locked by
+   * another process. Every request has a response.
+   */
+  readonly process: (request: Uint8Array) => Uint8Array | Promise<Uint8Array>;
   readonly address: TpmAddress;
   /** Whether the connection is closed after each response, as swtpm's option of that name has it. */
   readonly disconnect?: boolean;
-  /** Hears what `process` throws, which is a bug; no command is run after it. */
+  /** Called with what `process` throws, which is a bug; no command is run after it. */
   readonly fail: (error: unknown) => void;
   /** Called whenever the last client has gone; who only connected and left was none. */
   readonly deserted?: () => void;
@@ -53,14 +56,17 @@ export async function serveTpm(options: TpmSocketOptions): Promise<TpmSocket> {
   const open = new Set<Socket>();
   let broken = false;
   let heard = false;
-  const run = (request: Uint8Array): Uint8Array | undefined => {
+  const breakDown = (error: unknown): undefined => {
+    broken = true;
+    fail(error);
+  };
+  const run: Run = request => {
     if (broken) return undefined;
     try {
-      return process(request);
+      const response = process(request);
+      return response instanceof Promise ? response.catch(breakDown) : response;
     } catch (error) {
-      broken = true;
-      fail(error);
-      return undefined;
+      return breakDown(error);
     }
   };
   const server = createServer({ noDelay: true }, socket => {
@@ -101,25 +107,41 @@ async function listen(server: Server, address: TpmAddress): Promise<void> {
   }
 }
 
-/** Answers one client for as long as it stays. `run` has no answer once the TPM is broken. */
-function attend(
-  socket: Socket,
-  run: (request: Uint8Array) => Uint8Array | undefined,
-  disconnect: boolean,
-): void {
+/** Runs a command; undefined once the TPM is broken. */
+type Run = (request: Uint8Array) => Uint8Array | undefined | Promise<Uint8Array | undefined>;
+
+/** Answers one client for as long as it is connected. */
+function attend(socket: Socket, run: Run, disconnect: boolean): void {
   let pending: Uint8Array = new Uint8Array();
+  let waiting = false;
+  const respond = (response: Uint8Array | undefined, isFrame: boolean): void => {
+    if (socket.destroyed) return;
+    if (response !== undefined) socket.write(response);
+    // Where the next frame begins after what is none is not known.
+    if (response === undefined || disconnect || !isFrame) socket.destroySoon();
+  };
   const answer = (): void => {
-    while (!socket.destroyed && socket.writable && !socket.writableNeedDrain) {
+    while (!waiting && !socket.destroyed && socket.writable && !socket.writableNeedDrain) {
       const length = frameLength(pending);
       if (length === undefined || (length !== 'none' && pending.length < length)) return;
       const request = pending.slice(0, length === 'none' ? REQUEST_BYTES_MAX : length);
       pending = pending.subarray(request.length);
       const response = run(request);
-      if (response !== undefined) socket.write(response);
-      // After what is no frame, nobody knows where the next one begins.
-      if (response === undefined || disconnect || length === 'none') socket.destroySoon();
+      if (!(response instanceof Promise)) {
+        respond(response, length !== 'none');
+        continue;
+      }
+      // The responses keep the order of the commands.
+      waiting = true;
+      socket.pause();
+      void response.then(late => {
+        waiting = false;
+        respond(late, length !== 'none');
+        socket.resume();
+        answer();
+      });
     }
-    // A client that does not take its responses gets no more of them made.
+    // A client that does not read its responses gets no more of them made.
     if (socket.writableNeedDrain) socket.pause();
   };
   socket.on('data', chunk => {
@@ -127,7 +149,7 @@ function attend(
     answer();
   });
   socket.on('drain', () => {
-    socket.resume();
+    if (!waiting) socket.resume();
     answer();
   });
   socket.on('error', () => socket.destroy());

@@ -35,7 +35,11 @@ export async function run(path: string, options: RunOptions): Promise<Result> {
       openImage: () => openImage(path, { readOnly: false, trace, backing: () => allowBacking }),
       // Software on a PC does not reach locality 4.
       machine: (image, irq) =>
-        machineOver(image, options, expectExisting, { irq, locality4: false }),
+        machineOver(image, options, expectExisting, {
+          irq,
+          locality4: false,
+          execution: 'when free',
+        }),
       trace,
       validateIncoming: image => {
         validateIncoming(image, { trace, wait: { timeoutMs: lockTimeout }, imageLock, key });
