@@ -48,11 +48,13 @@ export class Machine {
   readonly #trace: Trace;
   readonly #listeners = new Set<(error: NvtpmError) => void>();
   #phase: Phase = OFF;
+  #failure: NvtpmError | undefined;
 
   constructor(options: MachineOptions) {
     this.#options = {
       ...options,
       failed: error => {
+        this.#failure ??= error;
         options.failed?.(error);
         for (const listener of this.#listeners) listener(error);
       },
@@ -82,6 +84,11 @@ export class Machine {
   /** The store, as it is now, while the machine is on. */
   get storeInfo(): StoreInfo {
     return this.#demand('on').instance.storeInfo;
+  }
+
+  /** The first failure to load or store since the machine was switched on, if any. */
+  get failure(): NvtpmError | undefined {
+    return this.#failure;
   }
 
   /**
@@ -245,6 +252,7 @@ export class Machine {
   }
 
   #switchOn(instance: Instance, front: Tis): void {
+    this.#failure = undefined;
     this.#phase = { is: 'on', instance, front, turns: new Turns() };
     this.#trace({ event: 'power', to: 'on' });
   }

@@ -49,7 +49,8 @@ export interface BackendEnding {
 /**
  * Runs a TPM until it is told to end. The address is taken first, so that a wrong one changes nothing
  * in the image. What the TPM holds besides its stored state is gone at the end, as after a power cut.
- * @throws FaceError; what powering on throws: NvramError, LockError, IoError
+ * @throws FaceError; what powering on throws: NvramError, LockError, IoError; at the end, why the TPM
+ *   was in failure mode
  */
 export async function serveBackend(options: BackendOptions): Promise<BackendEnding> {
   let machine: Machine | undefined;
@@ -69,8 +70,8 @@ export async function serveBackend(options: BackendOptions): Promise<BackendEndi
   try {
     using image = options.openImage();
     machine = options.machine(image);
-    // Another instance has the TPM: nothing that this one answers would last.
     machine.onFailure(error => {
+      // Another instance has the TPM: nothing that this one answers would last.
       if (error instanceof NvramError && error.code === 'FENCED') settle.fail(error);
     });
     try {
@@ -79,7 +80,9 @@ export async function serveBackend(options: BackendOptions): Promise<BackendEndi
       const reason = await ended;
       await socket.close();
       const { generation, epoch } = machine.storeInfo;
+      const { failure } = machine;
       machine.powerOff();
+      if (failure !== undefined) throw failure;
       return { reason, store: { generation, epoch } };
     } finally {
       // After a fault nothing more is written: what was acknowledged is there.

@@ -106,12 +106,15 @@ function begin(
   }
 }
 
+/** @throws why the TPM was in failure mode; what powering off throws */
 function switchOff(machine: Machine): Ending['store'] {
   if (machine.power !== 'on') {
     machine.powerOff();
     return undefined;
   }
+  const { failure } = machine;
   const { generation, epoch } = machine.storeInfo;
   machine.powerOff();
+  if (failure !== undefined) throw failure;
   return { generation, epoch };
 }
