@@ -3,11 +3,11 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { type BlockNode, openImage, openQcow2 } from '../src/block/index.js';
+import { type BlockNode, openImage, openQcow2, withLock } from '../src/block/index.js';
 import { clock, entropy } from '../src/cli/images.js';
 import { NvtpmError } from '../src/errors.js';
 import { Machine, Tpm12 } from '../src/index.js';
-import { inspectStore, type Key, NvramStore } from '../src/nvram/index.js';
+import { type ActiveStore, inspectStore, type Key, openStore } from '../src/nvram/index.js';
 import {
   commands,
   NV_PER,
@@ -39,6 +39,8 @@ const tpm12 = (): Engine => new Tpm12({ entropy, clock });
 
 /** An engine that loads its state and does nothing with it: a third of the time of a cold start. */
 class Reader implements Engine {
+  readonly kind = { name: 'nvtpm', version: '1.2' } as const;
+  readonly volatileVersion = 1;
   permall: Uint8Array = new Uint8Array();
 
   init(nvram: NvramPort): void {
@@ -95,9 +97,9 @@ export function coldStart(path: string): Identity {
   return withMachine(
     path,
     () => reader,
-    ({ store }) => ({
-      uuid: hex(store.uuid),
-      generation: store.generation,
+    ({ storeInfo: { uuid, generation } }) => ({
+      uuid: hex(uuid!),
+      generation,
       permall: createHash('sha256').update(reader.permall).digest('hex'),
     }),
   );
@@ -156,23 +158,29 @@ export function outcomeOf(error: unknown): string {
 
 const qcow2On = (disk: SimulatedDisk): BlockNode => openQcow2(disk, { readOnly: false });
 
+function activate(disk: SimulatedDisk, key?: Key): ActiveStore {
+  return withLock(qcow2On(disk), undefined, locked =>
+    openStore(locked, { entropy, key }).activate(),
+  );
+}
+
 /** Encrypts the plain store of a qcow2 image on a disk. */
 export function encrypt(disk: SimulatedDisk, key: Uint8Array): void {
-  const store = NvramStore.activate(qcow2On(disk), { entropy });
+  const store = activate(disk);
   store.rekey(keyOf(key));
   store.close();
 }
 
 /** What the store of a qcow2 image on a disk is, without a key: `plain`, `encrypted`, or its fault. */
 export function kindOf(disk: SimulatedDisk): string {
-  const { verdict, state } = inspectStore(qcow2On(disk));
+  const { verdict, state } = withLock(qcow2On(disk), undefined, locked => inspectStore(locked));
   if (verdict !== 'OK') return verdict;
-  return state!.directory.sealing.kind === 0 ? 'plain' : 'encrypted';
+  return state!.directory.encryption.kind === 0 ? 'plain' : 'encrypted';
 }
 
 /** Opens an encrypted store as its next instance does, and closes it in order. */
 export function reopen(disk: SimulatedDisk, key: Uint8Array): void {
-  NvramStore.activate(qcow2On(disk), { entropy, key: keyOf(key) }).close();
+  activate(disk, keyOf(key)).close();
 }
 
 const keyOf = (bytes: Uint8Array): Key => ({ kind: 'key', bytes: bytes.slice() });

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { bdrv_lock, bdrv_unlock, openImage } from '../../src/block/index.js';
+import { openImage, withLock } from '../../src/block/index.js';
 import { scratch } from '../_files.js';
 import { nvtpm, PROGRAM, type Run } from './_cli.js';
 
@@ -87,10 +87,10 @@ test('a flipped byte in each region of a store that was closed in order is CORRU
     const copy = join(folder, `${what.replaceAll(/\W/g, '-')}.qcow2`);
     copyFileSync(file, copy);
     const image = openImage(copy, { readOnly: false });
-    bdrv_lock(image);
-    const at = offset + Math.floor(length / 3);
-    image.write(at, Uint8Array.of(image.read(at, 1)[0]! ^ 0x10));
-    bdrv_unlock(image);
+    withLock(image, undefined, disk => {
+      const at = offset + Math.floor(length / 3);
+      disk.write(at, Uint8Array.of(disk.read(at, 1)[0]! ^ 0x10));
+    });
     image.close();
     refused(t, copy, 'CORRUPT', 4);
   }
@@ -156,9 +156,9 @@ test('what makes no sense on the command line is USAGE', t => {
 test('an image that is locked is LOCKED, and the holder is named', t => {
   const { file } = usedImage(t);
   const image = openImage(file, { readOnly: false });
-  bdrv_lock(image);
-  const run = nvtpm(['exec', file, GET_RANDOM, '--lock-timeout', '50', '--json']);
-  bdrv_unlock(image);
+  const run = withLock(image, undefined, () =>
+    nvtpm(['exec', file, GET_RANDOM, '--lock-timeout', '50', '--json']),
+  );
   image.close();
   t.is(run.exit, 9, run.out);
   t.regex(run.out, new RegExp(`\\b${process.pid}\\b`));

@@ -1,9 +1,9 @@
 /** State goes from an image to swtpm 0.7.1 and back: both find the same EK and the same owner. */
 import { join } from 'node:path';
-import { createQcow2, openImage } from '../../src/block/index.js';
+import { createQcow2, openImage, withLock } from '../../src/block/index.js';
 import { fingerprint } from '../../src/cli/commands/info.js';
 import { entropy } from '../../src/cli/images.js';
-import { formatStore, inspectStore, NvramStore } from '../../src/nvram/index.js';
+import { openStore } from '../../src/nvram/index.js';
 import {
   commands,
   HANDLE,
@@ -27,10 +27,8 @@ peerTest(
     t.is(run.exit, 0, run.out);
     const { steps } = run.json() as unknown as { steps: { data: { ek: string } }[] };
     using image = openImage(join(folder, 'demo.qcow2'), { readOnly: true });
-    const entry = inspectStore(image).state!.directory.entries.find(
-      ({ name }) => name === 'permall',
-    )!;
-    const peer = swtpm(t, image.read(entry.offset, entry.length));
+    const permall = withLock(image, undefined, disk => openStore(disk).load('permall')!);
+    const peer = swtpm(t, permall);
     const client = new Tpm12Client(command => peer.transmit(command), entropy);
     client.run(commands.startup(STARTUP.CLEAR));
     const owner = secretOf('the owner of the demonstration');
@@ -50,8 +48,9 @@ peerTest('a permall of swtpm starts from an image, with its EK and its owner', [
   const path = join(scratch(t), 'tpm.qcow2');
   createQcow2(path, { size: 16 * 1024 * 1024 });
   using image = openImage(path, { readOnly: false });
-  formatStore(image, { entropy });
-  const store = NvramStore.activate(image);
+  const store = withLock(image, undefined, disk =>
+    openStore(disk, { entropy, whenEmpty: 'format' }).activate(),
+  );
   store.store('permall', peer.permall()!);
   store.close();
   const machine = machineOn(image, { expectExisting: true });
