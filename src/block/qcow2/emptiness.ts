@@ -4,11 +4,11 @@
  * @module
  */
 import { isZeros } from '../zeros.js';
-import type { CheckResult } from './check.js';
 import { inflateCluster } from './compressed.js';
 import type { Qcow2Disk } from './disk.js';
 import { isPlaced, type Mapping } from './entries.js';
 import { has, INCOMPATIBLE } from './header.js';
+import { faultsIn } from './soundness.js';
 import { isTagged } from './store-tag.js';
 import { entriesOf } from './tables.js';
 import { hex } from './text.js';
@@ -24,20 +24,11 @@ export function tracesIn(disk: Qcow2Disk): readonly string[] {
   if (isTagged(extensions)) return ['its header says that a store was made in it'];
   if (has(header, INCOMPATIBLE.dirty)) return ['the image was not closed cleanly'];
   if (has(header, INCOMPATIBLE.corrupt)) return ['the image is marked corrupt'];
-  const faults = faultsOf(disk.check());
+  const faults = faultsIn(disk);
   if (faults.length > 0) return faults;
   const data = findData(disk.view);
   return data === undefined ? [] : [data];
 }
-
-/** The findings of a check as sentences. */
-export function faultsOf({ corruptions, leaks, checkErrors, problems }: CheckResult): string[] {
-  if (corruptions + leaks + checkErrors === 0) return [];
-  const counts = `corruptions: ${corruptions}, leaked clusters: ${leaks}, check errors: ${checkErrors}`;
-  return [`the image does not check clean (${counts})`, ...problems.slice(0, MOST_PROBLEMS)];
-}
-
-const MOST_PROBLEMS = 3;
 
 /** The first cluster of any layer that holds something other than zeros. */
 function findData(view: View): string | undefined {

@@ -6,9 +6,9 @@
 import { ImageError } from '../node.js';
 import { isZeros } from '../zeros.js';
 import type { Qcow2Disk } from './disk.js';
-import { faultsOf } from './emptiness.js';
 import type { Mapping } from './entries.js';
 import { Mappings } from './mapping.js';
+import { faultsOf } from './soundness.js';
 import { entriesOf } from './tables.js';
 import { type ClusterIndex, clusterIndex, guestOffset, type HostOffset, plus } from './units.js';
 

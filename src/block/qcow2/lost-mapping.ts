@@ -3,10 +3,10 @@
  * @module
  */
 import type { Qcow2Disk } from './disk.js';
-import { faultsOf } from './emptiness.js';
 import type { Faults } from './faults.js';
 import { Mappings } from './mapping.js';
 import { clustersOf, type Piece, pieces } from './pieces.js';
+import { faultsIn } from './soundness.js';
 import { guestOffset, type HostOffset, plus } from './units.js';
 import type { View } from './view.js';
 
@@ -28,7 +28,7 @@ const reported: Faults = {
 export function lostMapping(disk: Qcow2Disk, length: number): readonly string[] {
   const lost = findLost(disk, length);
   if (lost === undefined) return [];
-  const faults = faultsOf(disk.check());
+  const faults = faultsIn(disk);
   return faults.length === 0 ? [] : [lost, ...faults];
 }
 
