@@ -1,6 +1,6 @@
 /**
- * A node that fails on purpose: the n-th read, write, flush or resize of the node below goes wrong
- * in a given way. Scripted and deterministic, to be put between any two nodes.
+ * A node that fails on purpose: the n-th read, write, flush, resize or write-back of the node below
+ * goes wrong in a given way. Scripted and deterministic, to be put between any two nodes.
  * @module
  */
 import { type Bytes, LockableNode } from '../block/lockable.js';
@@ -8,7 +8,8 @@ import type { LockedNode, ProtocolNode } from '../block/node.js';
 import { IoError } from '../errors.js';
 import type { LockHolder, LockType } from '../lock/lock.js';
 
-export type Operation = 'read' | 'write' | 'flush' | 'truncate';
+/** `writeBack`: the outermost release of the lock, which writes back what nodes still hold. */
+export type Operation = 'read' | 'write' | 'flush' | 'truncate' | 'writeBack';
 
 /** What goes wrong. */
 // biome-ignore format: table
@@ -71,6 +72,10 @@ export class FaultNode extends LockableNode implements ProtocolNode {
     this.bytes.below = below;
   }
 
+  protected override writeBack(): void {
+    this.bytes.writeBack();
+  }
+
   protected closeBelow(): void {
     this.file.close();
   }
@@ -78,7 +83,13 @@ export class FaultNode extends LockableNode implements ProtocolNode {
 
 class FaultyBytes implements Bytes {
   below!: LockedNode;
-  readonly counts: Record<Operation, number> = { read: 0, write: 0, flush: 0, truncate: 0 };
+  readonly counts: Record<Operation, number> = {
+    read: 0,
+    write: 0,
+    flush: 0,
+    truncate: 0,
+    writeBack: 0,
+  };
   readonly #script: readonly Fault[];
 
   constructor(script: readonly Fault[]) {
@@ -119,6 +130,10 @@ class FaultyBytes implements Bytes {
 
   truncate(length: number): void {
     if (this.#next('truncate')?.kind !== 'drop') this.below.truncate(length);
+  }
+
+  writeBack(): void {
+    this.#next('writeBack');
   }
 
   /** Counts the operation; throws or waits if that is its fault, and returns any other effect. */

@@ -28,12 +28,22 @@ const { actor, disk: shared, words, locks: working, port } = workerData as Engag
 /** Whether the prologue is over. Before that the actor runs alone, and nothing waits. */
 let scheduled = false;
 
+let isDead = false;
+
+/** The actor's process has died. Thrown by the step before which it did, and by all that follow. */
+class Death extends Error {}
+
 /** Says which step comes next, and waits until it may be taken. */
 function awaitTurn(step: Step): void {
+  if (isDead) throw new Death();
   if (!scheduled) return;
   words[Word.KIND] = STEPS.indexOf(step);
   hand(Turn.SCHEDULER);
   untilGranted();
+  if (words[Word.DIES] === 0) return;
+  isDead = true;
+  words[Word.HOLDS] = 0;
+  throw new Death();
 }
 
 function untilGranted(): void {
@@ -106,8 +116,10 @@ assert(play !== undefined, `${actor.module} exports no ${actor.name}`);
 
 function outcomeOf(act: () => string): string {
   try {
-    return act();
+    const outcome = act();
+    return isDead ? 'died' : outcome;
   } catch (error) {
+    if (isDead) return 'died';
     return `threw ${(error as { code?: string }).code ?? String(error)}`;
   }
 }
@@ -115,6 +127,7 @@ function outcomeOf(act: () => string): string {
 port.on('message', () => {
   untilGranted();
   scheduled = false;
+  isDead = false;
   const begin = (): void => {
     scheduled = true;
     awaitTurn('begin');

@@ -16,10 +16,15 @@ import {
 } from 'node:worker_threads';
 
 export interface Actor {
-  /** The URL of a module: `import.meta.url` of whoever writes the actor. */
+  /** The URL of the module that exports the function: its own `import.meta.url`. */
   readonly module: string;
   /** The name of the exported function. */
   readonly name: string;
+  /**
+   * Whether its process can die: then each of its steps is also the point of its death, once. Its lock
+   * is released, and nothing else happens.
+   */
+  readonly mortal?: boolean;
 }
 
 export interface InterleavingOptions {
@@ -29,9 +34,9 @@ export interface InterleavingOptions {
 
 /** One order of steps, and what came of it. */
 export interface Interleaving {
-  /** The steps as they were taken: `0 lock`, `1 lock`, … */
+  /** The steps as they were taken: `0 lock`, `1 lock`, `0 dies`, … */
   readonly steps: readonly string[];
-  /** What each actor returned, or `threw CODE`. */
+  /** What each actor returned, or `threw CODE`, or `died`. */
   readonly results: readonly string[];
   /** The disk afterwards. */
   readonly disk: Uint8Array;
@@ -39,7 +44,7 @@ export interface Interleaving {
 
 /** Words of shared memory that an actor and the scheduler talk through. */
 export const WORDS = 4;
-export const Word = { TURN: 0, KIND: 1, HOLDS: 2 } as const;
+export const Word = { TURN: 0, KIND: 1, HOLDS: 2, DIES: 3 } as const;
 export const Turn = { SCHEDULER: 0, ACTOR: 1, DONE: 2 } as const;
 export const STEPS = ['begin', 'lock', 'read', 'write', 'flush', 'unlock'] as const;
 export type Step = (typeof STEPS)[number];
@@ -47,6 +52,7 @@ export type Step = (typeof STEPS)[number];
 const WAIT_MS_MAX = 20_000;
 
 interface Player {
+  readonly isMortal: boolean;
   readonly worker: Worker;
   readonly port: MessagePort;
   readonly words: Int32Array;
@@ -81,7 +87,7 @@ function hire(actor: Actor, disk: Uint8Array, locks: boolean): Player {
     transferList: [port2],
   });
   worker.unref();
-  return { worker, port: port1, words };
+  return { isMortal: actor.mortal ?? false, worker, port: port1, words };
 }
 
 /** One run: the prologues one after the other, then the steps as the trail says. */
@@ -95,18 +101,20 @@ function perform(
     grant(player);
   }
   for (let depth = 0; ; ) {
-    const ready = players.flatMap((player, index) => (canGo(players, player) ? [index] : []));
-    if (ready.length === 0) break;
+    const moves = players.flatMap((player, index) => movesOf(players, player, index));
+    if (moves.length === 0) break;
     let choice = 0;
-    if (ready.length > 1) {
-      trail[depth] ??= { taken: 0, options: ready.length };
-      assert.equal(trail[depth]!.options, ready.length, 'an actor acted otherwise this time');
+    if (moves.length > 1) {
+      trail[depth] ??= { taken: 0, options: moves.length };
+      assert.equal(trail[depth]!.options, moves.length, 'an actor acted otherwise this time');
       choice = trail[depth]!.taken;
       depth += 1;
     }
-    const index = ready[choice]!;
-    steps.push(`${index} ${pending(players[index]!)}`);
-    grant(players[index]!);
+    const { index, dies } = moves[choice]!;
+    const player = players[index]!;
+    steps.push(`${index} ${dies ? 'dies' : pending(player)}`);
+    player.words[Word.DIES] = dies ? 1 : 0;
+    grant(player);
   }
   const stuck = players.some(({ words }) => words[Word.TURN] !== Turn.DONE);
   assert(!stuck, 'both actors wait for each other');
@@ -114,6 +122,18 @@ function perform(
 }
 
 const pending = ({ words }: Player): Step => STEPS[words[Word.KIND]!]!;
+
+interface Move {
+  readonly index: number;
+  readonly dies: boolean;
+}
+
+/** What an actor can do now: take its step, or die before it. */
+function movesOf(players: readonly Player[], player: Player, index: number): Move[] {
+  if (!canGo(players, player)) return [];
+  const step = { index, dies: false };
+  return player.isMortal ? [step, { index, dies: true }] : [step];
+}
 
 /** Whether an actor has a step to take, and is not kept waiting by the lock of the other. */
 function canGo(players: readonly Player[], player: Player): boolean {

@@ -5,14 +5,21 @@
  * - When the power goes, each sector (512 bytes) that was written since the last flush holds the old
  *   bytes or any of the versions written since, each sector on its own: writes are torn at sectors
  *   and land in any order. A sector is never torn inside.
- * - The file is as long as the last sector that landed needs, and at least as long as when flushed.
- * - A write that fails has written nothing. After a flush that failed, reads go on showing what was
- *   written, and none of it will ever land: so do page caches.
+ * - The file's length is metadata that lands on its own: after a power cut the file is as long as the
+ *   sectors that landed need (at least as long as when flushed), or as long as it was last; what did
+ *   not land reads as zeros.
+ * - A write that fails has written nothing, unless it is scripted to be short. After a flush that
+ *   failed, reads go on showing what was written, and none of it will ever land: so do page caches.
+ * - Scripted: one write or flush fails; one write lands elsewhere and reports success (misdirected); one
+ *   write ends early, grows the file and fails; sectors are unreadable (EIO) until they are written.
+ *
+ * Everything is deterministic.
  * @module
  */
 import assert from 'node:assert/strict';
 import { type Bytes, LockableNode, type LowerLock } from '../block/lockable.js';
 import type { ProtocolNode } from '../block/node.js';
+import { IoError } from '../errors.js';
 
 export const SECTOR_BYTES = 512;
 
@@ -28,6 +35,12 @@ export class PowerCut extends Error {
 /** A lock that is always free: a simulated disk has no second process. */
 const FREE: LowerLock = { release: () => {}, abandon: () => {} };
 
+/** What happens to one write, flush or truncation. */
+type Accident =
+  | { readonly kind: 'fail'; readonly error: () => Error }
+  | { readonly kind: 'misdirect'; readonly offset: number }
+  | { readonly kind: 'short'; readonly bytes: number; readonly errno: string };
+
 export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNode, Bytes {
   readonly driver = 'simulated';
   readonly path: string;
@@ -42,10 +55,11 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
   #length: number;
   #steps = 0;
   #cutAt = Number.POSITIVE_INFINITY;
-  #failAt = Number.POSITIVE_INFINITY;
-  #failWith: () => Error = () => new PowerCut();
+  readonly #accidents = new Map<number, Accident>();
   /** What reads show, and a failed flush has lost. */
   readonly #phantoms = new Map<number, Uint8Array>();
+  /** Sectors that cannot be read. */
+  readonly #unreadable = new Set<number>();
 
   constructor(content: Uint8Array | number, path = 'simulated disk') {
     super();
@@ -70,15 +84,38 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
 
   /** Lets `steps` more writes and flushes happen, and fails the next one, once. */
   failAfter(steps: number, error: () => Error): void {
-    this.#failAt = this.#steps + steps;
-    this.#failWith = error;
+    this.#accidents.set(this.#steps + steps, { kind: 'fail', error });
+  }
+
+  /** Lets `steps` more writes and flushes happen; the next write lands at `offset`, unnoticed. */
+  misdirectAfter(steps: number, offset: number): void {
+    this.#accidents.set(this.#steps + steps, { kind: 'misdirect', offset });
+  }
+
+  /**
+   * Lets `steps` more writes and flushes happen; of the next write only `bytes` bytes are written, and
+   * it fails. The file has grown by them, as files do at ENOSPC and EFBIG.
+   */
+  shortWriteAfter(steps: number, bytes: number, errno = 'ENOSPC'): void {
+    this.#accidents.set(this.#steps + steps, { kind: 'short', bytes, errno });
+  }
+
+  /** Calls off what was scripted for later writes and flushes, a power cut excepted. */
+  clearAccidents(): void {
+    this.#accidents.clear();
+  }
+
+  /** Makes the sectors of `length` bytes at `offset` unreadable (EIO), each until it is written. */
+  failReads(offset: number, length: number): void {
+    for (const sector of sectorsOf(offset, length)) this.#unreadable.add(sector);
   }
 
   read(offset: number, length: number): Uint8Array {
     assert(offset >= 0 && length >= 0 && offset + length <= this.#length, 'read within the disk');
     const bytes = new Uint8Array(length);
     bytes.set(this.#platter.subarray(offset, Math.min(offset + length, this.#platter.length)));
-    for (let sector = sectorOf(offset); sector * SECTOR_BYTES < offset + length; sector += 1) {
+    for (const sector of sectorsOf(offset, length)) {
+      if (this.#unreadable.has(sector)) throw this.#error('read', 'EIO');
       const newest = this.#cached.get(sector)?.at(-1) ?? this.#phantoms.get(sector);
       if (newest !== undefined) overlay(bytes, newest, sector * SECTOR_BYTES - offset);
     }
@@ -87,17 +124,13 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
 
   write(offset: number, bytes: Uint8Array): void {
     assert(offset >= 0, 'offsets start at 0');
-    this.#step();
-    const end = offset + bytes.length;
-    this.#length = Math.max(this.#length, end);
-    for (let sector = sectorOf(offset); sector * SECTOR_BYTES < end; sector += 1) {
-      const start = sector * SECTOR_BYTES;
-      const version = this.#sector(sector);
-      overlay(version, bytes, offset - start);
-      const versions = this.#cached.get(sector);
-      if (versions === undefined) this.#cached.set(sector, [version]);
-      else versions.push(version);
-    }
+    const accident = this.#step();
+    const length = accident?.kind === 'short' ? accident.bytes : bytes.length;
+    this.#cache(
+      accident?.kind === 'misdirect' ? accident.offset : offset,
+      bytes.subarray(0, length),
+    );
+    if (accident?.kind === 'short') throw this.#error('write', accident.errno);
   }
 
   flush(): void {
@@ -130,7 +163,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
 
   protected closeBelow(): void {}
 
-  /** How many different platters a power cut now could leave. */
+  /** How many different platters a power cut now could leave, apart from their lengths. */
   get landings(): number {
     let product = 1;
     for (const versions of this.#cached.values()) product *= versions.length + 1;
@@ -140,7 +173,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
   /**
    * What a power cut now could leave on the platter: every landing, or where there are more than
    * `limit` of them: nothing, everything, and for each sector it alone, it alone missing, and all up
-   * to it.
+   * to it. Each with every length that the file could have.
    */
   *wreckages(limit = 100_000): Generator<Uint8Array, void, void> {
     const sectors = [...this.#cached.keys()];
@@ -149,7 +182,11 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
       this.landings <= limit ? everyCombination(versions) : someCombinations(versions);
     for (const choice of choices) {
       const taken = new Map(sectors.map((sector, index) => [sector, choice[index]!]));
-      yield this.#landed(sector => taken.get(sector)!, this.#platter.length);
+      const count = (sector: number): number => taken.get(sector)!;
+      const platter = this.#landed(count, this.#platter.length);
+      yield platter;
+      // The new length has landed, and not all of what was written there.
+      if (platter.length < this.#length) yield this.#landed(count, this.#length);
     }
   }
 
@@ -157,7 +194,10 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
   wreckage(choose: (options: number) => number): Uint8Array {
     const taken = new Map<number, number>();
     for (const [sector, versions] of this.#cached) taken.set(sector, choose(versions.length + 1));
-    return this.#landed(sector => taken.get(sector)!, this.#platter.length);
+    const count = (sector: number): number => taken.get(sector)!;
+    const platter = this.#landed(count, this.#platter.length);
+    if (platter.length === this.#length || choose(2) === 0) return platter;
+    return this.#landed(count, this.#length);
   }
 
   /** The platter once of each cached sector that many of its versions have landed, in turn. */
@@ -172,6 +212,18 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     return platter;
   }
 
+  #cache(offset: number, bytes: Uint8Array): void {
+    this.#length = Math.max(this.#length, offset + bytes.length);
+    for (const sector of sectorsOf(offset, bytes.length)) {
+      const version = this.#sector(sector);
+      overlay(version, bytes, offset - sector * SECTOR_BYTES);
+      this.#unreadable.delete(sector);
+      const versions = this.#cached.get(sector);
+      if (versions === undefined) this.#cached.set(sector, [version]);
+      else versions.push(version);
+    }
+  }
+
   /** A sector as reads see it, as a copy. */
   #sector(sector: number): Uint8Array {
     const cached = this.#cached.get(sector)?.at(-1) ?? this.#phantoms.get(sector);
@@ -182,16 +234,27 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     return bytes;
   }
 
-  #step(onFailure: () => void = () => {}): void {
+  /** Counts a step, and returns the accident that it has, unless that is a failure. */
+  #step(onFailure: () => void = () => {}): Accident | undefined {
     if (this.#steps >= this.#cutAt) throw new PowerCut();
+    const accident = this.#accidents.get(this.#steps);
     this.#steps += 1;
-    if (this.#steps - 1 !== this.#failAt) return;
+    if (accident?.kind !== 'fail') return accident;
     onFailure();
-    throw this.#failWith();
+    throw accident.error();
+  }
+
+  #error(operation: string, errno: string): IoError {
+    const cause = Object.assign(new Error(`${errno}: simulated`), { code: errno });
+    return new IoError(operation, this.path, cause);
   }
 }
 
-const sectorOf = (offset: number): number => Math.floor(offset / SECTOR_BYTES);
+function* sectorsOf(offset: number, length: number): Generator<number, void, void> {
+  for (let at = Math.floor(offset / SECTOR_BYTES); at * SECTOR_BYTES < offset + length; at += 1) {
+    yield at;
+  }
+}
 
 /** Lays `bytes` over `target` at `offset`, which may be negative; what sticks out is left away. */
 function overlay(target: Uint8Array, bytes: Uint8Array, offset: number): void {

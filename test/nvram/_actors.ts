@@ -1,11 +1,11 @@
 /** What the instances of interleavings.test.ts do. */
-import { inspectStore, NvramStore } from '../../src/nvram/index.js';
+import { withLock } from '../../src/block/index.js';
 import type { Stage } from '../../src/testing/index.js';
-import { blob, entropy } from './_stores.js';
+import { activated, blob, inspected } from './_stores.js';
 
 /** An instance that is active and stores once. */
 export function active({ disk, begin }: Stage): string {
-  const store = NvramStore.activate(disk, { entropy });
+  const store = activated(disk);
   begin();
   store.store('permall', blob(600, 7));
   return 'stored 7';
@@ -13,7 +13,7 @@ export function active({ disk, begin }: Stage): string {
 
 /** Another one. */
 export function rival({ disk, begin }: Stage): string {
-  const store = NvramStore.activate(disk, { entropy });
+  const store = activated(disk);
   begin();
   store.store('permall', blob(600, 8));
   return 'stored 8';
@@ -22,9 +22,9 @@ export function rival({ disk, begin }: Stage): string {
 /** A migration target: looks, and then takes over and stores. */
 export function incoming({ disk, begin }: Stage): string {
   begin();
-  const found = inspectStore(disk).verdict;
+  const found = inspected(disk).verdict;
   if (found !== 'OK') return `saw ${found}`;
-  const store = NvramStore.activate(disk, { entropy });
+  const store = activated(disk);
   const before = store.load('permall')![0];
   store.store('permall', blob(600, 8));
   return `took over from ${before}, stored 8`;
@@ -33,17 +33,25 @@ export function incoming({ disk, begin }: Stage): string {
 /** A migration target that only looks. */
 export function looking({ disk, begin }: Stage): string {
   begin();
-  return `saw ${inspectStore(disk).verdict}`;
+  return `saw ${inspected(disk).verdict}`;
 }
 
 /** An instance whose fence is down: it writes without looking at the directories. */
 export function reckless({ disk, begin }: Stage): string {
-  const store = NvramStore.activate(disk, { entropy });
+  const store = activated(disk);
   begin();
-  const { read } = disk;
   const remembered = new Map<number, Uint8Array>();
-  for (const offset of [0, 65536]) remembered.set(offset, read.call(disk, offset, 512));
-  disk.read = (offset, length) => remembered.get(offset)?.slice(0, length) ?? read(offset, length);
+  withLock(disk, undefined, locked => {
+    for (const offset of [0, 65536]) remembered.set(offset, locked.read(offset, 512));
+  });
+  const { tryLock } = disk;
+  disk.tryLock = type => {
+    const locked = tryLock.call(disk, type);
+    if (locked === undefined) return undefined;
+    const { read } = locked;
+    locked.read = (offset, length) => remembered.get(offset) ?? read.call(locked, offset, length);
+    return locked;
+  };
   store.store('permall', blob(600, 7));
   return 'stored 7';
 }

@@ -1,10 +1,10 @@
 /** Stores a small blob, then one that needs more file than the limit of this process allows. */
 import { openImage } from '../../src/block/index.js';
-import { NvramError, NvramStore } from '../../src/nvram/index.js';
-import { blob, entropy } from './_stores.js';
+import { NvramError } from '../../src/nvram/index.js';
+import { activated, blob } from './_stores.js';
 
 const image = openImage(process.argv[2]!, { readOnly: false });
-const store = NvramStore.activate(image, { entropy });
+const store = activated(image);
 store.store('permall', blob(700, 2));
 try {
   store.store('permall', blob(256 * 1024, 3));

@@ -4,11 +4,10 @@
  */
 import { writeSync } from 'node:fs';
 import { openImage } from '../../src/block/index.js';
-import { NvramStore } from '../../src/nvram/index.js';
-import { entropy } from './_stores.js';
+import { activated } from './_stores.js';
 
 using image = openImage(process.argv[2]!, { readOnly: false });
-const store = NvramStore.activate(image, { entropy });
+const store = activated(image);
 const blob = new Uint8Array(2050);
 const view = new DataView(blob.buffer);
 const start = store.load('permall');

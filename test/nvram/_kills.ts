@@ -2,10 +2,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { createQcow2, openImage } from '../../src/block/index.js';
-import { formatStore, inspectStore } from '../../src/nvram/index.js';
+import { createQcow2, openImage, withLock } from '../../src/block/index.js';
 import { ROOT } from '../_files.js';
-import { entropy } from './_stores.js';
+import { format, inspected } from './_stores.js';
 
 export interface Tally {
   kills: number;
@@ -25,7 +24,7 @@ export async function killOften(
   createQcow2(path, { size: 16 * 1024 * 1024 });
   {
     using image = openImage(path, { readOnly: false });
-    formatStore(image, { entropy });
+    format(image);
   }
   const tally: Tally = { kills: 0, acknowledged: 0, ahead: 0, faults: [] };
   for (; tally.kills < kills; tally.kills += 1) {
@@ -58,10 +57,10 @@ async function storeUntilKilled(path: string, delay: number): Promise<number> {
 /** The number that is stored, or what is wrong. */
 function stored(path: string): number | string {
   using image = openImage(path, { readOnly: true });
-  const { verdict, state, findings } = inspectStore(image);
+  const { verdict, state, findings } = inspected(image);
   const entry = state?.directory.entries[0];
   if (entry === undefined) return `${verdict}: ${findings.join('; ')}`;
-  const blob = image.read(entry.offset, entry.length);
+  const blob = withLock(image, undefined, disk => disk.read(entry.offset, entry.length));
   const count = new DataView(blob.buffer).getUint32(0);
   return blob.subarray(4).every(byte => byte === count % 256) ? count : `a mixture in ${count}`;
 }

@@ -6,17 +6,17 @@
  */
 import test from 'ava';
 import { IoError } from '../../src/errors.js';
-import { NvramStore } from '../../src/nvram/index.js';
-import { encodeMark, MARK_OFFSET, readDirectory, SLOT_OFFSETS } from '../../src/nvram/layout.js';
+import { ACK_RECORD_OFFSET, SLOT_OFFSETS } from '../../src/nvram/image/layout.js';
+import { encodeAckRecord, readDirectory } from '../../src/nvram/image/pages.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
-import { blob, contents, entropy, formatted, KEY, opened, platter } from './_stores.js';
+import { activated, blob, contents, entropy, formatted, KEY, opened, platter } from './_stores.js';
 
 const OLD = '700 × 2';
 const NEW = '900 × 3';
 
 function used(key?: typeof KEY): Uint8Array {
   const disk = formatted(key === undefined ? {} : { key });
-  const store = NvramStore.activate(disk, { entropy, ...(key && { key }) });
+  const store = activated(disk, { entropy, ...(key && { key }) });
   store.store('permall', blob(700, 1));
   store.store('permall', blob(700, 2));
   disk.flush();
@@ -37,13 +37,13 @@ function everyFailure(errno: string, Disk = SimulatedDisk, key?: typeof KEY): Ou
   const outcomes: Outcome[] = [];
   for (let step = 0; ; step += 1) {
     const disk = new Disk(used(key));
-    const store = NvramStore.activate(disk, options);
+    const store = activated(disk, options);
     disk.failAfter(step, () => new IoError('write', disk.path, { code: errno }));
     const stored = succeeds(() => store.store('permall', blob(900, 3)));
     if (!stored && succeeds(() => store.store('permall', blob(10, 4)))) {
       throw new Error('a store was taken after one that failed');
     }
-    disk.failAfter(Number.POSITIVE_INFINITY, () => new Error());
+    disk.clearAccidents();
     // The page cache still shows what the failed flush has lost.
     const next = opened(disk, key);
     const later = new Set<string>();
@@ -75,7 +75,7 @@ const wrong = (outcomes: readonly Outcome[]): Outcome[] =>
 
 for (const errno of ['ENOSPC', 'EIO']) {
   for (const key of [undefined, KEY]) {
-    test(`${errno} at every write and flush of a store${key ? ', sealed' : ''}`, t => {
+    test(`${errno} at every write and flush of a store${key ? ', encrypted' : ''}`, t => {
       const outcomes = everyFailure(errno, SimulatedDisk, key);
       t.true(outcomes.filter(({ acknowledged }) => acknowledged === OLD).length >= 3);
       t.deepEqual(wrong(outcomes), []);
@@ -88,12 +88,12 @@ test('twin: an instance that builds on a generation that was never acknowledged 
   class Boastful extends SimulatedDisk {
     override read(offset: number, length: number): Uint8Array {
       const bytes = super.read(offset, length);
-      if (offset !== MARK_OFFSET || bytes[0] === 0) return bytes;
+      if (offset !== ACK_RECORD_OFFSET || bytes[0] === 0) return bytes;
       const found = SLOT_OFFSETS.map(slot => readDirectory(super.read(slot, 4096))).flatMap(slot =>
         slot.is === 'sound' ? [slot.value] : [],
       );
       const { uuid, generation, epoch } = found.sort((a, b) => b.generation - a.generation)[0]!;
-      return encodeMark({ state: 'open', uuid, generation, epoch });
+      return encodeAckRecord({ state: 'open', uuid, generation, epoch });
     }
   }
   t.true(wrong(everyFailure('EIO', Boastful)).length > 0);
@@ -101,7 +101,7 @@ test('twin: an instance that builds on a generation that was never acknowledged 
 
 test('a disk that shrank or lost its directories is refused, and nothing is written', t => {
   const disk = new SimulatedDisk(used());
-  const store = NvramStore.activate(disk, { entropy });
+  const store = activated(disk);
   for (const offset of SLOT_OFFSETS) disk.write(offset, new Uint8Array(4096));
   const before = platter(disk);
   t.throws(() => store.store('permall', blob(10, 1)), { code: 'CORRUPT' });

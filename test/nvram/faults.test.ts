@@ -7,11 +7,10 @@ import { copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { createQcow2, openFile, openImage, openQcow2 } from '../../src/block/index.js';
-import { formatStore, inspectStore, NvramStore } from '../../src/nvram/index.js';
-import { AREA_BYTES_MIN } from '../../src/nvram/layout.js';
+import { AREA_BYTES_MIN } from '../../src/nvram/index.js';
 import { type Effect, FaultNode, type Operation } from '../../src/testing/index.js';
 import { ROOT, scratch } from '../_files.js';
-import { blob, entropy } from './_stores.js';
+import { activated, blob, contents, format } from './_stores.js';
 
 const OLD = '700 × 1';
 const NEW = '900 × 2';
@@ -21,8 +20,8 @@ function made(folder: string): string {
   const path = join(folder, 'made.qcow2');
   createQcow2(path, { size: 4 * AREA_BYTES_MIN });
   using image = openImage(path, { readOnly: false });
-  formatStore(image, { entropy, areaLength: AREA_BYTES_MIN });
-  const store = NvramStore.activate(image, { entropy });
+  format(image, { areaLength: AREA_BYTES_MIN });
+  const store = activated(image);
   store.store('permall', blob(700, 1));
   store.close();
   return path;
@@ -30,10 +29,7 @@ function made(folder: string): string {
 
 function held(path: string): string {
   using image = openImage(path, { readOnly: true });
-  const { verdict, state } = inspectStore(image);
-  const entry = state?.directory.entries[0];
-  if (entry === undefined) return verdict;
-  return `${entry.length} × ${image.read(entry.offset, 1)[0]}`;
+  return contents(image).replace('OK: ', '');
 }
 
 const EFFECTS: [Operation, Effect][] = [
@@ -56,7 +52,7 @@ for (const [on, effect] of EFFECTS) {
       const node = openQcow2(fault);
       let acknowledged = false;
       try {
-        NvramStore.activate(node, { entropy }).store('permall', blob(900, 2));
+        activated(node).store('permall', blob(900, 2));
         acknowledged = true;
       } catch (error) {
         t.like(error, { code: 'IO', errno });
@@ -70,7 +66,7 @@ for (const [on, effect] of EFFECTS) {
       const found = held(path);
       t.true(acknowledged ? found === NEW : [OLD, NEW].includes(found), `${on} ${nth}: ${found}`);
       using again = openImage(path, { readOnly: false });
-      const next = NvramStore.activate(again, { entropy });
+      const next = activated(again);
       t.is(next.load('permall')?.length, Number(found.split(' ')[0]));
       next.close();
       if (acknowledged) break;
@@ -88,7 +84,7 @@ test('a file system that has no room for a growing store keeps the old one', t =
   t.is(stdout.trim(), 'IO EFBIG', stderr);
   t.is(held(path), '700 × 2');
   using image = openImage(path, { readOnly: false });
-  const store = NvramStore.activate(image, { entropy });
+  const store = activated(image);
   store.store('permall', blob(256 * 1024, 4));
   store.close();
   t.is(held(path), '262144 × 4');

@@ -3,16 +3,15 @@
  * commit. Method: every interleaving of their lock, read, write, flush and unlock steps.
  */
 import test from 'ava';
-import { NvramStore } from '../../src/nvram/index.js';
 import { everyInterleaving, SimulatedDisk } from '../../src/testing/index.js';
-import { blob, contents, entropy, formatted, platter } from './_stores.js';
+import { activated, blob, contents, formatted, platter } from './_stores.js';
 
 const ACTORS = new URL('./_actors.js', import.meta.url).href;
 const actor = (name: string) => ({ module: ACTORS, name });
 
 function used(): Uint8Array {
   const disk = formatted();
-  const store = NvramStore.activate(disk, { entropy });
+  const store = activated(disk);
   store.store('permall', blob(600, 1));
   store.store('permall', blob(600, 2));
   return platter(disk);

@@ -1,6 +1,6 @@
 /**
  * Goal and method as in power-cut.test.ts, with the store inside a qcow2 image: the power is cut at
- * every write and flush of the *file*, qcow2's own metadata included, and each landing is opened anew.
+ * every write and flush of the *file*, qcow2's own metadata included, and each landing is imageOn anew.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -13,19 +13,18 @@ import {
   openImage,
   openQcow2,
 } from '../../src/block/index.js';
-import { formatStore, NvramStore } from '../../src/nvram/index.js';
-import { AREA_BYTES_MIN } from '../../src/nvram/layout.js';
+import { AREA_BYTES_MIN } from '../../src/nvram/index.js';
 import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
 import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { blob, contents, entropy, platter } from './_stores.js';
+import { activated, blob, contents, format, platter } from './_stores.js';
 
-const opened = (disk: SimulatedDisk): BlockNode => openQcow2(disk, { readOnly: false });
+const imageOn = (disk: SimulatedDisk): BlockNode => openQcow2(disk, { readOnly: false });
 
 function image(act: (node: BlockNode) => void = () => {}): SimulatedDisk {
   const disk = new SimulatedDisk(0);
   formatQcow2(disk, { size: 4 * AREA_BYTES_MIN });
-  act(opened(disk));
+  act(imageOn(disk));
   disk.flush();
   return disk;
 }
@@ -33,30 +32,29 @@ function image(act: (node: BlockNode) => void = () => {}): SimulatedDisk {
 /** What is found after every cut of `act`, before and after it had returned. */
 function outcomes(before: SimulatedDisk, act: (node: BlockNode) => void, limit: number) {
   const found = { cut: new Set<string>(), finished: new Set<string>() };
-  const cuts = everyPowerCut(platter(before), disk => act(opened(disk)), { limit });
+  const cuts = everyPowerCut(platter(before), disk => act(imageOn(disk)), { limit });
   for (const { finished, disk } of cuts) {
-    (finished ? found.finished : found.cut).add(contents(opened(disk)));
+    (finished ? found.finished : found.cut).add(contents(imageOn(disk)));
   }
   return { cut: [...found.cut].sort(), finished: [...found.finished].sort() };
 }
 
-const format = (node: BlockNode): void =>
-  formatStore(node, { entropy, areaLength: AREA_BYTES_MIN });
+const formatMin = (node: BlockNode): void => format(node, { areaLength: AREA_BYTES_MIN });
 
 test('formatting a store in an image leaves an empty one, whenever it is cut off', t => {
-  const { cut, finished } = outcomes(image(), format, 200);
+  const { cut, finished } = outcomes(image(), formatMin, 200);
   t.deepEqual(cut, ['EMPTY', 'EMPTY: none']);
   t.deepEqual(finished, ['EMPTY: none']);
 });
 
 test('a store in an image leaves the old blob or the new one; a finished one has stored', t => {
   const before = image(node => {
-    format(node);
-    NvramStore.activate(node).store('permall', blob(700, 2));
+    formatMin(node);
+    activated(node).store('permall', blob(700, 2));
   });
   const { cut, finished } = outcomes(
     before,
-    node => NvramStore.activate(node).store('permall', blob(900, 3)),
+    node => activated(node).store('permall', blob(900, 3)),
     2_100,
   );
   t.deepEqual(cut, ['OK: 700 × 2', 'OK: 900 × 3']);
@@ -71,14 +69,14 @@ peerTest(
     createQcow2(path, { size: 4 * AREA_BYTES_MIN, clusterBits: 12 });
     {
       using node = openImage(path, { readOnly: false });
-      format(node);
-      NvramStore.activate(node).store('permall', blob(700, 2));
+      formatMin(node);
+      activated(node).store('permall', blob(700, 2));
     }
     execFileSync('qemu-img', ['snapshot', '-c', 'then', path]);
     const before = new SimulatedDisk(new Uint8Array(readFileSync(path)));
     const { cut, finished } = outcomes(
       before,
-      node => NvramStore.activate(node).store('permall', blob(900, 3)),
+      node => activated(node).store('permall', blob(900, 3)),
       60,
     );
     t.deepEqual(cut, ['OK: 700 × 2', 'OK: 900 × 3']);
@@ -88,12 +86,12 @@ peerTest(
 
 test('a store that grows its area in an image leaves old or new', t => {
   const before = image(node => {
-    format(node);
-    NvramStore.activate(node).store('permall', blob(700, 2));
+    formatMin(node);
+    activated(node).store('permall', blob(700, 2));
   });
   const { cut, finished } = outcomes(
     before,
-    node => NvramStore.activate(node).store('permall', blob(AREA_BYTES_MIN, 3)),
+    node => activated(node).store('permall', blob(AREA_BYTES_MIN, 3)),
     12,
   );
   t.deepEqual(cut, ['OK: 262144 × 3', 'OK: 700 × 2']);

@@ -5,18 +5,20 @@
  * sectors can land (everyPowerCut). The twins break the protocol and must be noticed.
  */
 import test from 'ava';
-import { formatStore, inspectStore, NvramStore } from '../../src/nvram/index.js';
-import {
-  AREA_BYTES_MIN,
-  encodeDirectory,
-  encodeMark,
-  MARK_OFFSET,
-  PAGE_BYTES,
-  SLOT_OFFSETS,
-  sha256,
-} from '../../src/nvram/layout.js';
+import { ACK_RECORD_OFFSET, PAGE_BYTES, SLOT_OFFSETS } from '../../src/nvram/image/layout.js';
+import { encodeAckRecord, encodeDirectory, sha256 } from '../../src/nvram/image/pages.js';
+import { type ActiveStore, AREA_BYTES_MIN } from '../../src/nvram/index.js';
 import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
-import { blob, contents, entropy, formatted, platter, wellUsed } from './_stores.js';
+import {
+  activated,
+  blob,
+  contents,
+  format,
+  formatted,
+  inspected,
+  platter,
+  wellUsed,
+} from './_stores.js';
 
 interface Tally {
   readonly [found: string]: number;
@@ -39,7 +41,7 @@ function tally(
 
 const used = (): SimulatedDisk => {
   const disk = formatted();
-  const store = NvramStore.activate(disk);
+  const store = activated(disk);
   store.store('permall', blob(700, 1));
   store.store('permall', blob(700, 2));
   disk.flush();
@@ -48,7 +50,7 @@ const used = (): SimulatedDisk => {
 const OLD = 'OK: 700 × 2';
 const NEW = 'OK: 900 × 3';
 const storeNew = (disk: SimulatedDisk): void => {
-  NvramStore.activate(disk).store('permall', blob(900, 3));
+  activated(disk).store('permall', blob(900, 3));
 };
 
 test('a store that is cut short leaves the old blob or the new one; a finished one has stored', t => {
@@ -60,7 +62,7 @@ test('a store that is cut short leaves the old blob or the new one; a finished o
 
 test('formatting that is cut short leaves an empty disk, never a damaged one', t => {
   const { cut, finished } = tally(new SimulatedDisk(AREA_BYTES_MIN), disk =>
-    formatStore(disk, { entropy, areaLength: AREA_BYTES_MIN }),
+    format(disk, { areaLength: AREA_BYTES_MIN }),
   );
   t.deepEqual(Object.keys(cut).sort(), ['EMPTY', 'EMPTY: none']);
   t.deepEqual(Object.keys(finished), ['EMPTY: none']);
@@ -74,12 +76,10 @@ test('the first store of all that is cut short leaves nothing or the blob', t =>
 
 test('a clean close, a power on and a hand-over that are cut short keep the state', t => {
   const acts: ((disk: SimulatedDisk) => void)[] = [
-    disk => NvramStore.activate(disk).close(),
-    disk => NvramStore.activate(disk).handOver(),
+    disk => activated(disk).close(),
+    disk => activated(disk).handOver(),
     disk => {
-      const store = NvramStore.activate(disk);
-      store.handOver();
-      store.resume();
+      activated(disk).handOver().resume();
     },
   ];
   for (const act of acts) {
@@ -92,7 +92,7 @@ test('a clean close, a power on and a hand-over that are cut short keep the stat
 
 test('every store of a session survives a power cut at any later moment', t => {
   // Three blobs of several sizes, grown, shrunk and deleted; each step is acknowledged or not.
-  const steps: ((store: NvramStore) => void)[] = [
+  const steps: ((store: ActiveStore) => void)[] = [
     store => store.store('permall', blob(100, 1)),
     store => store.store('savestate', blob(300, 2)),
     store => store.store('permall', blob(1500, 3)),
@@ -110,7 +110,7 @@ test('every store of a session survives a power cut at any later moment', t => {
   let done = 0;
   const act = (disk: SimulatedDisk): void => {
     done = 0;
-    const store = NvramStore.activate(disk);
+    const store = activated(disk);
     for (const step of steps) {
       step(store);
       done += 1;
@@ -143,20 +143,21 @@ type Step = 'blob' | 'directory' | 'barrier' | 'mark';
 
 /** A commit by hand, in the order of `steps`, into the other slot as it should be or in place. */
 function commitByHand(disk: SimulatedDisk, steps: readonly Step[], inPlace = false): void {
-  const { slot, directory } = inspectStore(disk).state!;
+  const { slot, directory } = inspected(disk).state!;
   const into = inPlace ? slot : 1 - slot;
   const generation = inPlace ? directory.generation : directory.generation + 1;
   const bytes = blob(900, 3);
   const offset = SLOT_OFFSETS[into]! + PAGE_BYTES;
   const digest = sha256(bytes);
-  const entry = { name: 'permall', offset, length: 900, generation, until: 0, digest };
+  const entry = { name: 'permall', offset, length: 900, generation, lastGeneration: 0, digest };
   const { uuid, epoch } = directory;
-  const page = encodeDirectory({ ...directory, generation, entries: [entry] });
+  const page = encodeDirectory({ ...directory, generation, entries: [entry] }, undefined);
   const act: Record<Step, () => void> = {
     blob: () => disk.write(offset, bytes),
     directory: () => disk.write(SLOT_OFFSETS[into]!, page),
     barrier: () => disk.flush(),
-    mark: () => disk.write(MARK_OFFSET, encodeMark({ state: 'open', uuid, generation, epoch })),
+    mark: () =>
+      disk.write(ACK_RECORD_OFFSET, encodeAckRecord({ state: 'open', uuid, generation, epoch })),
   };
   for (const step of steps) act[step]();
 }
