@@ -23,8 +23,10 @@ import {
   validateIncoming,
 } from '../../src/migration/index.js';
 import { inspectStore, MemoryStore, NvramError } from '../../src/nvram/index.js';
+import { commands } from '../../src/testing/guest/index.js';
 import { FaultNode } from '../../src/testing/index.js';
 import { toHex } from '../_files.js';
+import { guestOf } from '../machine/_machines.js';
 import { connection, type Hosts, hosts, pcrOf, peerThatSends, runsOn, stored } from './_hosts.js';
 
 const manifestOf = ({ source }: Hosts) => {
@@ -76,6 +78,21 @@ test('kept: a target that finds a corrupt blob at the end refuses, and the sourc
   t.regex((left as PromiseFulfilledResult<{ why: string }>).value.why, /digest/);
   t.is(all.source.power, 'on');
   t.is(pcrOf(all.source), all.pcr);
+});
+
+test('moved: damage that a later store has healed is no hindrance', async t => {
+  const all = await hosts(t);
+  damage(all.images[0], 'permall');
+  // The next store replaces it; handing over replaces the older generation too, which is one more.
+  guestOf(all.source).run(commands.physicalPresence(0x20));
+  const { generation } = all.source.storeInfo;
+  const [, found] = await Promise.all([
+    accept(all.target, all.channels[1]),
+    migrate(all.source, all.channels[0]),
+  ]);
+  t.is(found.end, 'moved', found.why);
+  t.true(all.target.storeInfo.generation > generation + 1, 'the hand-over committed one itself');
+  all.target.powerOff();
 });
 
 for (const silence of ['says nothing', 'goes away', 'talks nonsense', 'floods'] as const) {

@@ -2,15 +2,15 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { openFile } from '../../src/block/index.js';
+import { type BlockNode, openFile, withLock } from '../../src/block/index.js';
 import { clock, entropy } from '../../src/cli/images.js';
 import { Tpm12 } from '../../src/index.js';
-import { formatStore, inspectStore } from '../../src/nvram/index.js';
+import { type Inspection, inspectStore, NvramError } from '../../src/nvram/index.js';
 import { type BackendEnding, serveBackend } from '../../src/server/index.js';
-import { type Fault, FaultNode, SimulatedDisk } from '../../src/testing/index.js';
+import { type Fault, FaultNode } from '../../src/testing/index.js';
 import { scratch } from '../_files.js';
 import { Client } from '../cli/_serving.js';
-import { machineOn } from '../machine/_machines.js';
+import { blankDisk, inStore, machineOn } from '../machine/_machines.js';
 
 const PCR_READ = '00c1 0000000e 00000015 00000000';
 const CMD_ENABLE = '00c1 0000000c 4000000a 0020';
@@ -18,11 +18,13 @@ const PRESENT = '00c1 0000000c 4000000a 0008';
 const DISABLE = '00c1 0000000a 00000070';
 const done = (result: number): string => `00c40000000a${result.toString(16).padStart(8, '0')}`;
 
+const inspected = (disk: BlockNode): Inspection =>
+  withLock(disk, undefined, locked => inspectStore(locked));
+
 /** A TPM on a disk that does as `faults` says; they may be added while it runs. */
 async function started(t: ExecutionContext, engine?: () => Tpm12) {
   const path = join(scratch(t), 'tpm.sock');
-  const disk = new SimulatedDisk(1024 * 1024);
-  formatStore(disk, { entropy });
+  const disk = blankDisk();
   const faults: Fault[] = [];
   const image = new FaultNode(disk, faults);
   const quit = new AbortController();
@@ -56,12 +58,12 @@ test('a full disk: TPM_FAIL, failure mode, and the end in order all the same', a
   });
   t.is(await client.ask(DISABLE), done(9));
   for (const command of [DISABLE, PCR_READ]) t.is(await client.ask(command), done(0x1c));
-  const { generation } = inspectStore(disk).state!.directory;
+  const { generation } = inspected(disk).state!.directory;
   quit();
   const { reason, store } = await ended;
   t.is(reason, 'host-signal');
   t.is(store.generation, generation);
-  t.is(inspectStore(disk).verdict, 'OK');
+  t.is(inspected(disk).verdict, 'OK');
   t.false(existsSync(path));
 });
 
@@ -78,11 +80,20 @@ test('a bug of ours ends it with what was thrown, and nothing more is written', 
   await ending;
   await client.ended();
   t.false(existsSync(path));
-  t.like(inspectStore(disk), { verdict: 'OK', state: { mark: { state: 'open' } } });
+  t.like(inspected(disk), { verdict: 'OK', state: { ackRecord: { state: 'open' } } });
+});
+
+test('a TPM that another instance has taken over ends with FENCED', async t => {
+  const { disk, client, ended } = await started(t);
+  const ending = t.throwsAsync(ended, { instanceOf: NvramError, code: 'FENCED' });
+  // Any activation is a later epoch; a simulated disk has no guard.
+  inStore(disk, () => {});
+  void client.ask(CMD_ENABLE);
+  await ending;
 });
 
 test('one that is told to end before it began has made a TPM, and ends in order', async t => {
-  const disk = new SimulatedDisk(1024 * 1024);
+  const disk = blankDisk();
   const { reason } = await serveBackend({
     address: { type: 'tcp', port: 0 },
     startup: undefined,
@@ -93,7 +104,7 @@ test('one that is told to end before it began has made a TPM, and ends in order'
     ready: () => {},
   });
   t.is(reason, 'host-signal');
-  t.like(inspectStore(disk), { verdict: 'OK', state: { mark: { state: 'clean' } } });
+  t.like(inspected(disk), { verdict: 'OK', state: { ackRecord: { state: 'clean' } } });
 });
 
 test('a file that is no image: its fault, and no socket is left', async t => {
