@@ -52,6 +52,8 @@ export interface CommonOptions {
   readonly allowBacking: boolean;
   /** What an encrypted store is opened with. */
   readonly key?: Key | undefined;
+  /** Called by commands that go on, once the key has opened the store. */
+  readonly keyUsed?: () => void;
 }
 
 /** Opens an image for `act`, guarded as `role` unless that is undefined, and closes it after. */

@@ -13,8 +13,15 @@ const KEY_FILE_BYTES_MAX = 4096;
 const HELP =
   'write it as file=PATH,format=hex|binary or pwdfile=PATH; ,remove=true deletes the file';
 
+/** A key, and the file that it came from. */
+export interface KeyFile {
+  readonly key: Key;
+  /** Called once the key has opened, or encrypted, a store: removes the file if `remove=true` asks for it. */
+  readonly used: () => void;
+}
+
 /** @throws UsageError, IoError */
-export function readKey(text: string): Key {
+export function readKey(text: string): KeyFile {
   const fields = new Map(fieldsOf(text));
   const file = fields.get('file');
   const pwdfile = fields.get('pwdfile');
@@ -35,10 +42,10 @@ export function readKey(text: string): Key {
   if (!sound) throw new UsageError(`the key option makes no sense; ${HELP}`);
   const content = readSecret(path);
   try {
-    return file === undefined ? passwordOf(path, content) : keyOf(path, content, format);
+    const key = file === undefined ? passwordOf(path, content) : keyOf(path, content, format);
+    return { key, used: () => remove === 'true' && rmSync(path, { force: true }) };
   } finally {
     content.fill(0);
-    if (remove === 'true') rmSync(path);
   }
 }
 

@@ -46,11 +46,12 @@ async function conclude<T extends Common>(
   try {
     const { trace, close } = openTrace(path, image);
     try {
-      const opened = key === undefined ? {} : { key: readKey(key) };
-      process.exitCode = report(
-        await act({ ...own, trace, lockTimeout, imageLock, allowBacking, ...opened }),
-        json,
-      );
+      const file = key === undefined ? undefined : readKey(key);
+      const keyUsed = file?.used ?? (() => {});
+      const common = { trace, lockTimeout, imageLock, allowBacking, key: file?.key, keyUsed };
+      const result = await act({ ...own, ...common });
+      if ((result.outcome ?? 'OK') === 'OK') keyUsed();
+      process.exitCode = report(result, json);
     } finally {
       close();
     }

@@ -5,7 +5,7 @@
  */
 import { writeSync } from 'node:fs';
 import pc from 'picocolors';
-import { errnoOf, NvtpmError, type Outcome } from '../errors.js';
+import { errnoOf, IoError, NvtpmError, type Outcome } from '../errors.js';
 import { EXIT_CODES } from './exit-codes.js';
 
 /** What a subcommand found or did. */
@@ -35,8 +35,9 @@ function print(fd: number, text: string): void {
   try {
     writeSync(fd, `${text}\n`);
   } catch (error) {
-    // Whoever read has read enough.
-    if (errnoOf(error) !== 'EPIPE') throw error;
+    // The reader of a pipe has closed it.
+    if (errnoOf(error) === 'EPIPE') return;
+    throw new IoError('write', fd === 1 ? 'standard output' : 'standard error', error);
   }
 }
 
@@ -49,11 +50,15 @@ export function report({ lines, data, outcome = 'OK' }: Result, json: boolean): 
 
 /** Prints an error (on standard output as JSON, else on standard error) and gives the exit code. */
 export function reportError(error: unknown, json: boolean): number {
-  if (json) say(JSON.stringify({ error: describe(error) }, null, 2));
+  // Where standard output is full, the error of that is all that can still be reported.
+  if (json && !isOutputFailure(error)) say(JSON.stringify({ error: describe(error) }, null, 2));
   else warn(describe(error).message);
   if (!(error instanceof NvtpmError) && error instanceof Error) writeSync(2, `${error.stack}\n`);
   return EXIT_CODES[outcomeOf(error)];
 }
+
+const isOutputFailure = (error: unknown): boolean =>
+  error instanceof IoError && error.path === 'standard output';
 
 export interface ErrorReport {
   /** One of the outcomes. */

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { withLock } from '../../src/block/index.js';
 import { inspectStore } from '../../src/nvram/index.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
 import { scratch } from '../_files.js';
@@ -47,7 +48,8 @@ peerTest('qemu-img finds the image in order, and carries the store to raw', ['qe
   const check = spawnSync('qemu-img', ['check', 'demo.qcow2'], { cwd: folder, encoding: 'utf8' });
   t.is(check.status, 0, check.stdout + check.stderr);
   execFileSync('qemu-img', ['convert', '-O', 'raw', 'demo.qcow2', 'demo.raw'], { cwd: folder });
-  const raw = inspectStore(new SimulatedDisk(readFileSync(join(folder, 'demo.raw'))));
+  const disk = new SimulatedDisk(readFileSync(join(folder, 'demo.raw')));
+  const raw = withLock(disk, undefined, locked => inspectStore(locked));
   const { nvram } = nvtpm(['info', 'demo.qcow2', '--json'], folder).json() as unknown as {
     nvram: { generation: number; blobs: { name: string; sha256: string }[] };
   };

@@ -19,7 +19,7 @@ import {
 } from '../../src/block/index.js';
 import { EXIT_CODES } from '../../src/cli/exit-codes.js';
 import { type LockDriver, LockError, lockDriverFor, WHOLE_FILE } from '../../src/lock/index.js';
-import { formatStore, NvramStore } from '../../src/nvram/index.js';
+import { openStore } from '../../src/nvram/index.js';
 import { Child } from '../_child.js';
 import { ROOT, scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
@@ -186,11 +186,14 @@ peerTest('a cycle lock on the whole file would drop the guard', [], async t => {
 peerTest('a QEMU reader that stays delays no store', ['qemu-io', 'qemu-img'], async t => {
   const path = image(t);
   const node = opened(t, path);
-  formatStore(node, { entropy: length => new Uint8Array(length).fill(0x42) });
+  const entropy = (length: number) => new Uint8Array(length).fill(0x42);
   takeGuard(node, 'writer');
   const reader = await qemuIoStays(t, path, '-r', '-U');
   // With a timeout of 0 any delay is a refusal.
-  const store = NvramStore.activate(node, { wait: { timeoutMs: 0 } });
+  const wait = { timeoutMs: 0 };
+  const store = withLock(node, wait, disk =>
+    openStore(disk, { entropy, wait, whenEmpty: 'format' }).activate(),
+  );
   for (let i = 1; i <= 20; i += 1) store.store('permall', new Uint8Array(2000).fill(i));
   t.is(store.load('permall')?.[0], 20);
   t.true(reader.running());

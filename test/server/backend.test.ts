@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { type BlockNode, openFile, withLock } from '../../src/block/index.js';
 import { clock, entropy } from '../../src/cli/images.js';
-import { Tpm12 } from '../../src/index.js';
+import { IoError, Tpm12 } from '../../src/index.js';
 import { type Inspection, inspectStore, NvramError } from '../../src/nvram/index.js';
 import { type BackendEnding, serveBackend } from '../../src/server/index.js';
 import { type Fault, FaultNode } from '../../src/testing/index.js';
@@ -46,7 +46,7 @@ async function started(t: ExecutionContext, engine?: () => Tpm12) {
   return { path, disk, image, faults, client, ended, quit: () => quit.abort() };
 }
 
-test('a full disk: TPM_FAIL, failure mode, and the end in order all the same', async t => {
+test('a full disk: TPM_FAIL, failure mode, and the server ends with that failure', async t => {
   const { disk, image, faults, client, ended, quit, path } = await started(t);
   for (const command of [CMD_ENABLE, PRESENT]) t.is(await client.ask(command), done(0));
   const effect = { kind: 'error', errno: 'ENOSPC' } as const;
@@ -60,10 +60,10 @@ test('a full disk: TPM_FAIL, failure mode, and the end in order all the same', a
   for (const command of [DISABLE, PCR_READ]) t.is(await client.ask(command), done(0x1c));
   const { generation } = inspected(disk).state!.directory;
   quit();
-  const { reason, store } = await ended;
-  t.is(reason, 'host-signal');
-  t.is(store.generation, generation);
-  t.is(inspected(disk).verdict, 'OK');
+  t.is((await t.throwsAsync<IoError>(ended, { instanceOf: IoError }))?.errno, 'ENOSPC');
+  const { verdict, state } = inspected(disk);
+  t.is(verdict, 'OK');
+  t.is(state?.directory.generation, generation);
   t.false(existsSync(path));
 });
 

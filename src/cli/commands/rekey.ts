@@ -4,7 +4,7 @@
  * @module
  */
 import { withLock } from '../../block/index.js';
-import { type ActiveStore, type Key, openStore } from '../../nvram/index.js';
+import { type ActiveStore, openStore } from '../../nvram/index.js';
 import { type CommonOptions, entropy, withImage } from '../images.js';
 import { readKey } from '../keys.js';
 import { type Result, UsageError } from '../output.js';
@@ -38,9 +38,11 @@ export function rekey(path: string, options: RekeyOptions): Result {
   if ((options.newKey === undefined) !== options.removeKey) {
     throw new UsageError('say either --new-key or --remove-key');
   }
-  const key: Key | undefined = options.newKey === undefined ? undefined : readKey(options.newKey);
+  const file = options.newKey === undefined ? undefined : readKey(options.newKey);
+  const key = file?.key;
   return withStore(path, options, store => {
     const { unreachable } = store.rekey(key);
+    file?.used();
     const what = key === undefined ? 'is no longer encrypted' : 'is encrypted with the new key';
     return {
       lines: [

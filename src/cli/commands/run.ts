@@ -25,7 +25,8 @@ export interface RunOptions extends CommonOptions {
 const QMP_VERSION = { qemu: { micro: 0, minor: 2, major: 7 }, package: `nvtpm ${VERSION}` };
 
 export async function run(path: string, options: RunOptions): Promise<Result> {
-  const { trace, lockTimeout, imageLock, allowBacking, key, expectExisting } = options;
+  const { trace, lockTimeout, imageLock, allowBacking, key, keyUsed, expectExisting, incoming } =
+    options;
   const faces = facesOf(options);
   // Where a face has the standard output, nothing else is written there.
   const quiet = options.json || faces.stdio;
@@ -48,6 +49,7 @@ export async function run(path: string, options: RunOptions): Promise<Result> {
       now: clock,
       signal,
       ready: () => {
+        if (incoming === undefined) keyUsed?.();
         if (!quiet) say(`${path}: running (${faces.summary}); SIGTERM, SIGINT or quit ends it`);
       },
     }),

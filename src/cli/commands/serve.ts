@@ -35,6 +35,7 @@ export async function serve(path: string, options: ServeOptions): Promise<Result
   const tell = options.json ? warn : say;
   let written: string | undefined;
   const ready = ({ port, startupResult }: Listening): void => {
+    options.keyUsed?.();
     if (startupResult) {
       const why = `startup-${startup} was answered ${resultName(startupResult)}`;
       warn(`${path}: ${why}; where no state was saved, start it with startup-clear`);
