@@ -6,8 +6,8 @@
 import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BlockNode, createQcow2, openImage } from '../src/block/index.js';
-import { entropy } from '../src/cli/images.js';
 import { type FormatOptions, formatStore, NvramStore } from '../src/nvram/index.js';
+import { systemEntropy as entropy } from '../src/system.js';
 import { type Case, table, takeTurns } from './measure.js';
 
 const KIB = 1024;

@@ -5,9 +5,7 @@
  */
 import { join } from 'node:path';
 import { createQcow2, openImage } from '../src/block/index.js';
-import { entropy, machineOver } from '../src/cli/images.js';
-import type { Machine } from '../src/machine/index.js';
-import { formatStore, inspectStore, NvramStore } from '../src/nvram/index.js';
+import { machineOver } from '../src/cli/images.js';
 import {
   authorised,
   commands,
@@ -18,7 +16,10 @@ import {
   secretOf,
   Tpm12Client,
   WELL_KNOWN_SECRET,
-} from '../src/testing/guest/index.js';
+} from '../src/guest/index.js';
+import type { Machine } from '../src/machine/index.js';
+import { formatStore, inspectStore, NvramStore } from '../src/nvram/index.js';
+import { systemEntropy as entropy } from '../src/system.js';
 import { TisDriver } from '../src/tis/index.js';
 import { noTrace } from '../src/trace.js';
 import { type Case, table, takeTurns } from './measure.js';

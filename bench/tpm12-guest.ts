@@ -4,7 +4,7 @@
  * the time between the two counts; the guest's own HMACs and RSA are the guest's.
  * @module
  */
-import { entropy } from '../src/cli/images.js';
+
 import {
   authorisedBy,
   type Command,
@@ -27,7 +27,8 @@ import {
   SRK_TEMPLATE,
   STARTUP,
   secretOf,
-} from '../src/testing/guest/index.js';
+} from '../src/guest/index.js';
+import { systemEntropy as entropy } from '../src/system.js';
 
 /** Yields requests, and is given the response of each. */
 export type Script<T = void> = Generator<Uint8Array, T, Uint8Array>;

@@ -12,7 +12,7 @@ import {
   randomBytes,
 } from 'node:crypto';
 import { join } from 'node:path';
-import { clock, entropy } from '../src/cli/images.js';
+import { systemClock as clock, systemEntropy as entropy } from '../src/system.js';
 import type { BlobName } from '../src/tpm/engine.js';
 import { generateRsaKey } from '../src/tpm/tpm12/crypto.js';
 import { Tpm12 } from '../src/tpm/tpm12/engine.js';

@@ -6,9 +6,9 @@
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createQcow2, openImage, takeGuard, withLock } from '../src/block/index.js';
-import { clock, entropy } from '../src/cli/images.js';
 import { Machine, Tpm12 } from '../src/index.js';
 import { formatStore } from '../src/nvram/index.js';
+import { systemClock as clock, systemEntropy as entropy } from '../src/system.js';
 
 export interface ContendedOptions {
   /** An empty folder for the images. */

@@ -4,10 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { type BlockNode, openImage, openQcow2, withLock } from '../src/block/index.js';
-import { clock, entropy } from '../src/cli/images.js';
 import { NvtpmError } from '../src/errors.js';
-import { Machine, Tpm12 } from '../src/index.js';
-import { type ActiveStore, inspectStore, type Key, openStore } from '../src/nvram/index.js';
 import {
   commands,
   NV_PER,
@@ -15,7 +12,10 @@ import {
   STARTUP,
   Tpm12Client,
   WELL_KNOWN_SECRET,
-} from '../src/testing/guest/index.js';
+} from '../src/guest/index.js';
+import { Machine, Tpm12 } from '../src/index.js';
+import { type ActiveStore, inspectStore, type Key, openStore } from '../src/nvram/index.js';
+import { systemClock as clock, systemEntropy as entropy } from '../src/system.js';
 import type { SimulatedDisk } from '../src/testing/index.js';
 import type { Engine, EngineInfo, NvramPort } from '../src/tpm/engine.js';
 

@@ -11,7 +11,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ordinalName, resultName } from '../src/testing/guest/index.js';
+import { ordinalName, resultName } from '../src/guest/index.js';
 import { COMMANDS } from '../src/tpm/tpm12/commands.js';
 import { Swtpm, writePermall } from '../test/_swtpm.js';
 import { DEPARTURES } from '../test/tpm/_departures.js';

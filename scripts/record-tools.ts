@@ -9,7 +9,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { commands, PRESENCE, plain, STARTUP } from '../src/testing/guest/index.js';
+import { commands, PRESENCE, plain, STARTUP } from '../src/guest/index.js';
 import { ROOT } from '../test/_files.js';
 import { Swtpm } from '../test/_swtpm.js';
 import { Tcsd } from '../test/tools/_tcsd.js';

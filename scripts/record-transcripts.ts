@@ -5,7 +5,7 @@
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { commands, STARTUP } from '../src/testing/guest/index.js';
+import { commands, STARTUP } from '../src/guest/index.js';
 import { ROOT } from '../test/_files.js';
 import { AREA, OWNER, Recorder, type Scenario, SRK, toHex } from './transcripts/recorder.js';
 import { SCENARIOS } from './transcripts/scenarios.js';

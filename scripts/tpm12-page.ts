@@ -7,7 +7,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { ORDINALS, ordinalName } from '../src/testing/guest/constants.js';
+import { ORDINALS, ordinalName } from '../src/guest/constants.js';
 import type { AnyCommand } from '../src/tpm/tpm12/command.js';
 import { commandsByOrdinal } from '../src/tpm/tpm12/commands.js';
 

@@ -6,6 +6,7 @@
 export { IoError, NvtpmError, type Outcome } from './errors.js';
 export * from './machine/index.js';
 export * from './migration/index.js';
+export { systemClock, systemEntropy } from './system.js';
 export {
   type BlobName,
   type Clock,

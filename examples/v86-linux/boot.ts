@@ -5,9 +5,9 @@
  */
 import { writeSync } from 'node:fs';
 import { openImage } from '../../src/block/index.js';
-import { clock, entropy } from '../../src/cli/images.js';
+import { secretOf } from '../../src/guest/index.js';
 import { Machine, noTrace, Tpm12 } from '../../src/index.js';
-import { secretOf } from '../../src/testing/guest/index.js';
+import { systemClock as clock, systemEntropy as entropy } from '../../src/system.js';
 import { GuestTpm } from './guest.js';
 import { Pc } from './pc.js';
 

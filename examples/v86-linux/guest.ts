@@ -3,7 +3,7 @@
  * anything but busybox. The bytes go over the serial console; the driver is the kernel's.
  * @module
  */
-import { entropy } from '../../src/cli/images.js';
+
 import {
   authorised,
   type Command,
@@ -15,7 +15,8 @@ import {
   type PubKey,
   plain,
   WELL_KNOWN_SECRET,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
+import { systemEntropy as entropy } from '../../src/system.js';
 import type { Pc } from './pc.js';
 
 const NONCE_BYTES = 20;

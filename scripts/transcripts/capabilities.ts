@@ -14,7 +14,7 @@ import {
   ORDINALS,
   PROPERTY,
   STARTUP,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { OWNER, type Recorder, SRK, scenario } from './recorder.js';
 
 const MANY_ORDINALS = Array.from({ length: 0x100 }, (_, ordinal) => ordinal);

@@ -11,7 +11,7 @@ import {
   PROPERTY,
   STARTUP,
   TAG,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import type { Recorder } from './recorder.js';
 
 export const DIGEST = new Uint8Array(20).fill(0x11);

@@ -17,8 +17,8 @@ import {
   nvPublic,
   pubKey,
   raw,
-} from '../../src/testing/guest/index.js';
-import { hmac, sha1 } from '../../src/testing/guest/sessions.js';
+} from '../../src/guest/index.js';
+import { hmac, sha1 } from '../../src/guest/sessions.js';
 import { concat, encode } from '../../src/wire/codec.js';
 import { DIGEST, restart, start } from './common.js';
 import {

@@ -4,7 +4,7 @@
  * back: who knows the key of contexts can read it there.
  * @module
  */
-import { CAP, commands, HANDLE, PROPERTY, RESOURCE, raw } from '../../src/testing/guest/index.js';
+import { CAP, commands, HANDLE, PROPERTY, RESOURCE, raw } from '../../src/guest/index.js';
 import { concat, encode, Reader, u32 } from '../../src/wire/codec.js';
 import { type Dialogue, daaSign, type Input, Issuer, join } from '../../test/tpm/_daa.js';
 import { type DaaName, daaCommand } from '../../test/tpm/_daa-host.js';

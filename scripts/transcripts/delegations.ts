@@ -11,7 +11,7 @@ import {
   osapShared,
   raw,
   type Session,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { concat } from '../../src/wire/codec.js';
 import { bePresent, DIGEST, restart, start } from './common.js';
 import { DATA, KEY, make, SIGNING_DER, STORAGE } from './keys-common.js';

@@ -2,7 +2,7 @@
  * What the TPM answers when its state cannot be stored: TPM_FAIL, and failure mode from then on.
  * @module
  */
-import { commands, HANDLE, NV_PER, nvPublic } from '../../src/testing/guest/index.js';
+import { commands, HANDLE, NV_PER, nvPublic } from '../../src/guest/index.js';
 import { bePresent, oneOfEach, readFlags, restart, start } from './common.js';
 import { OWNER, scenario } from './recorder.js';
 

@@ -17,8 +17,8 @@ import {
   rsaKeyParms,
   SRK_TEMPLATE,
   secretOf,
-} from '../../src/testing/guest/index.js';
-import { sha1 } from '../../src/testing/guest/sessions.js';
+} from '../../src/guest/index.js';
+import { sha1 } from '../../src/guest/sessions.js';
 import { concat, decode, encode } from '../../src/wire/codec.js';
 import { type Recorder, SRK } from './recorder.js';
 

@@ -13,7 +13,7 @@ import {
   pcrsHolding,
   pubKey,
   raw,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { concat, decode, encode } from '../../src/wire/codec.js';
 import { DIGEST, restart, start } from './common.js';
 import {

@@ -14,7 +14,7 @@ import {
   nvPublic,
   ORDINALS,
   TAG,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { DIGEST, restart, start, UNKNOWN_ORDINAL } from './common.js';
 import { AREA, OWNER, type Recorder, scenario } from './recorder.js';
 

@@ -2,13 +2,7 @@
  * What the NV scenarios share: data, permissions, and every way to use an index.
  * @module
  */
-import {
-  commands,
-  NV_INDEX,
-  NV_PER,
-  type NvDataPublic,
-  nvPublic,
-} from '../../src/testing/guest/index.js';
+import { commands, NV_INDEX, NV_PER, type NvDataPublic, nvPublic } from '../../src/guest/index.js';
 import { AREA, OWNER, type Recorder, WRONG } from './recorder.js';
 
 export const DATA = new TextEncoder().encode('nv-data!');

@@ -15,7 +15,7 @@ import {
   type NvDataPublic,
   nvPublic,
   pcrsHolding,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { readFlags, restart, start } from './common.js';
 import { AUTH_RW, define, lock, NO_AUTH, OWNER_RW, writeAuth } from './nv-common.js';
 import { AREA, OWNER, type Recorder, scenario, WRONG } from './recorder.js';

@@ -3,14 +3,7 @@
  * (TPM Main Part 3 §20, Part 2 §19.1).
  * @module
  */
-import {
-  CAP,
-  commands,
-  NV_INDEX,
-  NV_PER,
-  nvPublic,
-  STARTUP,
-} from '../../src/testing/guest/index.js';
+import { CAP, commands, NV_INDEX, NV_PER, nvPublic, STARTUP } from '../../src/guest/index.js';
 import { bePresent, DIGEST, readFlags, restart, start } from './common.js';
 import { DATA, define, everyWay, lock, OWNER_RW, read, write } from './nv-common.js';
 import { OWNER, type Recorder, scenario } from './recorder.js';

@@ -12,7 +12,7 @@ import {
   PRESENCE,
   PROPERTY,
   pcrsHolding,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { bePresent, DIGEST, readFlags, restart, start } from './common.js';
 import {
   AUTH_RW,

@@ -14,7 +14,7 @@ import {
   RSA_2048,
   raw,
   secretOf,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { encode } from '../../src/wire/codec.js';
 import { bePresent, DIGEST, readFlags, restart, start } from './common.js';
 import {

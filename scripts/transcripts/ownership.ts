@@ -17,7 +17,7 @@ import {
   type PubKey,
   RSA_2048,
   SRK_TEMPLATE,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { bePresent, readFlags, restart, start } from './common.js';
 import { AREA, OWNER, type Recorder, SRK, scenario, WRONG } from './recorder.js';
 

@@ -3,7 +3,7 @@
  * Main Part 3 §16; which locality may do what is in the PC Client specification).
  * @module
  */
-import { commands, STARTUP } from '../../src/testing/guest/index.js';
+import { commands, STARTUP } from '../../src/guest/index.js';
 import { type Recorder, scenario } from './recorder.js';
 
 const PCRS_OF_THE_TPM = 24;

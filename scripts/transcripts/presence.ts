@@ -3,7 +3,7 @@
  * TPM_PhysicalDisable, TPM_PhysicalSetDeactivated (TPM Main Part 3 §5).
  * @module
  */
-import { commands, NV_PER, nvPublic, PRESENCE, STARTUP } from '../../src/testing/guest/index.js';
+import { commands, NV_PER, nvPublic, PRESENCE, STARTUP } from '../../src/guest/index.js';
 import { bePresent, oneOfEach, readFlags, restart, start } from './common.js';
 import { lock } from './nv-common.js';
 import { OWNER, type Recorder, scenario } from './recorder.js';

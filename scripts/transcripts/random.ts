@@ -3,7 +3,7 @@
  * fixed by the parameter tables of TPM Main Part 3, so it is a table here.
  * @module
  */
-import { ORDINALS } from '../../src/testing/guest/index.js';
+import { ORDINALS } from '../../src/guest/index.js';
 import type { RecordedExchange } from './transcript.js';
 
 type Row = readonly [field: string, offset: number, length: number];

@@ -26,7 +26,7 @@ import {
   TpmResponseError,
   TpmResponseFault,
   WELL_KNOWN_SECRET,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { Swtpm, writePermall } from '../../test/_swtpm.js';
 import { RandomFinder } from './random.js';
 import type { RecordedEvent, RecordedExchange, Transcript } from './transcript.js';

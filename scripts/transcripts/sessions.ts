@@ -13,7 +13,7 @@ import {
   nvPublic,
   PROPERTY,
   RESOURCE,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { restart, start } from './common.js';
 import { AREA, OWNER, type Recorder, SRK, scenario, WRONG } from './recorder.js';
 

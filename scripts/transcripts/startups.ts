@@ -2,7 +2,7 @@
  * Power on, TPM_Startup, TPM_SaveState and the self tests (TPM Main Part 3 §3 and §4).
  * @module
  */
-import { CAP, commands, FLAG, STARTUP } from '../../src/testing/guest/index.js';
+import { CAP, commands, FLAG, STARTUP } from '../../src/guest/index.js';
 import { DIGEST, oneOfEach } from './common.js';
 import { scenario } from './recorder.js';
 

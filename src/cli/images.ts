@@ -2,7 +2,6 @@
  * What several subcommands do with an image: open it, and look at the TPM in it without starting it.
  * @module
  */
-import { randomBytes } from 'node:crypto';
 import {
   type BlockNode,
   type GuardMode,
@@ -14,33 +13,10 @@ import {
 import { NvtpmError } from '../errors.js';
 import { type FrontOptions, Machine } from '../machine/index.js';
 import { type Inspection, type Key, openStore } from '../nvram/index.js';
+import { systemClock as clock, systemEntropy as entropy } from '../system.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
 import { Tpm12 } from '../tpm/tpm12/engine.js';
 import type { Trace } from '../trace.js';
-
-const POOL_BYTES = 4096;
-let pool = new Uint8Array();
-
-/**
- * Random bytes of the system. Nonces are short and many, so they are drawn from a pool; what was
- * handed out is wiped there.
- */
-export function entropy(length: number): Uint8Array {
-  if (length > pool.length) {
-    if (length > POOL_BYTES) return new Uint8Array(randomBytes(length));
-    pool = new Uint8Array(randomBytes(POOL_BYTES));
-  }
-  const drawn = pool.slice(0, length);
-  pool.fill(0, 0, length);
-  pool = pool.subarray(length);
-  return drawn;
-}
-
-/**
- * A clock in microseconds since 1970 that never goes back as long as the process runs. A saved state
- * holds the second in which a lockout began, and goes on to other processes, and to swtpm.
- */
-export const clock = (): number => Math.floor((performance.timeOrigin + performance.now()) * 1000);
 
 export interface CommonOptions {
   readonly trace: Trace;

@@ -3,7 +3,7 @@
  * repetitions and runs of FIFO bytes in one line.
  * @module
  */
-import { resultName } from '../testing/guest/index.js';
+import { resultName } from '../guest/index.js';
 import {
   LOCALITY_SPACE,
   type RegisterName,

@@ -4,7 +4,7 @@
  */
 import { writeSync } from 'node:fs';
 import { openImage } from '../../src/block/index.js';
-import { entropy, machineOver } from '../../src/cli/images.js';
+import { machineOver } from '../../src/cli/images.js';
 import {
   commands,
   NV_PER,
@@ -12,7 +12,8 @@ import {
   STARTUP,
   Tpm12Client,
   WELL_KNOWN_SECRET,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
+import { systemEntropy as entropy } from '../../src/system.js';
 import { TisDriver } from '../../src/tis/index.js';
 import { noTrace } from '../../src/trace.js';
 

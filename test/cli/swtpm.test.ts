@@ -2,8 +2,6 @@
 import { join } from 'node:path';
 import { createQcow2, openImage, withLock } from '../../src/block/index.js';
 import { fingerprint } from '../../src/cli/commands/info.js';
-import { entropy } from '../../src/cli/images.js';
-import { openStore } from '../../src/nvram/index.js';
 import {
   commands,
   HANDLE,
@@ -11,7 +9,9 @@ import {
   secretOf,
   Tpm12Client,
   WELL_KNOWN_SECRET,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
+import { openStore } from '../../src/nvram/index.js';
+import { systemEntropy as entropy } from '../../src/system.js';
 import { scratch, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { swtpm } from '../_swtpm.js';

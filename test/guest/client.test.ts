@@ -15,7 +15,7 @@ import {
   secretOf,
   Tpm12Client,
   TpmResponseError,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { type Swtpm, swtpm, unwrapState, wrapState } from '../_swtpm.js';

@@ -12,7 +12,7 @@ import {
   resultName,
   TpmResponseError,
   TpmResponseFault,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { hex, toHex } from '../_files.js';
 
 const session = { handle: 1, nonceEven: new Uint8Array(20), shared: undefined };

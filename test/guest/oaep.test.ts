@@ -1,7 +1,7 @@
 /** Secrets on their way to the EK: OAEP with SHA-1 and "TCPA", undone by hand (RFC 8017 §7.1.2). */
 import { constants, createHash, generateKeyPairSync, privateDecrypt } from 'node:crypto';
 import test from 'ava';
-import { encryptTo, RSA_2048 } from '../../src/testing/guest/index.js';
+import { encryptTo, RSA_2048 } from '../../src/guest/index.js';
 import { toHex } from '../_files.js';
 
 const sha1 = (...parts: readonly Uint8Array[]): Buffer =>

@@ -19,8 +19,8 @@ import {
   SRK_TEMPLATE,
   TAG,
   WELL_KNOWN_SECRET,
-} from '../../src/testing/guest/index.js';
-import { key11, keyParms, nvDataPublic } from '../../src/testing/guest/structures.js';
+} from '../../src/guest/index.js';
+import { key11, keyParms, nvDataPublic } from '../../src/guest/structures.js';
 import { bytes, decode, Reader, sized, struct, u8, u16, u32 } from '../../src/wire/codec.js';
 import { fixture, hex, toHex } from '../_files.js';
 

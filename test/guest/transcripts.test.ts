@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { sums } from '../../scripts/transcripts/sums.js';
 import type { Transcript } from '../../scripts/transcripts/transcript.js';
-import { ORDINALS } from '../../src/testing/guest/index.js';
+import { ORDINALS } from '../../src/guest/index.js';
 import { fixture, hex, ROOT } from '../_files.js';
 
 const FOLDER = join(ROOT, 'fixtures');

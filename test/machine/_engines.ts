@@ -1,5 +1,5 @@
 /** Engines that are counted, and fail where a test says so. */
-import { clock, entropy } from '../../src/cli/images.js';
+
 import {
   type Engine,
   type EngineInfo,
@@ -7,6 +7,7 @@ import {
   StateError,
   Tpm12,
 } from '../../src/index.js';
+import { systemClock as clock, systemEntropy as entropy } from '../../src/system.js';
 
 /** The calls that may fail. */
 export type EngineStep = 'make' | 'init' | 'initialised' | 'volatileState' | 'restore' | 'restored';

@@ -1,9 +1,9 @@
 /** Machines over images and simulated disks, guests in them, and what is kept in their stores. */
 import { type BlockNode, createQcow2, openImage, withLock } from '../../src/block/index.js';
-import { clock, entropy } from '../../src/cli/images.js';
+import { Tpm12Client } from '../../src/guest/index.js';
 import { Machine, type MachineOptions, Tpm12 } from '../../src/index.js';
 import { type ActiveStore, formatStore, type Key, openStore } from '../../src/nvram/index.js';
-import { Tpm12Client } from '../../src/testing/guest/index.js';
+import { systemClock as clock, systemEntropy as entropy } from '../../src/system.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
 import { TisDriver } from '../../src/tis/index.js';
 

@@ -1,7 +1,7 @@
 /** The setup module of the machines in workers: a TPM over the image that the test names. */
 import { type BlockNode, openImage } from '../../src/block/index.js';
-import { clock, entropy } from '../../src/cli/images.js';
 import { type Engine, Tpm12, type WorkerSetup } from '../../src/index.js';
+import { systemClock as clock, systemEntropy as entropy } from '../../src/system.js';
 
 /** A command that the engine of these tests has a bug in. */
 export const BUGGY = Uint8Array.of(0x00, 0xc1, 0, 0, 0, 10, 0, 0, 0xde, 0xad);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { type LockedNode, openImage, takeGuard } from '../../src/block/index.js';
+import { commands } from '../../src/guest/index.js';
 import {
   type Executor,
   executeWhenFree,
@@ -13,7 +14,6 @@ import {
   type Task,
 } from '../../src/index.js';
 import { LockError } from '../../src/lock/index.js';
-import { commands } from '../../src/testing/guest/index.js';
 import { hex, scratch, toHex } from '../_files.js';
 import { guestOf, type More, machineOn, newImage } from './_machines.js';
 

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { type BlockNode, openImage, takeGuard } from '../../src/block/index.js';
+import { commands, STARTUP, secretOf } from '../../src/guest/index.js';
 import {
   IoError,
   type Machine,
@@ -11,7 +12,6 @@ import {
 } from '../../src/index.js';
 import { LockError } from '../../src/lock/index.js';
 import { NvramError } from '../../src/nvram/index.js';
-import { commands, STARTUP, secretOf } from '../../src/testing/guest/index.js';
 import { scratch, toHex } from '../_files.js';
 import { type EngineStep, Engines } from './_engines.js';
 import { blankDisk, guestOf, inStore, type More, machineOn, newImage } from './_machines.js';

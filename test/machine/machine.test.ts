@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import test from 'ava';
 import { openImage } from '../../src/block/index.js';
 import { IoError } from '../../src/errors.js';
-import { NvramError } from '../../src/nvram/index.js';
 import {
   commands,
   HANDLE,
@@ -16,7 +15,8 @@ import {
   type Tpm12Client,
   TpmResponseError,
   WELL_KNOWN_SECRET,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
+import { NvramError } from '../../src/nvram/index.js';
 import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
 import { scratch, toHex } from '../_files.js';
 import { blankDisk, guestOf, inStore, machineOn, newImage } from './_machines.js';

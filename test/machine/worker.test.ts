@@ -2,12 +2,12 @@
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { openImage, takeGuard } from '../../src/block/index.js';
+import { plain } from '../../src/guest/frames.js';
+import { commands, STARTUP } from '../../src/guest/index.js';
 import { IoError, MachineError, type NvtpmError, WorkerMachine } from '../../src/index.js';
 import { LockError } from '../../src/lock/index.js';
 import { accept, Channel, migrate, takeBack } from '../../src/migration/index.js';
 import { NvramError } from '../../src/nvram/index.js';
-import { plain } from '../../src/testing/guest/frames.js';
-import { commands, STARTUP } from '../../src/testing/guest/index.js';
 import { noTrace, type TraceEvent } from '../../src/trace.js';
 import { hex, scratch, toHex } from '../_files.js';
 import { connection, stored } from '../migration/_hosts.js';

@@ -12,6 +12,7 @@ import {
   takeGuard,
   withLock,
 } from '../../src/block/index.js';
+import { commands } from '../../src/guest/index.js';
 import { IoError, Machine, MachineError, Tpm12 } from '../../src/index.js';
 import { LockError } from '../../src/lock/index.js';
 import {
@@ -23,7 +24,6 @@ import {
   validateIncoming,
 } from '../../src/migration/index.js';
 import { inspectStore, MemoryStore, NvramError } from '../../src/nvram/index.js';
-import { commands } from '../../src/testing/guest/index.js';
 import { FaultNode } from '../../src/testing/index.js';
 import { toHex } from '../_files.js';
 import { guestOf } from '../machine/_machines.js';

@@ -2,7 +2,7 @@
 import { verify } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pubKey, publicKeyOf } from '../../src/testing/guest/index.js';
+import { pubKey, publicKeyOf } from '../../src/guest/index.js';
 import { decode } from '../../src/wire/codec.js';
 import type { Step } from './_steps.js';
 import { askAt, type Subject } from './_subjects.js';

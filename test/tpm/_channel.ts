@@ -9,8 +9,8 @@ import {
   raw,
   type Tpm12Client,
   type Transmit,
-} from '../../src/testing/guest/index.js';
-import { hmac, sha1 } from '../../src/testing/guest/sessions.js';
+} from '../../src/guest/index.js';
+import { hmac, sha1 } from '../../src/guest/sessions.js';
 import { concat, encode, u16, u32 } from '../../src/wire/codec.js';
 import { ownerSecret } from './_states.js';
 import { ALGORITHM, SCHEME, TRANSPORT, unwrap, type Way, wrap } from './_tunnel.js';

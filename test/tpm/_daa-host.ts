@@ -12,7 +12,7 @@ import {
   STARTUP,
   Tpm12Client,
   TpmResponseError,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { Reader, u32 } from '../../src/wire/codec.js';
 import { swtpm } from '../_swtpm.js';
 import type { Dialogue, Input } from './_daa.js';

@@ -5,8 +5,8 @@
  * satisfy the equations of the protocol.
  */
 import { createPrivateKey, sign } from 'node:crypto';
-import { encryptTo, type PubKey } from '../../src/testing/guest/index.js';
-import { sha1 } from '../../src/testing/guest/sessions.js';
+import { encryptTo, type PubKey } from '../../src/guest/index.js';
+import { sha1 } from '../../src/guest/sessions.js';
 import { concat, encode, u16, u32 } from '../../src/wire/codec.js';
 import { fixture, hex } from '../_files.js';
 

@@ -4,7 +4,7 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
-import { ENTITY, ORDINALS, RESOURCE, RESULT } from '../../src/testing/guest/index.js';
+import { ENTITY, ORDINALS, RESOURCE, RESULT } from '../../src/guest/index.js';
 import { decodeSaved } from '../../src/tpm/tpm12/savestate.js';
 import { equal } from '../../src/wire/codec.js';
 import { word } from '../_files.js';

@@ -4,7 +4,6 @@
  * only a clock knows is given too: the ticks that swtpm shows are those that our clock then shows.
  */
 import { ephemeralHandle, RandomFinder } from '../../scripts/transcripts/random.js';
-import { clock as hostTime } from '../../src/cli/images.js';
 import {
   type Command,
   ORDINALS,
@@ -13,7 +12,8 @@ import {
   RESOURCE,
   raw,
   resultName,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
+import { systemClock as hostTime } from '../../src/system.js';
 import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
 import { equal } from '../../src/wire/codec.js';
 import { hex, toHex, word } from '../_files.js';

@@ -5,7 +5,7 @@
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { key11, pubKey } from '../../src/testing/guest/structures.js';
+import { key11, pubKey } from '../../src/guest/structures.js';
 import type { Clock } from '../../src/tpm/engine.js';
 import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
 import type { DaaSession } from '../../src/tpm/tpm12/daa.js';

@@ -1,7 +1,7 @@
 /** A TPM of ours with a guest's client before it: real keys, a real clock, blobs in memory. */
 import { randomBytes } from 'node:crypto';
-import { Tpm12Client } from '../../src/testing/guest/client.js';
-import { commands, PRESENCE, STARTUP } from '../../src/testing/guest/index.js';
+import { Tpm12Client } from '../../src/guest/client.js';
+import { commands, PRESENCE, STARTUP } from '../../src/guest/index.js';
 import { Tpm12, type Tpm12Options } from '../../src/tpm/tpm12/engine.js';
 import { MemoryNvram } from './_memory-nvram.js';
 

@@ -4,8 +4,8 @@
  */
 
 import { createCipheriv } from 'node:crypto';
-import { frame, raw } from '../../src/testing/guest/index.js';
-import { hmac, sha1 } from '../../src/testing/guest/sessions.js';
+import { frame, raw } from '../../src/guest/index.js';
+import { hmac, sha1 } from '../../src/guest/sessions.js';
 import { concat, encode, equal, u32 } from '../../src/wire/codec.js';
 import { word } from '../_files.js';
 

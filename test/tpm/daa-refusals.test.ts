@@ -3,7 +3,7 @@
  * wrong digests, wrong stages, wrong sessions, before swtpm 0.7.1 and this engine at once.
  */
 import type { ExecutionContext } from 'ava';
-import { CAP, commands, RESOURCE } from '../../src/testing/guest/index.js';
+import { CAP, commands, RESOURCE } from '../../src/guest/index.js';
 import { concat, Reader } from '../../src/wire/codec.js';
 import { peerTest } from '../_peers.js';
 import { daaSign, type Input, Issuer, join, type Membership } from './_daa.js';

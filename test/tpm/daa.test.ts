@@ -18,7 +18,7 @@ import {
   SRK_TEMPLATE,
   STARTUP,
   type Tpm12Client,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { decode, encode, Reader, u32 } from '../../src/wire/codec.js';
 import { peerTest } from '../_peers.js';
 import { type Dialogue, daaSign, goOn, Issuer, join, NotProven } from './_daa.js';

@@ -3,7 +3,7 @@
  * codes, the same bytes where none are random, and in the end the same permanent state.
  */
 import fc from 'fast-check';
-import { CAP, commands, plain } from '../../src/testing/guest/index.js';
+import { CAP, commands, plain } from '../../src/guest/index.js';
 import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { swtpm } from '../_swtpm.js';

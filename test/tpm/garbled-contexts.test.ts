@@ -13,7 +13,7 @@ import {
   raw,
   STARTUP,
   Tpm12Client,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { peerTest } from '../_peers.js';
 import { swtpm } from '../_swtpm.js';
 import { Mirror } from './_mirror.js';

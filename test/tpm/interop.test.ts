@@ -28,8 +28,8 @@ import {
   STARTUP,
   secretOf,
   Tpm12Client,
-} from '../../src/testing/guest/index.js';
-import { sha1 } from '../../src/testing/guest/sessions.js';
+} from '../../src/guest/index.js';
+import { sha1 } from '../../src/guest/sessions.js';
 import { decodePermall, encodePermall } from '../../src/tpm/tpm12/permall.js';
 import { concat, decode, encode, sized, u32 } from '../../src/wire/codec.js';
 import { hex, toHex } from '../_files.js';

@@ -14,7 +14,7 @@ import {
   PROPERTY,
   STARTUP,
   secretOf,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { StoreFailure } from '../../src/tpm/engine.js';
 import { decodePermall } from '../../src/tpm/tpm12/permall.js';
 import { hex, toHex } from '../_files.js';

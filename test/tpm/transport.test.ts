@@ -23,8 +23,8 @@ import {
   STARTUP,
   Tpm12Client,
   type Transmit,
-} from '../../src/testing/guest/index.js';
-import { sha1 } from '../../src/testing/guest/sessions.js';
+} from '../../src/guest/index.js';
+import { sha1 } from '../../src/guest/sessions.js';
 import { concat, decode, encode, u16, u32 } from '../../src/wire/codec.js';
 import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';

@@ -3,8 +3,8 @@
  * answer everything the same and write the same back. scripts/travel-tpm12.ts does it for longer.
  */
 import type { ExecutionContext } from 'ava';
-import { clock } from '../../src/cli/images.js';
-import { commands, STARTUP } from '../../src/testing/guest/index.js';
+import { commands, STARTUP } from '../../src/guest/index.js';
+import { systemClock as clock } from '../../src/system.js';
 import { peerTest } from '../_peers.js';
 import { swtpm } from '../_swtpm.js';
 import { owned } from './_states.js';

@@ -19,7 +19,7 @@ import {
   raw,
   SRK_TEMPLATE,
   secretOf,
-} from '../../src/testing/guest/index.js';
+} from '../../src/guest/index.js';
 import { StateError } from '../../src/tpm/engine.js';
 import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
 import { concat, encode, u32 } from '../../src/wire/codec.js';

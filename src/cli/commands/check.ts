@@ -15,7 +15,8 @@ import {
 import { withLock } from '../../block/lock.js';
 import type { NvtpmError } from '../../errors.js';
 import { inspectStore, NvramError, type OpenStoreOptions, repairStore } from '../../nvram/index.js';
-import { type CommonOptions, entropy, lookInside, withImage } from '../images.js';
+import { systemEntropy as entropy } from '../../system.js';
+import { type CommonOptions, lookInside, withImage } from '../images.js';
 import { describe, type Result } from '../output.js';
 import { faultOf } from './info.js';
 

@@ -15,7 +15,8 @@ import {
   HISTORY_LENGTH_MAX,
   inspectStore,
 } from '../../nvram/index.js';
-import { type CommonOptions, entropy, withImage } from '../images.js';
+import { systemEntropy as entropy } from '../../system.js';
+import { type CommonOptions, withImage } from '../images.js';
 import { parseSize, type Result, size, toHex, UsageError } from '../output.js';
 
 export interface CreateOptions extends CommonOptions {

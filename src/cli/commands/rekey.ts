@@ -5,7 +5,8 @@
  */
 import { withLock } from '../../block/index.js';
 import { type ActiveStore, openStore } from '../../nvram/index.js';
-import { type CommonOptions, entropy, withImage } from '../images.js';
+import { systemEntropy as entropy } from '../../system.js';
+import { type CommonOptions, withImage } from '../images.js';
 import { readKey } from '../keys.js';
 import { type Result, UsageError } from '../output.js';
 

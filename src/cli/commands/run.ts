@@ -6,7 +6,8 @@
 import { openImage } from '../../block/index.js';
 import { validateIncoming } from '../../migration/index.js';
 import { type Address, parseAddress, serve } from '../../server/index.js';
-import { type CommonOptions, clock, machineOver } from '../images.js';
+import { systemClock as clock } from '../../system.js';
+import { type CommonOptions, machineOver } from '../images.js';
 import { type Result, say, UsageError } from '../output.js';
 import { untilSignal } from '../signals.js';
 import { VERSION } from '../version.js';

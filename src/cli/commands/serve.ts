@@ -6,8 +6,8 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { openImage } from '../../block/index.js';
 import { IoError } from '../../errors.js';
+import { resultName } from '../../guest/index.js';
 import { type Listening, serveBackend, type TpmAddress } from '../../server/index.js';
-import { resultName } from '../../testing/guest/index.js';
 import type { Trace } from '../../trace.js';
 import { parseFlags, parsePid, parseServer } from '../backend-options.js';
 import { type CommonOptions, machineOver } from '../images.js';

@@ -3,7 +3,7 @@
  * Its secrets are as public as those of any demonstration.
  * @module
  */
-import type { Machine } from '../../machine/index.js';
+
 import {
   commands,
   HANDLE,
@@ -14,10 +14,11 @@ import {
   Tpm12Client,
   TpmResponseError,
   WELL_KNOWN_SECRET,
-} from '../../testing/guest/index.js';
+} from '../../guest/index.js';
+import type { Machine } from '../../machine/index.js';
+import { systemEntropy as entropy } from '../../system.js';
 import { TisDriver } from '../../tis/index.js';
 import { fingerprint } from '../commands/info.js';
-import { entropy } from '../images.js';
 
 const OWNER = secretOf('the owner of the demonstration');
 const STRANGER = secretOf('somebody else');

@@ -15,7 +15,7 @@ import {
   plain,
   type Session,
   WELL_KNOWN_SECRET,
-} from '../../../src/testing/guest/index.js';
+} from '../../../src/guest/index.js';
 import { hex, toHex } from '../../_files.js';
 import { nvtpm } from '../_cli.js';
 import { type Client, Serving } from '../_serving.js';

@@ -9,7 +9,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
-import { commands } from '../../../src/testing/guest/index.js';
+import { commands } from '../../../src/guest/index.js';
 import { scratch } from '../../_files.js';
 import { peerTest } from '../../_peers.js';
 import { PROGRAM } from '../_cli.js';

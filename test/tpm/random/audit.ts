@@ -1,6 +1,6 @@
 /** Auditing (TPM Main Part 3, §8), and the ways in which what a TPM holds is let go of (§22). */
 import { SIGNING } from '../../../scripts/transcripts/keys-common.js';
-import { CAP, commands, raw } from '../../../src/testing/guest/index.js';
+import { CAP, commands, raw } from '../../../src/guest/index.js';
 import type { Family, RandomGuest } from './guest.js';
 import { anyKey, drop, HELD, heldKey } from './held.js';
 import { identity } from './identity.js';

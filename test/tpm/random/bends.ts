@@ -1,5 +1,5 @@
 /** Bytes that went wrong: one changed, some cut off, one too many. */
-import { ORDINALS } from '../../../src/testing/guest/index.js';
+import { ORDINALS } from '../../../src/guest/index.js';
 import { concat } from '../../../src/wire/codec.js';
 import type { Draws } from './draws.js';
 

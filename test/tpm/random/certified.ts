@@ -8,8 +8,8 @@ import {
   STORAGE,
   template12,
 } from '../../../scripts/transcripts/keys-common.js';
-import { HANDLE, raw } from '../../../src/testing/guest/index.js';
-import { sha1 } from '../../../src/testing/guest/sessions.js';
+import { HANDLE, raw } from '../../../src/guest/index.js';
+import { sha1 } from '../../../src/guest/sessions.js';
 import { concat } from '../../../src/wire/codec.js';
 import type { Family, RandomGuest } from './guest.js';
 import {

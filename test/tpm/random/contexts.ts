@@ -10,7 +10,7 @@ import {
   HANDLE,
   raw,
   type Session,
-} from '../../../src/testing/guest/index.js';
+} from '../../../src/guest/index.js';
 import { type Family, Kept, type RandomGuest } from './guest.js';
 import { anyKey, asKey, HELD, type Held } from './held.js';
 

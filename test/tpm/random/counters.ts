@@ -1,5 +1,5 @@
 /** Monotonic counters. */
-import { ENTITY, raw } from '../../../src/testing/guest/index.js';
+import { ENTITY, raw } from '../../../src/guest/index.js';
 import { type Family, Kept, type RandomGuest } from './guest.js';
 
 const { rawCommand } = raw;

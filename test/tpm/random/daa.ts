@@ -1,5 +1,5 @@
 /** DAA: a TPM joins an issuer's group and signs as a member, a few stages at a time. */
-import { CAP, commands, RESOURCE, raw } from '../../../src/testing/guest/index.js';
+import { CAP, commands, RESOURCE, raw } from '../../../src/guest/index.js';
 import { concat } from '../../../src/wire/codec.js';
 import { type Dialogue, daaSign, type Input, Issuer, join, type Membership } from '../_daa.js';
 import { type DaaName, daaCommand } from '../_daa-host.js';

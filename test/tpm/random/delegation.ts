@@ -3,13 +3,7 @@
  * they open, and the owner's secret standing for a row (TPM Main Part 3, §18.3, §18.4, §19).
  */
 import { SIGNING_DER } from '../../../scripts/transcripts/keys-common.js';
-import {
-  type Command,
-  commands,
-  HANDLE,
-  osapShared,
-  raw,
-} from '../../../src/testing/guest/index.js';
+import { type Command, commands, HANDLE, osapShared, raw } from '../../../src/guest/index.js';
 import { concat, encode, u32 } from '../../../src/wire/codec.js';
 import { type BoundSession, type Family, Kept, type RandomGuest } from './guest.js';
 import { anyKey, asKey, type Held, heldKey } from './held.js';

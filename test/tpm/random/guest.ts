@@ -19,7 +19,7 @@ import {
   Tpm12Client,
   TpmResponseError,
   TpmResponseFault,
-} from '../../../src/testing/guest/index.js';
+} from '../../../src/guest/index.js';
 import { word } from '../../_files.js';
 import { ownerSecret } from '../_states.js';
 import { bendBytes, bendParams, bendRequest } from './bends.js';

@@ -7,7 +7,7 @@ import {
   type Key11,
   type PubKey,
   raw,
-} from '../../../src/testing/guest/index.js';
+} from '../../../src/guest/index.js';
 import { type Entity, Kept, type RandomGuest } from './guest.js';
 
 /** A key as its parent has wrapped it, and the secrets in it. */

@@ -9,7 +9,7 @@ import {
   template,
   USAGE,
 } from '../../../scripts/transcripts/keys-common.js';
-import { key11, raw } from '../../../src/testing/guest/index.js';
+import { key11, raw } from '../../../src/guest/index.js';
 import { concat, encode } from '../../../src/wire/codec.js';
 import type { Family, RandomGuest } from './guest.js';
 import { HELD, type Held, load, sealedFor, WRAPPED, type Wrapped } from './held.js';

@@ -12,13 +12,7 @@ import {
   STORAGE,
   template12,
 } from '../../../scripts/transcripts/keys-common.js';
-import {
-  type Command,
-  type Key11,
-  pcrsHolding,
-  pubKey,
-  raw,
-} from '../../../src/testing/guest/index.js';
+import { type Command, type Key11, pcrsHolding, pubKey, raw } from '../../../src/guest/index.js';
 import { concat, encode } from '../../../src/wire/codec.js';
 import type { Auth, Family, RandomGuest } from './guest.js';
 import {

@@ -1,5 +1,5 @@
 /** The lockout that too many wrong secrets begin, and how the owner ends it. */
-import { authorised, CAP, type Command, commands, raw } from '../../../src/testing/guest/index.js';
+import { authorised, CAP, type Command, commands, raw } from '../../../src/guest/index.js';
 import type { Family, RandomGuest } from './guest.js';
 
 const WRONG = new Uint8Array(20).fill(0xee);

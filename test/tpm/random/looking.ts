@@ -1,5 +1,5 @@
 /** What anybody may ask a TPM, and what is let go of. */
-import { commands, ENTITY, HANDLE, RESOURCE, raw } from '../../../src/testing/guest/index.js';
+import { commands, ENTITY, HANDLE, RESOURCE, raw } from '../../../src/guest/index.js';
 import type { Family, RandomGuest } from './guest.js';
 import { anyKey } from './held.js';
 

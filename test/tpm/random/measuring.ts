@@ -1,5 +1,5 @@
 /** PCRs, and SHA-1 piece by piece. */
-import { commands, raw } from '../../../src/testing/guest/index.js';
+import { commands, raw } from '../../../src/guest/index.js';
 import type { Family, RandomGuest } from './guest.js';
 
 const { counted, rawCommand, selection } = raw;

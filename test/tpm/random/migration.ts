@@ -10,7 +10,7 @@ import {
   template,
   USAGE,
 } from '../../../scripts/transcripts/keys-common.js';
-import { HANDLE, pubKey, raw } from '../../../src/testing/guest/index.js';
+import { HANDLE, pubKey, raw } from '../../../src/guest/index.js';
 import { encode } from '../../../src/wire/codec.js';
 import type { Family, RandomGuest } from './guest.js';
 import {

@@ -9,7 +9,7 @@ import {
   nvPublic,
   pcrsHolding,
   raw,
-} from '../../../src/testing/guest/index.js';
+} from '../../../src/guest/index.js';
 import { type Family, Kept, type RandomGuest } from './guest.js';
 import { bePresent } from './presence.js';
 

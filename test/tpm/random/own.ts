@@ -1,5 +1,5 @@
 /** What the owner may do: settings, audit, what only the owner sees. */
-import { type Command, commands, HANDLE, raw } from '../../../src/testing/guest/index.js';
+import { type Command, commands, HANDLE, raw } from '../../../src/guest/index.js';
 import { concat } from '../../../src/wire/codec.js';
 import type { Family, RandomGuest } from './guest.js';
 

@@ -1,5 +1,5 @@
 /** The switches of somebody who stands before the machine, of the operator and of the owner. */
-import { commands, PRESENCE, raw } from '../../../src/testing/guest/index.js';
+import { commands, PRESENCE, raw } from '../../../src/guest/index.js';
 import { type Family, Kept, type RandomGuest } from './guest.js';
 
 const { byte, rawCommand } = raw;

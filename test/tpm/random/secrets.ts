@@ -7,8 +7,8 @@ import {
   SIGNING_DER,
   STORAGE,
 } from '../../../scripts/transcripts/keys-common.js';
-import { ENTITY, HANDLE, keyParms, raw } from '../../../src/testing/guest/index.js';
-import { hmac } from '../../../src/testing/guest/sessions.js';
+import { ENTITY, HANDLE, keyParms, raw } from '../../../src/guest/index.js';
+import { hmac } from '../../../src/guest/sessions.js';
 import { concat, encode } from '../../../src/wire/codec.js';
 import type { Family, RandomGuest } from './guest.js';
 import {

@@ -1,5 +1,5 @@
 /** Power, starts and saved states; what no guest may send; and ordinals that do not exist. */
-import { commands, frame, raw, STARTUP, TAG } from '../../../src/testing/guest/index.js';
+import { commands, frame, raw, STARTUP, TAG } from '../../../src/guest/index.js';
 import type { Family, RandomGuest } from './guest.js';
 
 const { rawCommand } = raw;

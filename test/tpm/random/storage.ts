@@ -1,6 +1,6 @@
 /** Data that a key seals, or the owner keeps in the old register. */
 import { DATA } from '../../../scripts/transcripts/keys-common.js';
-import { pcrsHolding, raw } from '../../../src/testing/guest/index.js';
+import { pcrsHolding, raw } from '../../../src/guest/index.js';
 import { concat } from '../../../src/wire/codec.js';
 import { type Family, Kept, type RandomGuest } from './guest.js';
 import { aParent, asKey, HELD, type Held, load } from './held.js';

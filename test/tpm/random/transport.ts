@@ -18,7 +18,7 @@ import {
   RSA_2048,
   raw,
   TpmResponseError,
-} from '../../../src/testing/guest/index.js';
+} from '../../../src/guest/index.js';
 import { commandsByOrdinal } from '../../../src/tpm/tpm12/commands.js';
 import { concat, encode, u16, u32 } from '../../../src/wire/codec.js';
 import { word } from '../../_files.js';

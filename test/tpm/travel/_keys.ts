@@ -26,7 +26,7 @@ import {
   pubKey,
   RESOURCE,
   raw,
-} from '../../../src/testing/guest/index.js';
+} from '../../../src/guest/index.js';
 import { concat, decode, encode } from '../../../src/wire/codec.js';
 import { type HeldContext, type HeldKey, type Life, SECRET } from './_life.js';
 

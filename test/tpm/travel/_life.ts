@@ -15,7 +15,7 @@ import {
   TpmResponseError,
   TpmResponseFault,
   type Transmit,
-} from '../../../src/testing/guest/index.js';
+} from '../../../src/guest/index.js';
 import { random } from '../../tis/_random.js';
 import { ownerSecret } from '../_states.js';
 import type { States, Subject } from './_subject.js';

@@ -1,5 +1,5 @@
 /** Lives at random: what happens in one, how often, and how it ends. */
-import { commands, raw } from '../../../src/testing/guest/index.js';
+import { commands, raw } from '../../../src/guest/index.js';
 import { endorsed, owned } from '../_states.js';
 import {
   dropKey,

@@ -7,7 +7,7 @@ import {
   type NvDataPublic,
   nvPublic,
   pcrsHolding,
-} from '../../../src/testing/guest/index.js';
+} from '../../../src/guest/index.js';
 import { type HeldIndex, type Life, SECRET } from './_life.js';
 
 export const OWNERS = NV_PER.OWNERREAD | NV_PER.OWNERWRITE;

@@ -6,7 +6,7 @@ import {
   HANDLE,
   raw,
   SRK_TEMPLATE,
-} from '../../../src/testing/guest/index.js';
+} from '../../../src/guest/index.js';
 import { concat, encode, u32 } from '../../../src/wire/codec.js';
 import { type Life, SECRET } from './_life.js';
 import { OWNERS } from './_nv.js';

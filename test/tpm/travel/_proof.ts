@@ -2,7 +2,7 @@
  * The proof that a state travels: both TPMs are powered on with it, the same is asked of both, and
  * what both write back is the same to the last byte.
  */
-import { commands, STARTUP } from '../../../src/testing/guest/index.js';
+import { commands, STARTUP } from '../../../src/guest/index.js';
 import { StateError } from '../../../src/tpm/engine.js';
 import { decodePermall, encodePermall } from '../../../src/tpm/tpm12/permall.js';
 import { toHex } from '../../_files.js';

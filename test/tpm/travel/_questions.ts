@@ -12,7 +12,7 @@ import {
   PROPERTY,
   RESOURCE,
   raw,
-} from '../../../src/testing/guest/index.js';
+} from '../../../src/guest/index.js';
 import { concat, encode, u16, u32 } from '../../../src/wire/codec.js';
 import { takeBack } from './_keys.js';
 import { type HeldSession, type Life, SECRET } from './_life.js';

@@ -1,12 +1,5 @@
 /** The sessions that a life leaves open, delegations and what they open included. */
-import {
-  commands,
-  ENTITY,
-  HANDLE,
-  osapShared,
-  plain,
-  raw,
-} from '../../../src/testing/guest/index.js';
+import { commands, ENTITY, HANDLE, osapShared, plain, raw } from '../../../src/guest/index.js';
 import { concat, encode, u32 } from '../../../src/wire/codec.js';
 import { Channel } from '../_channel.js';
 import { ALGORITHM, ATTRIBUTE, SCHEME } from '../_tunnel.js';

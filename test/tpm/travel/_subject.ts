@@ -1,7 +1,7 @@
 /** A TPM in which a life is lived: ours or swtpm, by the same interface. */
 
-import { clock } from '../../../src/cli/images.js';
-import type { Transmit } from '../../../src/testing/guest/index.js';
+import type { Transmit } from '../../../src/guest/index.js';
+import { systemClock as clock } from '../../../src/system.js';
 import type { Clock } from '../../../src/tpm/engine.js';
 import { Tpm12 } from '../../../src/tpm/tpm12/engine.js';
 import type { Swtpm } from '../../_swtpm.js';

@@ -14,7 +14,7 @@ import {
   u16,
   u32,
   WireError,
-} from '../../wire/codec.js';
+} from '../wire/codec.js';
 import { TAG } from './constants.js';
 import { RESULT, TpmResponseError, TpmResponseFault } from './result-codes.js';
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { constants, createPublicKey, type KeyObject, publicEncrypt } from 'node:crypto';
-import { Reader } from '../../wire/codec.js';
+import { Reader } from '../wire/codec.js';
 import { type PubKey, rsaKeyParms } from './structures.js';
 
 const LABEL = new TextEncoder().encode('TCPA');

@@ -3,7 +3,7 @@
  * Source: TPM Main Part 2 §16.
  * @module
  */
-import { NvtpmError } from '../../errors.js';
+import { NvtpmError } from '../errors.js';
 import { ordinalName } from './constants.js';
 
 // biome-ignore format: table

@@ -3,7 +3,7 @@
  * else a stack builds on top. What comes back is left as bytes too, but for handles.
  * @module
  */
-import { type Codec, concat, encode, sized, struct, u16, u32 } from '../../wire/codec.js';
+import { type Codec, concat, encode, sized, struct, u16, u32 } from '../wire/codec.js';
 import { ORDINALS, type OrdinalName } from './constants.js';
 import type { Command } from './frames.js';
 import { digest, type Key11, key11 } from './structures.js';

@@ -5,7 +5,7 @@
  * @module
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { bool, concat, encode, Reader, struct, u32 } from '../../wire/codec.js';
+import { bool, concat, encode, Reader, struct, u32 } from '../wire/codec.js';
 import { TAG } from './constants.js';
 import { bodyOf, type Command, type Exchange, form, frame, parse, unframe } from './frames.js';
 import { RESULT, TpmResponseFault } from './result-codes.js';

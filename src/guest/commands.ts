@@ -15,7 +15,7 @@ import {
   struct,
   u16,
   u32,
-} from '../../wire/codec.js';
+} from '../wire/codec.js';
 import { ORDINALS, type OrdinalName } from './constants.js';
 import type { Command } from './frames.js';
 import { sha1 } from './sessions.js';

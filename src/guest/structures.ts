@@ -18,7 +18,7 @@ import {
   u8,
   u16,
   u32,
-} from '../../wire/codec.js';
+} from '../wire/codec.js';
 
 /** §5.4 TPM_DIGEST, §5.5 TPM_NONCE and §5.6 TPM_AUTHDATA: 20 bytes each. */
 export const digest = bytes(20);
