@@ -28,6 +28,8 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
   abstract readonly readOnly: boolean;
   abstract readonly file: BlockNode | undefined;
   readonly #held = new Set<InstanceType<typeof LockableNode.Handle>>();
+  /** One for each handle. Which is whose does not matter, but the first is in use until the last release. */
+  readonly #below: Below[] = [];
   #broken: unknown;
 
   /** The bytes, for the holder of the lock. */
@@ -59,8 +61,9 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
         throw error;
       }
     }
-    const handle = new LockableNode.Handle(this, type, below);
+    const handle = new LockableNode.Handle(this, type);
     this.#held.add(handle);
+    this.#below.push(below);
     return handle;
   }
 
@@ -91,7 +94,7 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     throw new ImageError('BROKEN', this.path, broken, advice, this.#broken);
   }
 
-  #release(handle: InstanceType<typeof LockableNode.Handle>, below: Below, keep: boolean): void {
+  #release(handle: InstanceType<typeof LockableNode.Handle>, keep: boolean): void {
     const isLast = this.#held.size === 1;
     try {
       if (isLast && keep) this.writeBack();
@@ -101,8 +104,9 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     } finally {
       this.#held.delete(handle);
       if (isLast) this.drop();
-      if (keep) below.release();
-      else below.abandon();
+      const below = this.#below.pop();
+      if (keep) below?.release();
+      else below?.abandon();
     }
   }
 
@@ -110,13 +114,11 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
   private static readonly Handle = class Handle<B extends LowerLock> implements LockedNode {
     readonly type: LockType;
     readonly #of: LockableNode<B>;
-    readonly #below: B;
     #live = true;
 
-    constructor(of: LockableNode<B>, type: LockType, below: B) {
+    constructor(of: LockableNode<B>, type: LockType) {
       this.#of = of;
       this.type = type;
-      this.#below = below;
     }
 
     get node(): LockableNode<B> {
@@ -154,13 +156,13 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     release(): void {
       const of = this.node;
       this.#live = false;
-      of.#release(this, this.#below, true);
+      of.#release(this, true);
     }
 
     abandon(): void {
       if (!this.#live) return;
       this.#live = false;
-      this.#of.#release(this, this.#below, false);
+      this.#of.#release(this, false);
     }
 
     [Symbol.dispose](): void {

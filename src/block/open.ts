@@ -1,6 +1,6 @@
 /**
- * Opening an image file, and the files that it names. An image that somebody else made can name
- * any file of this machine as its backing file, so none is opened unless the caller allows it.
+ * Opening an image file, and the files that it names. An image of unknown origin can name any file of
+ * this machine as its backing file, so none is opened unless the caller allows it.
  * @module
  */
 import { realpathSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { type OpenFileOptions, openFile } from './file.js';
 import { type BlockNode, ImageError, type ProtocolNode } from './node.js';
 import { EXTENSION } from './qcow2/extensions.js';
 import { isQcow2 } from './qcow2/header.js';
-import { openQcow2, Qcow2Node } from './qcow2/node.js';
+import { openQcow2, peekQcow2 } from './qcow2/node.js';
 import { openRaw } from './raw.js';
 
 export type ImageFormat = 'qcow2' | 'raw';
@@ -22,7 +22,7 @@ export interface BackingReference {
   readonly name: string;
   /** Where that is: relative names start at the image's folder. */
   readonly path: string;
-  /** The format that the image tells, if it does. */
+  /** Its format, if the image has it. */
   readonly format: string | undefined;
 }
 
@@ -30,14 +30,14 @@ export interface BackingReference {
 export type BackingGate = (reference: BackingReference) => boolean;
 
 export interface OpenImageOptions extends Omit<OpenFileOptions, 'create'> {
-  /** Default qcow2. A raw disk has nothing by which it could be told from anything else. */
+  /** Default qcow2. Raw images have no magic, so the format cannot be detected. */
   readonly format?: ImageFormat;
   /**
    * Which backing files may be opened. Default none: an overlay is refused. 'ignore' opens an
    * overlay without: reading what only the backing file has is an error then.
    */
   readonly backing?: BackingGate | 'ignore';
-  /** Takes an image that is marked corrupt or dirty, in order to mend it. */
+  /** Allows opening a corrupt or dirty image for repair. */
   readonly forRepair?: boolean;
 }
 
@@ -45,7 +45,7 @@ const DEEPEST_CHAIN = 64;
 
 /**
  * Opens an image file.
- * @throws IoError, ImageError NOT_QCOW2, MALFORMED, UNSUPPORTED, CORRUPT
+ * @throws IoError, ImageError NOT_QCOW2, MALFORMED, UNSUPPORTED, DAMAGED
  */
 export function openImage(path: string, options: OpenImageOptions = {}): BlockNode {
   return open(path, options, options.format ?? 'qcow2', []);
@@ -88,7 +88,7 @@ function openBacking(
   if (typeof options.backing !== 'function' || !options.backing(reference)) {
     throw refuse(
       `it is an overlay of ${shown}, and opening files that an image names is not allowed`,
-      'allow it if you trust whoever made the image',
+      'allow it if the origin of the image is trusted',
     );
   }
   if (/^[^/]*:/.test(reference.name)) {
@@ -106,7 +106,7 @@ function openBacking(
   return open(reference.path, below, format ?? 'probe', chain);
 }
 
-/** A path by which a file is known, however it is named; a missing file is found out on opening. */
+/** The canonical path of a file; a missing one is reported when it is opened. */
 function real(path: string): string {
   try {
     return realpathSync(path);
@@ -117,15 +117,13 @@ function real(path: string): string {
 
 /** What the image in `file` names as its backing file. */
 function referenceOf(file: ProtocolNode, forRepair: boolean): BackingReference | undefined {
-  // Not closed: closing it would close the file.
-  const peek = new Qcow2Node(file, { readOnly: true, forRepair });
-  const name = peek.backingName;
+  const { backingName: name, extensions } = peekQcow2(file, forRepair ? 'repair' : 'read');
   if (name === undefined) return undefined;
   if (name.includes('\0')) {
-    throw new ImageError('MALFORMED', file.path, ['the backing file has no proper name']);
+    throw new ImageError('MALFORMED', file.path, ['the name of the backing file contains a NUL']);
   }
-  const told = peek.extensions.find(each => each.type === EXTENSION.backingFormat)?.data;
-  const format = told === undefined ? undefined : new TextDecoder().decode(told);
+  const given = extensions.find(each => each.type === EXTENSION.backingFormat)?.data;
+  const format = given === undefined ? undefined : new TextDecoder().decode(given);
   const path = isAbsolute(name) ? name : join(dirname(file.path), name);
   return { image: file.path, name, path, format };
 }

@@ -4,15 +4,18 @@
  * byte read as zero, so zeros alone prove nothing.
  * @module
  */
+import { equal } from '../wire/codec.js';
 import type { LockedNode } from './node.js';
+import { tracesIn } from './qcow2/emptiness.js';
+import { eraseUnused } from './qcow2/erase.js';
+import { isOverlay } from './qcow2/header.js';
+import { lostMapping } from './qcow2/lost-mapping.js';
+import { Qcow2Node } from './qcow2/node.js';
+import { isTagged, readTag, type StoreTag, tagExtension } from './qcow2/store-tag.js';
+import { isZeros } from './zeros.js';
 
 /** What formatting a store leaves in the header of its image, where QEMU keeps it. */
-export interface StoreTag {
-  /** Of the store; 16 bytes. */
-  readonly uuid: Uint8Array;
-  /** What kind of store it is: four ASCII characters. */
-  readonly kind: string;
-}
+export type { StoreTag };
 
 /** Whether nothing can have been stored in an image. */
 export type Emptiness =
@@ -20,27 +23,53 @@ export type Emptiness =
   | { readonly proven: true; readonly byHeader: boolean }
   | { readonly proven: false; readonly why: readonly string[] };
 
-/** The tag in the image's header, if it has one. */
-export function storeTag(_disk: LockedNode): StoreTag | undefined {
-  return undefined;
+/** The tag in the image's header; undefined if there is none that can be read. */
+export function storeTag(disk: LockedNode): StoreTag | undefined {
+  const image = Qcow2Node.diskOf(disk);
+  return image === undefined ? undefined : readTag(image.view.extensions);
 }
 
 /**
  * Leaves the tag in the image's header, durably. False where the image has no header, or no room in it.
- * @throws IoError
+ * @throws ImageError READONLY, DAMAGED; IoError
  */
-export function writeStoreTag(_disk: LockedNode, _tag: StoreTag): boolean {
-  return false;
+export function writeStoreTag(disk: LockedNode, tag: StoreTag): boolean {
+  const image = Qcow2Node.diskOf(disk);
+  if (image === undefined) return false;
+  const extension = tagExtension(tag);
+  const [first] = image.view.extensions;
+  if (first?.type === extension.type && equal(first.data, extension.data)) return true;
+  image.prepareToWrite();
+  return image.headerWriter.putFirst(extension);
 }
 
-const STEP_BYTES = 64 * 1024;
-
-/** Reads all of the disk that is not known to be zeros. @throws IoError, ImageError */
+/**
+ * Whether nothing can have been stored in the image. For qcow2: a full check without a finding, no tag,
+ * and zeros in every cluster that is allocated, in the whole chain of an overlay. For a raw disk: zeros.
+ * @throws IoError, ImageError
+ */
 export function proveEmpty(disk: LockedNode): Emptiness {
+  const image = Qcow2Node.diskOf(disk);
+  if (image === undefined) return proveZeros(disk);
+  const why = tracesIn(image);
+  if (why.length > 0) return { proven: false, why };
+  if (!isOverlay(image.view.header)) return { proven: true, byHeader: true };
+  if (image.backing === undefined) {
+    return { proven: false, why: ['its backing file was not opened with the image'] };
+  }
+  const below = proveEmpty(image.backing);
+  if (below.proven) return below;
+  return { proven: false, why: below.why.map(each => `its backing file: ${each}`) };
+}
+
+const STEP_BYTES = 2 ** 20;
+
+function proveZeros(disk: LockedNode): Emptiness {
   for (let at = 0; at < disk.length; at += STEP_BYTES) {
     const bytes = disk.read(at, Math.min(STEP_BYTES, disk.length - at));
-    const other = bytes.findIndex(byte => byte !== 0);
-    if (other >= 0) return { proven: false, why: [`there are data at offset ${at + other}`] };
+    if (isZeros(bytes)) continue;
+    const offset = at + bytes.findIndex(byte => byte !== 0);
+    return { proven: false, why: [`there is data at offset ${offset}`] };
   }
   return { proven: true, byHeader: false };
 }
@@ -49,16 +78,32 @@ export function proveEmpty(disk: LockedNode): Emptiness {
  * What is wrong with the mapping of the first `length` guest bytes of an image that has a tag, as
  * sentences; empty if nothing is. Formatting allocates them, so an unallocated part of them is lost,
  * unless the image checks clean (qemu-img commit empties an overlay).
+ * @throws IoError, ImageError
  */
-export function mappingFaults(_disk: LockedNode, _length: number): readonly string[] {
-  return [];
+export function mappingFaults(disk: LockedNode, length: number): readonly string[] {
+  const image = Qcow2Node.diskOf(disk);
+  if (image === undefined || !isTagged(image.view.extensions)) return [];
+  return lostMapping(image, length);
 }
 
-/** Allocates the first `length` guest bytes in this layer, with the bytes that they show. */
-export function allocateArea(_disk: LockedNode, _length: number): void {}
+/**
+ * Allocates the first `length` guest bytes in this layer, with the bytes that they show, durably.
+ * Writes nothing if they are.
+ * @throws ImageError RANGE, READONLY, DAMAGED; IoError
+ */
+export function allocateArea(disk: LockedNode, length: number): void {
+  if (Qcow2Node.diskOf(disk)?.allocate(0, length)) disk.flush();
+}
 
-/** Overwrites what the image file holds in clusters that nothing uses. @throws IoError */
-export function eraseFreeClusters(_disk: LockedNode): void {}
+/**
+ * Overwrites what the image file holds in clusters that nothing uses, durably. Not the backing file, and
+ * not what snapshots refer to: see `unreachable`.
+ * @throws ImageError DAMAGED where used clusters cannot be told from free ones; READONLY; IoError
+ */
+export function eraseFreeClusters(disk: LockedNode): void {
+  const image = Qcow2Node.diskOf(disk);
+  if (image !== undefined) eraseUnused(image);
+}
 
 /** A part of the image that still may hold what was overwritten in the active disk. */
 export interface Unreachable {
@@ -68,6 +113,13 @@ export interface Unreachable {
 }
 
 /** What overwriting guest bytes does not reach. */
-export function unreachable(_disk: LockedNode): readonly Unreachable[] {
-  return [];
+export function unreachable(disk: LockedNode): readonly Unreachable[] {
+  const view = Qcow2Node.diskOf(disk)?.view;
+  if (view === undefined) return [];
+  const snapshots = view.snapshots.snapshots.map(({ id, name }) => ({
+    kind: 'snapshot' as const,
+    name: name === '' ? id : name,
+  }));
+  if (view.backingName === undefined) return snapshots;
+  return [...snapshots, { kind: 'backing file', name: view.backingName }];
 }

@@ -4,7 +4,8 @@
  */
 import type { LockHolder, LockType } from '../lock/lock.js';
 import { type Bytes, LockableNode } from './lockable.js';
-import { type BlockNode, ImageError, type LockedNode } from './node.js';
+import type { BlockNode, LockedNode } from './node.js';
+import { demandRange } from './range.js';
 
 /** A disk on `file`, which the node then owns. */
 export const openRaw = (file: BlockNode): BlockNode => new RawNode(file);
@@ -53,12 +54,12 @@ class RawBytes implements Bytes {
   }
 
   read(offset: number, length: number): Uint8Array {
-    this.#demandRange(offset, length);
+    demandRange(this.below.path, this, offset, length);
     return this.below.read(offset, length);
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    this.#demandRange(offset, bytes.length);
+    demandRange(this.below.path, this, offset, bytes.length);
     this.below.write(offset, bytes);
   }
 
@@ -68,13 +69,5 @@ class RawBytes implements Bytes {
 
   truncate(length: number): void {
     this.below.truncate(length);
-  }
-
-  /** A disk does not grow by a write past its end. */
-  #demandRange(offset: number, length: number): void {
-    if (offset >= 0 && length >= 0 && offset + length <= this.length) return;
-    throw new ImageError('RANGE', this.below.path, [
-      `bytes ${offset} to ${offset + length} are not all on the disk of ${this.length} bytes`,
-    ]);
   }
 }

@@ -7,9 +7,9 @@ const node = openImage(path!);
 for (let i = 0; i < Number(rounds); i += 1) {
   // 7 and 60 have no divisor in common: all slots are met, in a scattered order.
   const slot = ((i * 7) % Number(rounds)) * 2 + me - 1;
-  bdrv_lock(node);
-  node.write(slot * 30_000, new Uint8Array(3000).fill(me));
-  if (i % 5 === 0) node.flush();
-  bdrv_unlock(node);
+  const disk = bdrv_lock(node);
+  disk.write(slot * 30_000, new Uint8Array(3000).fill(me));
+  if (i % 5 === 0) disk.flush();
+  bdrv_unlock(disk);
 }
 node.close();

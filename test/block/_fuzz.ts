@@ -2,8 +2,20 @@
  * Images that were damaged at random, where it hurts: header, tables, refcounts, snapshots. Each is
  * opened, read, checked, written to and repaired; only errors of this package may come of it.
  */
-import { type BlockNode, checkImage, openQcow2, repairImage } from '../../src/block/index.js';
+import {
+  allocateArea,
+  checkImage,
+  eraseFreeClusters,
+  type LockedNode,
+  mappingFaults,
+  openQcow2,
+  proveEmpty,
+  repairImage,
+  writeStoreTag,
+  writeZeroes,
+} from '../../src/block/index.js';
 import { NvtpmError } from '../../src/errors.js';
+import { usingNode } from './_disk.js';
 import { MemoryNode } from './_memory.js';
 import { type Random, random } from './_random.js';
 
@@ -28,7 +40,7 @@ export function damaged({ image }: Victim, seed: number): Uint8Array {
   return bytes;
 }
 
-/** Where the interesting words are. Headers come often: most of what can go wrong starts there. */
+/** Where the words of interest are. Headers come often: most of what can go wrong starts there. */
 function metadataOf(image: Uint8Array): { offset: number; length: number }[] {
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
   const number = (at: number): number => Number(view.getBigUint64(at));
@@ -80,22 +92,22 @@ function spoil(next: Random, view: DataView, at: number): void {
   }
 }
 
-/** What our check says, as an exit code of qemu-img check. */
+/** The result of a check, as an exit code of qemu-img check. */
 export type Verdict = 0 | 1 | 2 | 3;
 
 export function ourVerdict(image: Uint8Array): Verdict {
   const node = openQcow2(new MemoryNode(image, true), { forRepair: true });
-  const { corruptions, leaks, checkErrors } = checkImage(node);
+  const { corruptions, leaks, checkErrors } = usingNode(node, checkImage);
   return checkErrors > 0 ? 1 : corruptions > 0 ? 2 : leaks > 0 ? 3 : 0;
 }
 
 export interface Survived {
   readonly verdict: Verdict;
-  /** How many of the five uses ended with an error of the package. */
+  /** How many uses ended with an error of the package. */
   readonly refusals: number;
 }
 
-/** Uses an image in every way that we have. Throws only where we have a bug. */
+/** Uses an image in every way there is. Throws an error that is none of the package's: a bug. */
 export function use(image: Uint8Array): Survived {
   let refusals = 0;
   let verdict: Verdict = 1;
@@ -109,31 +121,39 @@ export function use(image: Uint8Array): Survived {
   };
   const copy = (): MemoryNode =>
     new MemoryNode(new Uint8Array(image), false, image.length + 2 ** 23);
-  attempt(() => readSome(openQcow2(new MemoryNode(image, true))));
+  attempt(() => usingNode(openQcow2(new MemoryNode(image, true)), readSome));
   attempt(() => {
     verdict = ourVerdict(image);
   });
-  attempt(() => {
-    const node = openQcow2(copy());
-    node.write(0, new Uint8Array(5000).fill(1));
-    node.write(Math.max(0, node.length - 70_000), new Uint8Array(9000).fill(2));
-    node.flush();
-    node.writeZeroes(4096, 8192);
-    node.close();
-  });
-  attempt(() => {
-    const node = openQcow2(copy());
-    node.truncate(node.length + 2 ** 20);
-    node.close();
-  });
-  attempt(() => repairImage(openQcow2(copy(), { forRepair: true }), 'all'));
+  attempt(() =>
+    usingNode(openQcow2(copy()), disk => {
+      disk.write(0, new Uint8Array(5000).fill(1));
+      disk.write(Math.max(0, disk.length - 70_000), new Uint8Array(9000).fill(2));
+      disk.flush();
+      writeZeroes(disk, 4096, 8192);
+    }),
+  );
+  attempt(() => usingNode(openQcow2(copy()), disk => disk.truncate(disk.length + 2 ** 20)));
+  attempt(() =>
+    usingNode(openQcow2(copy(), { forRepair: true }), disk => void repairImage(disk, 'all')),
+  );
+  attempt(() =>
+    usingNode(openQcow2(copy()), disk => {
+      proveEmpty(disk);
+      mappingFaults(disk, disk.length);
+      writeStoreTag(disk, { uuid: new Uint8Array(16).fill(7), kind: 'test' });
+      allocateArea(disk, Math.min(disk.length, 100_000));
+      eraseFreeClusters(disk);
+      mappingFaults(disk, disk.length);
+    }),
+  );
   return { verdict, refusals };
 }
 
-function readSome(node: BlockNode): void {
-  const { length } = node;
+function readSome(disk: LockedNode): void {
+  const { length } = disk;
   for (let i = 0; i < 8; i += 1) {
     const at = Math.floor((length / 8) * i);
-    node.read(at, Math.min(4096, length - at));
+    disk.read(at, Math.min(4096, length - at));
   }
 }

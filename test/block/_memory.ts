@@ -1,4 +1,4 @@
-/** A node over memory: what the qcow2 code needs of a file, without one. */
+/** A file in memory. Tests may read and write it without its lock. */
 import { type Bytes, LockableNode, type LowerLock } from '../../src/block/lockable.js';
 import type { ProtocolNode } from '../../src/block/node.js';
 import { IoError } from '../../src/errors.js';
@@ -14,13 +14,13 @@ export class MemoryNode extends LockableNode<LowerLock> implements ProtocolNode,
   /** Room for more than there is, to grow into. */
   #room: Uint8Array;
   #length: number;
-  /** What was done to it, in order. */
+  /** Every operation, in order. */
   readonly log: { readonly what: 'read' | 'write' | 'flush'; offset: number; length: number }[] =
     [];
 
   readonly #limit: number;
 
-  /** @param limit how long it may become: more is EFBIG, as for a file of the host */
+  /** @param limit its largest length: more is EFBIG, as for a file of the host */
   constructor(bytes: Uint8Array = new Uint8Array(0), readOnly = false, limit = 64 * 2 ** 20) {
     super();
     this.#limit = limit;
@@ -33,14 +33,14 @@ export class MemoryNode extends LockableNode<LowerLock> implements ProtocolNode,
     return this.#length;
   }
 
-  /** What is in it, as a view. */
+  /** Its bytes, as a view. */
   get view(): Uint8Array {
     return this.#room.subarray(0, this.#length);
   }
 
   read(offset: number, length: number): Uint8Array {
     if (offset < 0 || offset + length > this.length) {
-      // Not one of the package's errors: nobody may ask for bytes that are not there.
+      // Not an error of the package: reading past the end is a bug of the caller.
       throw new RangeError(`read of ${length} bytes at ${offset} of ${this.length}`);
     }
     this.log.push({ what: 'read', offset, length });

@@ -9,7 +9,10 @@ import {
   checkImage,
   formatQcow2,
   ImageError,
+  imageInfo,
+  type LockedNode,
   openQcow2,
+  writeZeroes,
 } from '../../src/block/index.js';
 import { PowerCut, SimulatedDisk } from '../../src/testing/index.js';
 import { qemuImg } from '../_qemu.js';
@@ -42,7 +45,7 @@ export function ownTemplates(): Template[] {
     const file = new MemoryNode();
     formatQcow2(file, { size: DISK_BYTES, ...kind });
     const name = `v${kind.version}, ${2 ** kind.clusterBits} bytes, ${kind.refcountBits} bits`;
-    return { name, image: file.bytes, disk: new Uint8Array(DISK_BYTES) };
+    return { name, image: file.view.slice(), disk: new Uint8Array(DISK_BYTES) };
   });
 }
 
@@ -115,7 +118,7 @@ export function liveAndDie(template: Template, seed: number, Disk = SimulatedDis
   try {
     // Now and then a cache so small that it has to write in the middle of things.
     const cacheBytes = next(3) === 0 ? 1 : 2 ** 20;
-    const node = openQcow2(disk, { backing, cacheBytes });
+    const node = openQcow2(disk, { backing, cacheBytes }).lock();
     disk.cutPowerAfter(next(next(4) === 0 ? 400 : 60));
     for (let i = 0; i < 60; i += 1) act(node, next, durable, pending);
   } catch (error) {
@@ -128,39 +131,39 @@ export function liveAndDie(template: Template, seed: number, Disk = SimulatedDis
 }
 
 function act(
-  node: ReturnType<typeof openQcow2>,
+  disk: LockedNode,
   next: Random,
   durable: { bytes: Uint8Array },
   pending: Pending[],
 ): void {
-  const size = node.length;
+  const size = disk.length;
   const at = next(size);
   const length = Math.min(size - at, 1 + next(next(6) === 0 ? 40_000 : 2000));
   switch (next(12)) {
     case 0:
     case 1:
     case 2:
-      node.flush();
+      disk.flush();
       for (const each of pending) durable.bytes.set(each.bytes, each.at);
       pending.length = 0;
       break;
     case 3:
       // Counted before it happens: a cut can come while it does.
       pending.push({ at, bytes: new Uint8Array(length) });
-      node.writeZeroes(at, length);
+      writeZeroes(disk, at, length);
       break;
     case 4:
-      if (node.header.version >= 3 && next(3) === 0) {
+      if (imageInfo(disk).version === 3 && next(3) === 0) {
         const grown = new Uint8Array(size + (1 + next(64)) * 4096);
         grown.set(durable.bytes);
         durable.bytes = grown;
-        node.truncate(grown.length);
+        disk.truncate(grown.length);
       }
       break;
     default: {
       const bytes = new Uint8Array(length).fill(1 + next(255));
       pending.push({ at, bytes });
-      node.write(at, bytes);
+      disk.write(at, bytes);
     }
   }
 }
@@ -174,7 +177,7 @@ function examine(
 ): { faults: string[]; leaks: number } {
   const faults: string[] = [];
   const file = new MemoryNode(new Uint8Array(wreckage));
-  const node = openQcow2(file, { backing });
+  const node = openQcow2(file, { backing }).lock();
   const { corruptions, checkErrors, leaks, problems } = checkImage(node);
   if (corruptions + checkErrors > 0) faults.push(`the check says: ${problems.join('; ')}`);
 

@@ -13,6 +13,7 @@ import {
   type BlockNode,
   checkImage,
   ImageError,
+  type LockedNode,
   openImage,
   repairImage,
 } from '../../src/block/index.js';
@@ -20,6 +21,7 @@ import { NvtpmError } from '../../src/errors.js';
 import { hex, scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { qemuCheck, qemuImg, qemuIo, run } from '../_qemu.js';
+import { using } from './_disk.js';
 
 type Access = 'done' | 'refused at open' | 'failed';
 
@@ -296,24 +298,26 @@ function repaired(path: string, repair: Repair): Pick<Decision, 'afterLeaks' | '
 
 function weRepair(repairs: 'leaks' | 'all', path: string): void {
   try {
-    const node = openImage(path, { forRepair: true });
-    repairImage(node, repairs);
-    node.close();
+    using(path, disk => repairImage(disk, repairs), { forRepair: true });
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
   }
 }
 
 /** Runs an access of ours. Only errors that are thrown on purpose count as refusals. */
-function ourAccess(open: () => BlockNode, access: (node: BlockNode) => void): Access {
+function ourAccess(open: () => BlockNode, access: (disk: LockedNode) => void): Access {
   let node: BlockNode | undefined;
+  let disk: LockedNode | undefined;
   try {
     node = open();
-    access(node);
+    // What QEMU reads on opening is read under the lock.
+    disk = node.lock();
+    access(disk);
+    disk.release();
     return 'done';
   } catch (error) {
     if (!(error instanceof NvtpmError)) throw error;
-    return node === undefined ? 'refused at open' : 'failed';
+    return disk === undefined ? 'refused at open' : 'failed';
   } finally {
     node?.close();
   }
@@ -324,15 +328,15 @@ function weDecide(t: ExecutionContext, path: string): Decision {
   copyFileSync(path, copy);
   const read = ourAccess(
     () => openImage(copy, { readOnly: true }),
-    node => void node.read(0, 512),
+    disk => void disk.read(0, 512),
   );
   const counts = ourCheck(copy);
   t.deepEqual(readFileSync(copy), readFileSync(path), 'reading and checking change nothing');
   const write = ourAccess(
     () => openImage(copy),
-    node => {
-      node.write(0, new Uint8Array(512).fill(1));
-      node.flush();
+    disk => {
+      disk.write(0, new Uint8Array(512).fill(1));
+      disk.flush();
     },
   );
   const untouched = readFileSync(copy).equals(readFileSync(path));
@@ -342,9 +346,8 @@ function weDecide(t: ExecutionContext, path: string): Decision {
 
 function ourCheck(path: string): Pick<Decision, 'check' | 'corruptions' | 'leaks'> {
   try {
-    const node = openImage(path, { readOnly: true, forRepair: true });
-    const { corruptions, leaks, checkErrors } = checkImage(node);
-    node.close();
+    const options = { readOnly: true, forRepair: true };
+    const { corruptions, leaks, checkErrors } = using(path, checkImage, options);
     const check = checkErrors > 0 ? 1 : corruptions > 0 ? 2 : leaks > 0 ? 3 : 0;
     return { check, corruptions, leaks };
   } catch (error) {

@@ -7,8 +7,6 @@ import { deflateRawSync } from 'node:zlib';
 import test from 'ava';
 import {
   type BackingReference,
-  bdrv_lock,
-  bdrv_unlock,
   checkImage,
   createQcow2,
   formatQcow2,
@@ -19,10 +17,10 @@ import {
   openRaw,
   repairImage,
 } from '../../src/block/index.js';
-import { FaultNode } from '../../src/testing/index.js';
 import { hex, scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { qemuCheck, qemuImg, qemuIo, run } from '../_qemu.js';
+import { using, usingNode } from './_disk.js';
 import { MemoryNode } from './_memory.js';
 
 const MIB = 2 ** 20;
@@ -41,8 +39,7 @@ peerTest('snapshots are listed as qemu-img lists them, and kept', PEERS, t => {
   qemuImg('create', '-q', '-f', 'qcow2', path, '1M');
   qemuImg('snapshot', '-c', 'before', path);
   qemuImg('snapshot', '-c', 'noch eins ✓', path);
-  const node = openImage(path);
-  const { snapshots } = imageInfo(node);
+  const { snapshots } = using(path, imageInfo);
   t.deepEqual(
     snapshots.map(({ id, name, vmStateSize }) => ({ id, name, vmStateSize })),
     [
@@ -50,8 +47,7 @@ peerTest('snapshots are listed as qemu-img lists them, and kept', PEERS, t => {
       { id: '2', name: 'noch eins ✓', vmStateSize: 0 },
     ],
   );
-  node.write(0, new Uint8Array(100_000).fill(1));
-  node.close();
+  using(path, disk => disk.write(0, new Uint8Array(100_000).fill(1)));
   t.regex(qemuImg('snapshot', '-l', path), /before[\s\S]*noch eins ✓/);
   qemuImg('snapshot', '-d', 'before', path);
   t.is(qemuCheck(path), 0);
@@ -69,10 +65,9 @@ peerTest('the state of a machine beside the disk is kept', [...PEERS, 'qemu-syst
     { input: 'savevm s1\nquit\n' },
   );
   t.is(saved.status, 0);
-  const node = openImage(path);
   // The state lies behind the disk: the L1 table is longer than the disk needs.
   t.is(readFileSync(path).readUInt32BE(36), 2);
-  t.true(imageInfo(node).snapshots[0]!.vmStateSize > 0);
+  t.true(using(path, imageInfo).snapshots[0]!.vmStateSize > 0);
   const digest = (): string => {
     const file = readFileSync(path);
     const at = file.indexOf('QEVM');
@@ -81,10 +76,11 @@ peerTest('the state of a machine beside the disk is kept', [...PEERS, 'qemu-syst
       .digest('hex');
   };
   const before = digest();
-  node.write(0, new Uint8Array(MIB).fill(1));
-  node.truncate(600 * MIB);
-  node.write(512 * MIB, new Uint8Array(1000).fill(2));
-  node.close();
+  using(path, disk => {
+    disk.write(0, new Uint8Array(MIB).fill(1));
+    disk.truncate(600 * MIB);
+    disk.write(512 * MIB, new Uint8Array(1000).fill(2));
+  });
   t.is(digest(), before);
   t.is(qemuCheck(path), 0);
   qemuImg('snapshot', '-a', 's1', path);
@@ -106,16 +102,23 @@ peerTest('an overlay opens only what the caller allows', PEERS, t => {
   t.throws(() => openImage(path, { backing: each => asked.push(each) < 0 }));
   t.deepEqual(asked, [{ image: path, name: 'base.qcow2', path: base, format: 'qcow2' }]);
 
-  const node = openImage(path, { readOnly: true, backing: allow });
-  t.is(node.read(65_535, 1)[0], 9);
-  t.is(node.read(2 * MIB - 1, 1)[0], 0, 'past the end of the backing file');
-  t.is(imageInfo(node).backing, 'base.qcow2');
-  node.close();
-
-  const alone = openImage(path, { readOnly: true, backing: 'ignore' });
-  t.throws(() => alone.read(0, 1), { message: /in the backing file, which was not opened/ });
-  t.like(checkImage(alone), { corruptions: 0, leaks: 0 });
-  alone.close();
+  using(
+    path,
+    disk => {
+      t.is(disk.read(65_535, 1)[0], 9);
+      t.is(disk.read(2 * MIB - 1, 1)[0], 0, 'past the end of the backing file');
+      t.is(imageInfo(disk).backing, 'base.qcow2');
+    },
+    { readOnly: true, backing: allow },
+  );
+  using(
+    path,
+    alone => {
+      t.throws(() => alone.read(0, 1), { message: /in the backing file, which was not opened/ });
+      t.like(checkImage(alone), { corruptions: 0, leaks: 0 });
+    },
+    { readOnly: true, backing: 'ignore' },
+  );
 });
 
 peerTest('a chain that comes back to itself, is too deep or leaves the machine', PEERS, t => {
@@ -154,10 +157,15 @@ peerTest('growing an overlay does not uncover more of a longer backing file', PE
     writeFileSync(join(folder, 'base.raw'), new Uint8Array(2 * MIB).fill(0xbb));
     const options = `compat=${compat},backing_file=base.raw,backing_fmt=raw`;
     qemuImg('create', '-q', '-f', 'qcow2', '-o', options, path, '100000');
-    const node = openImage(path, { backing: allow });
-    const { length } = node;
-    node.truncate(MIB);
-    node.close();
+    const length = using(
+      path,
+      disk => {
+        const before = disk.length;
+        disk.truncate(MIB);
+        return before;
+      },
+      { backing: allow },
+    );
     qemuIo(path, `read -P 0xbb 0 ${length}`, `read -P 0 ${length} ${MIB - length}`);
     t.is(qemuCheck(path), 0);
   }
@@ -166,18 +174,18 @@ peerTest('growing an overlay does not uncover more of a longer backing file', PE
 peerTest('growing keeps what is there and takes further writes', PEERS, t => {
   const path = join(scratch(t), 'a.qcow2');
   qemuImg('create', '-q', '-f', 'qcow2', '-o', 'cluster_size=512', path, '64k');
-  const node = openImage(path);
-  node.write(0, new Uint8Array(65_536).fill(1));
-  node.truncate(300 * MIB);
-  node.write(300 * MIB - 1000, new Uint8Array(1000).fill(2));
-  t.throws(() => node.truncate(MIB), { code: 'UNSUPPORTED', message: /does not shrink/ });
-  t.throws(() => node.truncate(2 ** 40), { message: /more than 32 MiB|at most 32 MiB/ });
-  node.close();
+  using(path, disk => {
+    disk.write(0, new Uint8Array(65_536).fill(1));
+    disk.truncate(300 * MIB);
+    disk.write(300 * MIB - 1000, new Uint8Array(1000).fill(2));
+    t.throws(() => disk.truncate(MIB), { code: 'UNSUPPORTED', message: /does not shrink/ });
+    t.throws(() => disk.truncate(2 ** 40), { message: /at most 32 MiB/ });
+  });
   qemuIo(path, 'read -P 1 0 64k', `read -P 0 64k 1M`, `read -P 2 ${300 * MIB - 1000} 1000`);
   t.is(qemuCheck(path), 0);
 });
 
-peerTest('an image left dirty by a killed writer is repaired on a writable open', PEERS, t => {
+peerTest('an image left dirty by a killed writer is repaired by the first write', PEERS, t => {
   const path = join(scratch(t), 'a.qcow2');
   qemuImg('create', '-q', '-f', 'qcow2', '-o', 'lazy_refcounts=on', path, '8M');
   // `abort` ends qemu-io as kill -9 would: with lazy refcounts, none were written.
@@ -185,13 +193,14 @@ peerTest('an image left dirty by a killed writer is repaired on a writable open'
   t.is(readFileSync(path)[79]! & 1, 1, 'the dirty bit is set');
   t.is(qemuCheck(path), 2);
   const before = readFileSync(path);
-  openImage(path, { readOnly: true }).close();
+  using(path, disk => disk.read(0, 512), { readOnly: true });
   t.deepEqual(readFileSync(path), before, 'a reader changes nothing');
 
-  const node = openImage(path);
-  t.is(node.read(MIB - 1, 1)[0], 3);
-  node.write(MIB, new Uint8Array(MIB).fill(4));
-  node.close();
+  using(path, disk => {
+    t.is(disk.read(MIB - 1, 1)[0], 3);
+    t.deepEqual(readFileSync(path), before, 'a read changes nothing either');
+    disk.write(MIB, new Uint8Array(MIB).fill(4));
+  });
   t.is(readFileSync(path)[79]! & 1, 0, 'the dirty bit is cleared');
   t.is(qemuCheck(path), 0);
   qemuIo(path, 'read -P 3 0 1M', 'read -P 4 1M 1M');
@@ -202,14 +211,14 @@ peerTest('unknown compatible bits and extensions are kept, autoclear bits cleare
   qemuImg('create', '-q', '-f', 'qcow2', path, '1M');
   patch(path, 80, '8000000000000000');
   patch(path, 88, '0000010000000000');
-  // In place of the feature names: an extension that nobody knows, and then the end.
+  // In place of the feature names: an unknown extension, and then the end.
   patch(path, 112, '12345678 00000005 68656c6c6f000000 0000000000000000');
-  openImage(path, { readOnly: true }).close();
+  using(path, disk => disk.read(0, 512), { readOnly: true });
   t.is(readFileSync(path)[90], 1, 'a reader clears nothing');
-  const node = openImage(path);
-  node.write(0, new Uint8Array(10));
-  node.truncate(2 * MIB);
-  node.close();
+  using(path, disk => {
+    disk.write(0, new Uint8Array(10));
+    disk.truncate(2 * MIB);
+  });
   const file = readFileSync(path);
   t.is(file.readBigUInt64BE(80), 1n << 63n);
   t.is(file.readBigUInt64BE(88), 0n);
@@ -224,19 +233,14 @@ peerTest('a damaged compressed cluster is refused and marks nothing', PEERS, t =
     const [raw, path] = [join(folder, 'a.raw'), join(folder, 'a.qcow2')];
     writeFileSync(raw, new Uint8Array(MIB).fill(5));
     qemuImg('convert', '-c', '-O', 'qcow2', '-o', `compression_type=${type}`, raw, path);
-    const node = openImage(path);
-    t.is(node.read(70_000, 1)[0], 5);
-    node.close();
+    using(path, disk => t.is(disk.read(70_000, 1)[0], 5));
     const l2 = Number(readFileSync(path).readBigUInt64BE(0x3_0000) & 0xff_ffff_fe00n);
     const at = Number(readFileSync(path).readBigUInt64BE(l2) & 0x3f_ffff_ffff_ffffn);
     patch(path, at, 'ffffffffffffffffffffffffffff');
-    const damaged = openImage(path);
-    t.throws(() => damaged.read(0, 1), {
-      code: 'DAMAGED',
-      message: /cannot be unpacked/,
+    using(path, damaged => {
+      t.throws(() => damaged.read(0, 1), { code: 'DAMAGED', message: /cannot be unpacked/ });
+      t.is(damaged.read(70_000, 1)[0], 5, 'the rest can still be read');
     });
-    t.is(damaged.read(70_000, 1)[0], 5, 'the rest can still be read');
-    damaged.close();
     t.is(readFileSync(path)[79]! & 2, 0);
   }
 });
@@ -257,11 +261,15 @@ peerTest('compressed data that would grow beyond its cluster is refused', PEERS,
     Buffer.concat([readFileSync(path), new Uint8Array(at - statSync(path).size), bomb]),
   );
   patch(path, l2, entry.toString(16).padStart(16, '0'));
-  const node = openImage(path, { readOnly: true });
-  const before = process.memoryUsage.rss();
-  t.throws(() => node.read(0, 1), { code: 'DAMAGED', message: /cannot be unpacked/ });
-  t.true(process.memoryUsage.rss() - before < 32 * MIB);
-  node.close();
+  using(
+    path,
+    disk => {
+      const before = process.memoryUsage.rss();
+      t.throws(() => disk.read(0, 1), { code: 'DAMAGED', message: /cannot be unpacked/ });
+      t.true(process.memoryUsage.rss() - before < 32 * MIB);
+    },
+    { readOnly: true },
+  );
 });
 
 peerTest('preallocation takes what qemu-img takes', PEERS, t => {
@@ -272,11 +280,10 @@ peerTest('preallocation takes what qemu-img takes', PEERS, t => {
     qemuImg('create', '-q', '-f', 'qcow2', '-o', `preallocation=${preallocation}`, theirs, '8M');
     t.is(statSync(ours).size, statSync(theirs).size, preallocation);
     t.is(qemuCheck(ours), 0);
-    const node = openImage(ours);
-    const before = checkImage(node);
-    t.is(before.allocatedClusters, 128);
-    node.write(0, new Uint8Array(8 * MIB).fill(1));
-    node.close();
+    using(ours, disk => {
+      t.is(checkImage(disk).allocatedClusters, 128);
+      disk.write(0, new Uint8Array(8 * MIB).fill(1));
+    });
     t.is(statSync(ours).size, statSync(theirs).size, 'no later write allocates');
     qemuIo(ours, 'read -P 1 0 8M');
   }
@@ -284,17 +291,19 @@ peerTest('preallocation takes what qemu-img takes', PEERS, t => {
   t.true(statSync(full).blocks * 512 >= 8 * MIB, 'the space is really taken');
 });
 
-peerTest('leaks are mended, and a leak is no damage', PEERS, t => {
+peerTest('leaks are repaired, and a leak is no damage', PEERS, t => {
   const path = join(scratch(t), 'a.qcow2');
   qemuImg('create', '-q', '-f', 'qcow2', path, '1M');
   patch(path, 0x2_0000 + 8, '0001');
   truncateSync(path, 0x5_0000);
-  const node = openImage(path, { forRepair: true });
-  t.like(checkImage(node), { corruptions: 0, leaks: 1, checkErrors: 0 });
-  bdrv_lock(node);
-  t.like(repairImage(node, 'leaks'), { corruptions: 0, leaks: 0, leaksFixed: 1 });
-  bdrv_unlock(node);
-  node.close();
+  using(
+    path,
+    disk => {
+      t.like(checkImage(disk), { corruptions: 0, leaks: 1, checkErrors: 0 });
+      t.like(repairImage(disk, 'leaks'), { corruptions: 0, leaks: 0, leaksFixed: 1 });
+    },
+    { forRepair: true },
+  );
   t.is(qemuCheck(path), 0);
 });
 
@@ -312,7 +321,7 @@ test('snapshots that claim the same tables without end are not followed without 
   header.setUint32(0, 65_536);
   header.setBigUint64(4, 0x10_0000n);
   file.write(60, new Uint8Array(header.buffer));
-  const { checkErrors, problems } = checkImage(openQcow2(file));
+  const { checkErrors, problems } = usingNode(openQcow2(file), checkImage);
   t.is(checkErrors, 1);
   t.true(problems.length <= 200);
 });
@@ -322,74 +331,23 @@ test('a terabyte of nothing opens in little memory', t => {
   createQcow2(path, { size: 2 ** 40 });
   truncateSync(path, 2 ** 40);
   const before = process.memoryUsage.rss();
-  const node = openImage(path);
-  node.write(2 ** 39, new Uint8Array(1000).fill(1));
-  t.is(node.read(2 ** 40 - 1, 1)[0], 0);
-  t.like(checkImage(node), { corruptions: 0, checkErrors: 0 });
-  node.close();
+  using(path, disk => {
+    disk.write(2 ** 39, new Uint8Array(1000).fill(1));
+    t.is(disk.read(2 ** 40 - 1, 1)[0], 0);
+    t.like(checkImage(disk), { corruptions: 0, checkErrors: 0 });
+  });
   t.true(process.memoryUsage.rss() - before < 64 * MIB);
 });
 
 test('a raw disk is the file, within its length', t => {
   const path = join(scratch(t), 'a.raw');
   writeFileSync(path, new Uint8Array(1024).fill(1));
-  const node = openRaw(openFile(path));
-  node.write(1000, new Uint8Array(24).fill(2));
-  t.is(node.read(1023, 1)[0], 2);
-  t.throws(() => node.write(1000, new Uint8Array(25)), { code: 'RANGE' });
-  t.throws(() => node.read(0, 1025), { code: 'RANGE' });
-  t.is(imageInfo(node).format, 'raw');
-  t.throws(() => checkImage(node), { code: 'NOT_QCOW2' });
-  node.close();
-});
-
-for (const errno of ['ENOSPC', 'EIO']) {
-  for (let nth = 1; nth <= 12; nth += 1) {
-    test(`write ${nth} fails with ${errno}: what was there stays, and it can go on`, t => {
-      const file = new MemoryNode();
-      const path = join(scratch(t), 'a.qcow2');
-      createQcow2(path, { size: MIB, clusterBits: 12 });
-      file.write(0, new Uint8Array(readFileSync(path)));
-      const first = openQcow2(file);
-      first.write(0, new Uint8Array(20_000).fill(1));
-      first.flush();
-
-      const fault = new FaultNode(file, [{ on: 'write', nth, effect: { kind: 'error', errno } }]);
-      const node = openQcow2(fault);
-      let failed = 0;
-      for (let i = 0; i < 6; i += 1) {
-        try {
-          node.write(30_000 + i * 40_000, new Uint8Array(10_000).fill(2));
-          node.flush();
-        } catch (error) {
-          t.is((error as { errno?: string }).errno, errno);
-          failed += 1;
-        }
-      }
-      t.is(failed, 1, 'once, and never again');
-      node.flush();
-      t.is(node.read(19_999, 1)[0], 1);
-      t.is(node.read(230_000 + 9000, 1)[0], 2);
-      const again = openQcow2(file);
-      t.like(checkImage(again), { corruptions: 0, checkErrors: 0 });
-    });
-  }
-}
-
-for (const nth of [1, 2]) {
-  test(`after flush ${nth} failed nothing is built on what may be lost`, t => {
-    const file = new MemoryNode();
-    formatQcow2(file, { size: MIB });
-    const effect = { kind: 'error', errno: 'EIO' } as const;
-    const node = openQcow2(new FaultNode(file, [{ on: 'flush', nth, effect }]));
-    node.write(0, new Uint8Array(1000).fill(1));
-    // An allocating flush is two flushes of the file.
-    t.throws(() => node.flush(), { code: 'IO', message: /EIO/ });
-    file.log.length = 0;
-    t.throws(() => node.flush(), { message: /EIO/ });
-    t.throws(() => node.write(0, new Uint8Array(1)), { message: /EIO/ });
-    t.notThrows(() => node.close());
-    t.is(file.log.filter(each => each.what === 'write').length, 0);
-    t.like(checkImage(openQcow2(file)), { corruptions: 0, checkErrors: 0 });
+  usingNode(openRaw(openFile(path)), disk => {
+    disk.write(1000, new Uint8Array(24).fill(2));
+    t.is(disk.read(1023, 1)[0], 2);
+    t.throws(() => disk.write(1000, new Uint8Array(25)), { code: 'RANGE' });
+    t.throws(() => disk.read(0, 1025), { code: 'RANGE' });
+    t.is(imageInfo(disk).format, 'raw');
+    t.throws(() => checkImage(disk), { code: 'NOT_QCOW2' });
   });
-}
+});

@@ -8,15 +8,15 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import {
-  type BlockNode,
   type CreateQcow2Options,
   checkImage,
   createQcow2,
-  openImage,
+  type LockedNode,
 } from '../../src/block/index.js';
 import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { qemuCheck, qemuImg, qemuIo, run } from '../_qemu.js';
+import { using } from './_disk.js';
 import { random } from './_random.js';
 
 const SIZE = 4 * 2 ** 20;
@@ -117,38 +117,30 @@ function same(t: ExecutionContext, actual: Uint8Array, expected: Uint8Array, wha
 }
 
 /** Random writes of ours, onto the image and onto what the disk is to hold. */
-function scribble(node: BlockNode, disk: Uint8Array, seed: number): void {
+function scribble(image: LockedNode, disk: Uint8Array, seed: number): void {
   const next = random(seed);
   for (let i = 0; i < 40; i += 1) {
     const at = next(SIZE);
     const length = Math.min(SIZE - at, 1 + next(i % 5 === 0 ? 300_000 : 5000));
     const bytes = new Uint8Array(length).fill(1 + next(255));
-    node.write(at, bytes);
+    image.write(at, bytes);
     disk.set(bytes, at);
-    if (i % 9 === 0) node.flush();
+    if (i % 9 === 0) image.flush();
   }
 }
 
-const open = (path: string, readOnly: boolean): BlockNode =>
-  openImage(path, { readOnly, backing: () => true });
+const READING = { readOnly: true, backing: () => true };
+const WRITING = { backing: () => true };
 
-function readAll(path: string): Uint8Array {
-  const node = open(path, true);
-  try {
-    return node.read(0, SIZE);
-  } finally {
-    node.close();
-  }
-}
+const readAll = (path: string): Uint8Array => using(path, image => image.read(0, SIZE), READING);
 
 function agrees(t: ExecutionContext, path: string, disk: Uint8Array, what: string): void {
   const raw = `${path}.expected`;
   writeFileSync(raw, disk);
   t.regex(qemuImg('compare', '-f', 'qcow2', '-F', 'raw', path, raw), /identical/, what);
   t.is(qemuCheck(path), 0, `${what}: qemu-img check`);
-  const node = open(path, true);
-  t.like(checkImage(node), { corruptions: 0, leaks: 0, checkErrors: 0 }, `${what}: our check`);
-  node.close();
+  const found = using(path, checkImage, READING);
+  t.like(found, { corruptions: 0, leaks: 0, checkErrors: 0 }, `${what}: our check`);
 }
 
 function theirsThenOurs(t: ExecutionContext, cell: Cell, seed: number): void {
@@ -156,10 +148,14 @@ function theirsThenOurs(t: ExecutionContext, cell: Cell, seed: number): void {
   const { path, disk, snapshot } = make(folder, cell, seed);
   same(t, readAll(path), disk, 'what QEMU made, we read');
 
-  const node = open(path, false);
-  scribble(node, disk, seed + 1);
-  same(t, node.read(0, SIZE), disk, 'what we wrote, we read');
-  node.close();
+  using(
+    path,
+    image => {
+      scribble(image, disk, seed + 1);
+      same(t, image.read(0, SIZE), disk, 'what we wrote, we read');
+    },
+    WRITING,
+  );
   agrees(t, path, disk, 'what we wrote, QEMU reads');
 
   if (snapshot !== undefined) {
@@ -189,9 +185,7 @@ function oursThenTheirs(t: ExecutionContext, cell: Cell, seed: number): void {
     ...(kind === 'overlay' ? { backing: { name: 'base.raw', format: 'raw' } } : {}),
   });
   agrees(t, path, disk, 'what we made, QEMU reads');
-  const node = open(path, false);
-  scribble(node, disk, seed + 2);
-  node.close();
+  using(path, image => scribble(image, disk, seed + 2), WRITING);
   agrees(t, path, disk, 'what we made and wrote, QEMU reads');
 }
 

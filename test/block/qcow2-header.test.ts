@@ -1,7 +1,7 @@
 /** Headers: what qemu-img writes is read, and each rule of the format has an image that breaks it. */
 import test from 'ava';
 import type { ImageError, ImageErrorCode } from '../../src/block/node.js';
-import { openQcow2 } from '../../src/block/qcow2/node.js';
+import { openQcow2, Qcow2Node } from '../../src/block/qcow2/node.js';
 import { hex } from '../_files.js';
 import { MemoryNode } from './_memory.js';
 
@@ -23,8 +23,8 @@ function image(at?: number, bytes = ''): MemoryNode {
 }
 
 test('a header by qemu-img reads as qemu-img wrote it', t => {
-  const node = openQcow2(image());
-  t.like(node.header, {
+  const disk = openQcow2(image()).lock();
+  t.like(Qcow2Node.diskOf(disk)?.view.header, {
     version: 3,
     size: 64 * 2 ** 20,
     clusterBits: 16,
@@ -35,7 +35,7 @@ test('a header by qemu-img reads as qemu-img wrote it', t => {
     refcountOrder: 4,
     incompatible: 0n,
   });
-  t.is(node.read(0, 512).length, 512);
+  t.is(disk.read(0, 512).length, 512);
 });
 
 // The values are those of QEMU's own bad-input tests, the decision is qemu-img 7.2's.
@@ -87,23 +87,23 @@ const BROKEN: readonly [code: ImageErrorCode, at: number, bytes: string, says: R
 for (const [code, at, bytes, says] of BROKEN) {
   test(`byte ${at} = ${bytes} is refused: ${says.source}`, t => {
     const file = image(at, bytes);
-    const before = file.bytes.slice();
+    const before = file.view.slice();
     t.throws(() => openQcow2(file), { code, message: says });
-    t.deepEqual(file.bytes, before, 'the file is untouched');
+    t.deepEqual(file.view, before, 'the file is untouched');
   });
 }
 
 test('an unknown feature is called by the name that the image gives it', t => {
   const file = image(79, '20');
   // A feature name table with one row: incompatible bit 5, "time travel".
-  file.bytes.set(hex('6803f857000000300005'), 112);
-  file.bytes.set(new TextEncoder().encode('time travel'), 122);
+  file.view.set(hex('6803f857000000300005'), 112);
+  file.view.set(new TextEncoder().encode('time travel'), 122);
   t.throws(() => openQcow2(file), { message: /unknown incompatible feature: time travel/ });
 });
 
 test('all broken rules are told at once', t => {
   const file = image(36, 'ffffffff');
-  file.bytes.set(hex('00000007'), 96);
+  file.view.set(hex('00000007'), 96);
   const error = t.throws<ImageError>(() => openQcow2(file));
   t.is(error?.broken.length, 2);
 });
@@ -116,7 +116,7 @@ for (const [length, code] of [
   [100, 'MALFORMED'],
 ] as const) {
   test(`a file of ${length} bytes is refused`, t => {
-    const file = new MemoryNode(image().bytes.slice(0, length));
+    const file = new MemoryNode(image().view.slice(0, length));
     t.throws(() => openQcow2(file), { code });
   });
 }
@@ -128,6 +128,6 @@ for (const bytes of ['00000068', '00000069']) {
 }
 
 test('a corrupt image can be read', t => {
-  const file = new MemoryNode(image(72, '0000000000000002').bytes, true);
-  t.is(openQcow2(file).read(0, 8).length, 8);
+  const file = new MemoryNode(image(72, '0000000000000002').view, true);
+  t.is(openQcow2(file).lock().read(0, 8).length, 8);
 });

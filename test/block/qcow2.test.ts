@@ -9,10 +9,12 @@ import {
   imageInfo,
   openImage,
   openQcow2,
+  withLock,
 } from '../../src/block/index.js';
 import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { qemuCheck, qemuImg, qemuIo } from '../_qemu.js';
+import { using } from './_disk.js';
 import { MemoryNode } from './_memory.js';
 import { type Random, random } from './_random.js';
 
@@ -49,18 +51,19 @@ for (const [name, ours, theirs] of KINDS) {
     const folder = scratch(t);
     const [path, raw] = [join(folder, 'a.qcow2'), join(folder, 'a.raw')];
     createQcow2(path, { size: 16 * MIB, ...ours });
-    const node = openImage(path);
-    let writes = 0;
-    const disk = scribble(random(1), 16 * MIB, (at, bytes) => {
-      node.write(at, bytes);
-      if ((writes += 1) % 7 === 0) node.flush();
+    const disk = using(path, image => {
+      let writes = 0;
+      const written = scribble(random(1), 16 * MIB, (at, bytes) => {
+        image.write(at, bytes);
+        if ((writes += 1) % 7 === 0) image.flush();
+      });
+      same(t, image.read(0, 16 * MIB), written);
+      return written;
     });
-    same(t, node.read(0, 16 * MIB), disk);
-    node.close();
     writeFileSync(raw, disk);
     t.regex(qemuImg('compare', '-f', 'qcow2', '-F', 'raw', path, raw), /identical/);
     t.is(qemuCheck(path), 0);
-    same(t, openImage(path, { readOnly: true }).read(0, 16 * MIB), disk);
+    using(path, image => same(t, image.read(0, 16 * MIB), disk), { readOnly: true });
   });
 
   peerTest(`${name}: what QEMU writes, we read, and go on writing`, PEERS, t => {
@@ -71,12 +74,12 @@ for (const [name, ours, theirs] of KINDS) {
     disk.fill(17, 0, 4096);
     disk.fill(18, 100_000, 300_000);
     disk.fill(0, 65_536, 131_072);
-    const node = openImage(path);
-    same(t, node.read(0, 16 * MIB), disk);
-    node.write(70_000, new Uint8Array(10).fill(5));
-    disk.fill(5, 70_000, 70_010);
-    same(t, node.read(0, 16 * MIB), disk);
-    node.close();
+    using(path, image => {
+      same(t, image.read(0, 16 * MIB), disk);
+      image.write(70_000, new Uint8Array(10).fill(5));
+      disk.fill(5, 70_000, 70_010);
+      same(t, image.read(0, 16 * MIB), disk);
+    });
     qemuIo(path, 'read -P 5 70000 10', 'read -P 0 70010 60000', 'read -P 18 131072 10000');
     t.is(qemuCheck(path), 0);
   });
@@ -107,7 +110,7 @@ test('a file that is there is not overwritten unless that is asked for', t => {
   t.throws(() => createQcow2(path, { size: MIB }), { code: 'IO', message: /EEXIST/ });
   t.is(readFileSync(path, 'utf8'), 'precious');
   createQcow2(path, { size: MIB, overwrite: true });
-  t.is(imageInfo(openImage(path)).virtualSize, MIB);
+  t.is(using(path, imageInfo).virtualSize, MIB);
 });
 
 test('an image is private to its owner', t => {
@@ -128,11 +131,15 @@ test('options that the format does not have are refused by name', t => {
 test('bytes past the end of the disk, and writes to what is read-only', t => {
   const path = join(scratch(t), 'f.qcow2');
   createQcow2(path, { size: MIB });
-  const node = openImage(path, { readOnly: true });
-  t.throws(() => node.read(MIB - 1, 2), { code: 'RANGE' });
-  t.throws(() => node.read(-1, 1), { code: 'RANGE' });
-  t.throws(() => node.write(0, new Uint8Array(1)), { code: 'READONLY' });
-  node.close();
+  using(
+    path,
+    disk => {
+      t.throws(() => disk.read(MIB - 1, 2), { code: 'RANGE' });
+      t.throws(() => disk.read(-1, 1), { code: 'RANGE' });
+      t.throws(() => disk.write(0, new Uint8Array(1)), { code: 'READONLY' });
+    },
+    { readOnly: true },
+  );
   rmSync(path);
   t.throws(() => openImage(path), { code: 'IO', message: /there is no such file/ });
 });
@@ -140,27 +147,25 @@ test('bytes past the end of the disk, and writes to what is read-only', t => {
 test('a write into clusters that are there is one write of the file', t => {
   const file = new MemoryNode();
   formatQcow2(file, { size: 4 * MIB });
-  const node = openQcow2(file);
-  node.write(0, new Uint8Array(4 * 65_536).fill(1));
-  node.flush();
+  const disk = openQcow2(file).lock();
+  disk.write(0, new Uint8Array(4 * 65_536).fill(1));
+  disk.flush();
   file.log.length = 0;
-  node.write(60_000, new Uint8Array(100_000).fill(2));
-  node.flush();
+  disk.write(60_000, new Uint8Array(100_000).fill(2));
+  disk.flush();
   t.deepEqual(
     file.log.map(each => each.what),
     ['write', 'flush'],
   );
 });
 
-test('after another took the lock, a read looks at little of the file', t => {
+test('a read under a new lock reads little of the file', t => {
   const file = new MemoryNode();
   formatQcow2(file, { size: 4 * MIB });
   const node = openQcow2(file);
-  node.write(0, new Uint8Array(4 * 65_536).fill(1));
-  node.flush();
-  node.invalidate();
+  withLock(node, {}, disk => disk.write(0, new Uint8Array(4 * 65_536).fill(1)));
   file.log.length = 0;
-  node.read(4096, 2048);
+  withLock(node, {}, disk => disk.read(4096, 2048));
   // Header, L1, L2, data.
   t.is(file.log.length, 4);
   t.true(file.log.reduce((sum, { length }) => sum + length, 0) < 12_000);
@@ -169,10 +174,10 @@ test('after another took the lock, a read looks at little of the file', t => {
 test('the mapping is written only after what it refers to is durable', t => {
   const file = new MemoryNode();
   formatQcow2(file, { size: 4 * MIB });
-  const node = openQcow2(file);
+  const disk = openQcow2(file).lock();
   file.log.length = 0;
-  node.write(0, new Uint8Array(512).fill(1));
-  node.flush();
+  disk.write(0, new Uint8Array(512).fill(1));
+  disk.flush();
   const steps = file.log.filter(each => each.what !== 'read');
   const l1 = steps.findIndex(each => each.what === 'write' && each.offset === 0x3_0000);
   const barrier = steps.findIndex(each => each.what === 'flush');

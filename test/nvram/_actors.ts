@@ -1,7 +1,8 @@
 /** What the instances of interleavings.test.ts do. */
-import { withLock } from '../../src/block/index.js';
+import { type BlockNode, withLock } from '../../src/block/index.js';
+import { openStore } from '../../src/nvram/index.js';
 import type { Stage } from '../../src/testing/index.js';
-import { activated, blob, inspected } from './_stores.js';
+import { activated, blob, entropy, inspected } from './_stores.js';
 
 /** An instance that is active and stores once. */
 export function active({ disk, begin }: Stage): string {
@@ -40,6 +41,13 @@ export function looking({ disk, begin }: Stage): string {
 export function reckless({ disk, begin }: Stage): string {
   const store = activated(disk);
   begin();
+  freezeHeads(disk);
+  store.store('permall', blob(600, 7));
+  return 'stored 7';
+}
+
+/** From now on the directories read as they are at the first look. */
+function freezeHeads(disk: BlockNode): void {
   const remembered = new Map<number, Uint8Array>();
   withLock(disk, undefined, locked => {
     for (const offset of [0, 65536]) remembered.set(offset, locked.read(offset, 512));
@@ -52,6 +60,53 @@ export function reckless({ disk, begin }: Stage): string {
     locked.read = (offset, length) => remembered.get(offset) ?? read.call(locked, offset, length);
     return locked;
   };
-  store.store('permall', blob(600, 7));
-  return 'stored 7';
+}
+
+/** A source that has handed over, and takes back since no answer came. */
+export function returning({ disk, begin }: Stage): string {
+  const left = activated(disk).handOver();
+  begin();
+  left.resume().store('permall', blob(600, 7));
+  return 'took back, stored 7';
+}
+
+/** A source that stores, hands over, and takes back. */
+export function hesitant({ disk, begin }: Stage): string {
+  const store = activated(disk);
+  begin();
+  store.handOver().resume().store('permall', blob(600, 7));
+  return 'took back, stored 7';
+}
+
+/** A destination that takes over what is handed over, and nothing else, in one lock cycle. */
+export function arriving({ disk, begin }: Stage): string {
+  begin();
+  const store = withLock(disk, undefined, locked => {
+    const candidate = openStore(locked, { entropy });
+    if (candidate.ackState === 'handed-over') return candidate.activate();
+    candidate.discard();
+    return undefined;
+  });
+  if (store === undefined) return 'was not handed over';
+  const before = store.load('permall')![0];
+  store.store('permall', blob(600, 8));
+  return `took over from ${before}, stored 8`;
+}
+
+/** The next instance, whatever state the one before has left. */
+export function following({ disk, begin }: Stage): string {
+  begin();
+  const store = activated(disk);
+  const before = store.load('permall')![0];
+  store.store('permall', blob(600, 8));
+  return `found ${before}, stored 8`;
+}
+
+/** A source that takes back without a look at the image. */
+export function rash({ disk, begin }: Stage): string {
+  const left = activated(disk).handOver();
+  freezeHeads(disk);
+  begin();
+  left.resume().store('permall', blob(600, 7));
+  return 'took back, stored 7';
 }

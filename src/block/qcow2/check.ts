@@ -1,31 +1,40 @@
 /**
- * What is wrong with an image: every reference counted and compared with the refcounts, with the
- * verdicts and the counts of `qemu-img check`. Data is not looked at, only who refers to what.
+ * The check of an image: every reference is counted and compared with the refcounts, with the verdicts
+ * and the counts of `qemu-img check`. Only references are examined, not the data.
  * @module
  */
 import { bitmapClusters } from './bitmaps.js';
 import {
   isCompressed,
   isCopied,
+  isPlaced,
   l1Reserved,
   l2Reserved,
-  type Mapping,
   mappingOf,
   offsetOf,
 } from './entries.js';
-import type { Image } from './image.js';
-import { WIDTHS } from './refcount-width.js';
+import { widthOf } from './refcount-width.js';
+import type { Refcounts } from './refcounts.js';
 import { References } from './references.js';
-import { blockOffset, isZero, readWord, type Word } from './words.js';
+import { hex, printable } from './text.js';
+import { type ClusterIndex, clusterIndex, type HostOffset, plus } from './units.js';
+import type { View } from './view.js';
+import { blockOffset, isZero, viewOf } from './words.js';
+
+/** What a check needs of an image. Nothing may be held back. */
+export interface Checkable {
+  readonly view: View;
+  readonly refcounts: Refcounts;
+}
 
 export interface CheckResult {
   /** Damage: using the image may lose data. */
   readonly corruptions: number;
-  /** Clusters that are counted as in use and that nothing refers to: lost space, nothing else. */
+  /** Clusters that are counted as in use and have no reference: lost space, no damage. */
   readonly leaks: number;
   /** Things that could not be checked. */
   readonly checkErrors: number;
-  /** The first of the findings, in words. */
+  /** The first findings, as sentences. */
   readonly problems: readonly string[];
   readonly totalClusters: number;
   readonly allocatedClusters: number;
@@ -34,8 +43,8 @@ export interface CheckResult {
   readonly imageEndOffset: number;
 }
 
-/** A finding in words, which are put together only where somebody will read them. */
-type Words = () => string;
+/** A finding as a sentence, which is made only if it is kept. */
+type Finding = () => string;
 
 /** How often L1 entries refer to an L2 table, and those of the active L1 table alone. */
 interface Table {
@@ -44,33 +53,34 @@ interface Table {
 }
 
 const MOST_PROBLEMS = 200;
-/** Words of the tables of all snapshots and bitmaps together: 128 MiB. */
+/** Finding of the tables of all snapshots and bitmaps together: 128 MiB. */
 const MOST_SHARED_WORDS = 2 ** 24;
-/** A table that starts on no cluster can overlap with a million others: some are looked at. */
-const MOST_WILD_TABLES = 16;
+/** An unaligned table can overlap with a million others: only the first are walked. */
+const MOST_UNALIGNED_TABLES = 16;
 const LARGEST_L1_BYTES = 32 * 2 ** 20;
 
 /** What a scan of all references finds. */
 export interface Scan {
   readonly references: References;
   readonly result: CheckResult;
-  /** Refcounts cannot be mended one by one: blocks are missing, shared or out of place. */
+  /** Refcounts cannot be repaired one by one: blocks are missing, shared or misplaced. */
   readonly mustRebuild: boolean;
   /** Corruptions that are nothing but a wrong copied flag. */
   readonly flagErrors: number;
-  /** Something refers to what the file does not have, so free space cannot be told from used. */
+  /** A reference points past the end of the file, so free space cannot be told from used. */
   readonly isUncertain: boolean;
 }
 
 /** Checks an image as it is in its file. */
-export const check = (image: Image): CheckResult => new Checker(image).run().result;
+export const check = (image: Checkable): CheckResult => new Checker(image).run().result;
 
 /** @param refcountStructures false: only what a new set of refcounts would have to count */
-export const scan = (image: Image, refcountStructures = true): Scan =>
+export const scan = (image: Checkable, refcountStructures = true): Scan =>
   new Checker(image).run(refcountStructures);
 
 class Checker {
-  readonly #image: Image;
+  readonly #view: View;
+  readonly #refcounts: Refcounts;
   readonly #references = new References();
   readonly #problems: string[] = [];
   readonly #maximum: number;
@@ -83,25 +93,26 @@ class Checker {
   #isUncertain = false;
   #flagErrors = 0;
   #budget = MOST_SHARED_WORDS;
-  #wildTables = 0;
+  #unalignedTables = 0;
   /** All L2 tables, and how often L1 entries refer to them: each is walked once. */
-  readonly #tables = new Map<number, Table>();
-  #highest = 0;
+  readonly #tables = new Map<HostOffset, Table>();
+  #highest = clusterIndex(0);
 
-  constructor(image: Image) {
-    this.#image = image;
-    this.#maximum = 2 ** (2 ** image.geometry.refcountOrder) - 1;
+  constructor({ view, refcounts }: Checkable) {
+    this.#view = view;
+    this.#refcounts = refcounts;
+    this.#maximum = 2 ** (2 ** view.geometry.refcountOrder) - 1;
   }
 
   run(refcountStructures = true): Scan {
-    const { header, geometry, snapshots } = this.#image;
+    const { header, geometry, snapshots } = this.#view;
     const { clusterSize } = geometry;
-    this.#count('the header', 0, clusterSize);
+    this.#count('the header', 0 as HostOffset, clusterSize);
     this.#walkL1('the active L1 table', header.l1TableOffset, header.l1Size, true);
     this.#checkSnapshots();
     this.#walkTables();
     this.#count('the snapshot table', header.snapshotsOffset, snapshots.length);
-    for (const { what, offset, length } of bitmapClusters(this.#image, this.#corrupt)) {
+    for (const { what, offset, length } of bitmapClusters(this.#view, this.#corrupt)) {
       if (this.#affords(length / 8)) this.#count(what, offset, length);
       else break;
     }
@@ -125,23 +136,23 @@ class Checker {
         totalClusters: Math.ceil(header.size / clusterSize),
         allocatedClusters: this.#allocated,
         compressedClusters: this.#compressed,
-        imageEndOffset: (this.#highest + 1) * clusterSize,
+        imageEndOffset: geometry.bytesOf(this.#highest + 1),
       },
     };
   }
 
-  readonly #corrupt = (why: Words, times = 1): void => {
+  readonly #corrupt = (why: Finding, times = 1): void => {
     this.#corruptions += times;
-    this.#tell(why);
+    this.#report(why);
   };
 
-  #tell(why: Words): void {
+  #report(why: Finding): void {
     if (this.#problems.length < MOST_PROBLEMS) this.#problems.push(why());
   }
 
   /**
-   * Pays for work that a small file can claim without end: snapshots and bitmaps may share tables.
-   * False once that is more than any honest image needs; what is left is not checked then.
+   * A budget for work that a small file can claim without end: snapshots and bitmaps may share tables.
+   * False once it is more than any sound image needs; the rest is not checked then.
    */
   #affords(work: number): boolean {
     const before = this.#budget;
@@ -149,24 +160,26 @@ class Checker {
     if (this.#budget >= 0) return true;
     if (before >= 0) {
       this.#checkErrors += 1;
-      this.#tell(() => 'the tables of snapshots and bitmaps are too large together to be checked');
+      this.#report(
+        () => 'the tables of snapshots and bitmaps are too large together to be checked',
+      );
     }
     return false;
   }
 
   /** Counts `times` references to all clusters that the bytes lie in. */
-  #count(what: string, offset: number, length: number, times = 1): void {
+  #count(what: string, offset: HostOffset, length: number, times = 1): void {
     if (length <= 0) return;
-    const { host, geometry } = this.#image;
-    const { clusterSize } = geometry;
+    const { host, geometry } = this.#view;
     // The file may end within the last cluster, but not before it.
-    if (offset + length - host.node.length >= clusterSize) {
+    if (offset + length - host.length >= geometry.clusterSize) {
       this.#isUncertain = true;
       this.#corrupt(() => `${what} at ${hex(offset)} lies past the end of the file`, times);
       return;
     }
-    const last = Math.floor((offset + length - 1) / clusterSize);
-    for (let cluster = Math.floor(offset / clusterSize); cluster <= last; cluster += 1) {
+    const { first, count } = geometry.runOf(offset, length);
+    for (let i = 0; i < count; i += 1) {
+      const cluster = plus(first, i);
       const sum = this.#references.get(cluster) + times;
       this.#references.set(cluster, Math.min(sum, this.#maximum));
       if (sum > this.#maximum) {
@@ -180,13 +193,13 @@ class Checker {
   }
 
   #checkSnapshots(): void {
-    const { snapshots, geometry, header } = this.#image;
+    const { snapshots, geometry, header } = this.#view;
     for (const [i, { name, l1TableOffset, l1Size, extraLength }] of snapshots.snapshots.entries()) {
       if (header.version >= 3 && extraLength < 16) {
         this.#corrupt(() => `snapshot table entry ${i} is incomplete`);
       }
       const what = `the L1 table of snapshot ${i} (${printable(name)})`;
-      if (l1TableOffset % geometry.clusterSize !== 0) {
+      if (geometry.into(l1TableOffset) !== 0) {
         this.#corrupt(() => `${what} at ${hex(l1TableOffset)} does not start on a cluster`);
       } else if (l1Size * 8 > LARGEST_L1_BYTES) {
         this.#corrupt(() => `${what} takes more than 32 MiB`);
@@ -196,9 +209,9 @@ class Checker {
     }
   }
 
-  #walkL1(what: string, offset: number, entries: number, active: boolean): void {
+  #walkL1(what: string, offset: HostOffset, entries: number, active: boolean): void {
     this.#count(what, offset, entries * 8);
-    for (const [i, word] of this.#words(offset, entries * 8)) {
+    for (const [i, word] of this.#view.host.words(offset, entries * 8)) {
       if (isZero(word)) continue;
       if (l1Reserved(word)) this.#corrupt(() => `${what}: entry ${i} has reserved bits set`);
       const offset = offsetOf(word);
@@ -210,26 +223,27 @@ class Checker {
   }
 
   #walkTables(): void {
-    const { clusterSize } = this.#image.geometry;
+    const { geometry } = this.#view;
     for (const [offset, table] of this.#tables) {
-      this.#count('an L2 table', offset, clusterSize, table.all);
-      if (offset % clusterSize !== 0) {
-        const why: Words = () => `the L2 table at ${hex(offset)} does not start on a cluster`;
+      this.#count('an L2 table', offset, geometry.clusterSize, table.all);
+      if (geometry.into(offset) !== 0) {
+        const why: Finding = () => `the L2 table at ${hex(offset)} does not start on a cluster`;
         this.#corrupt(why, table.all);
       }
       if (this.#isWalked(offset)) this.#walkL2(offset, table);
     }
   }
 
-  #isWalked(table: number): boolean {
-    if (table % this.#image.geometry.clusterSize === 0) return true;
-    this.#wildTables += 1;
-    return this.#wildTables <= MOST_WILD_TABLES;
+  #isWalked(table: HostOffset): boolean {
+    if (this.#view.geometry.into(table) === 0) return true;
+    this.#unalignedTables += 1;
+    return this.#unalignedTables <= MOST_UNALIGNED_TABLES;
   }
 
-  #walkL2(table: number, { all, active }: Table): void {
-    const { clusterSize, clusterBits } = this.#image.geometry;
-    for (const [i, word] of this.#words(table, clusterSize)) {
+  #walkL2(table: HostOffset, { all, active }: Table): void {
+    const { geometry, host } = this.#view;
+    const { clusterSize, clusterBits } = geometry;
+    for (const [i, word] of host.words(table, clusterSize)) {
       if (isZero(word)) continue;
       const mapping = mappingOf(word, clusterBits);
       const complain = (why: string): void =>
@@ -240,8 +254,8 @@ class Checker {
         this.#compressed += active;
       } else {
         if (l2Reserved(word)) complain('reserved bits are set');
-        if (!hasCluster(mapping)) continue;
-        if (mapping.offset % clusterSize !== 0) complain('its cluster is not aligned');
+        if (!isPlaced(mapping)) continue;
+        if (geometry.into(mapping.offset) !== 0) complain('its cluster is not aligned');
         this.#count('a data cluster', mapping.offset, clusterSize, all);
       }
       this.#allocated += active;
@@ -249,26 +263,26 @@ class Checker {
   }
 
   #countRefcounts(): void {
-    const { header, geometry, host } = this.#image;
+    const { header, geometry, host } = this.#view;
     const { clusterSize } = geometry;
-    const length = header.refcountTableClusters * clusterSize;
+    const length = geometry.bytesOf(header.refcountTableClusters);
     this.#count('the refcount table', header.refcountTableOffset, length);
-    for (const [i, word] of this.#words(header.refcountTableOffset, length)) {
+    for (const [i, word] of this.#view.host.words(header.refcountTableOffset, length)) {
       if (isZero(word)) continue;
       const block = blockOffset(word);
       const what = `refcount block ${i}`;
       if (word.low % 512 !== 0) {
         this.#corrupt(() => `the refcount table entry of ${what} has reserved bits set`);
         this.#mustRebuild = true;
-      } else if (block % clusterSize !== 0) {
+      } else if (geometry.into(block) !== 0) {
         this.#corrupt(() => `${what} at ${hex(block)} does not start on a cluster`);
         this.#mustRebuild = true;
-      } else if (block >= Math.ceil(host.node.length / clusterSize) * clusterSize) {
+      } else if (block >= host.endAligned(clusterSize)) {
         this.#corrupt(() => `${what} at ${hex(block)} is outside the image`);
         this.#mustRebuild = true;
       } else {
         this.#count(what, block, clusterSize);
-        const references = this.#references.get(block / clusterSize);
+        const references = this.#references.get(geometry.clusterAt(block));
         if (references !== 1) {
           this.#corrupt(() => `${what} has ${references} references`);
           this.#mustRebuild = true;
@@ -279,46 +293,43 @@ class Checker {
 
   /** Compares what is counted with what the image says. */
   #compare(): void {
-    const { header, geometry, host } = this.#image;
+    const { header, geometry, host } = this.#view;
     const { clusterSize, refcountsPerBlock, refcountOrder } = geometry;
-    const clusters = Math.max(
-      Math.ceil(host.node.length / clusterSize),
-      this.#references.highest + 1,
-    );
+    const clusters = Math.max(geometry.clustersFor(host.length), this.#references.highest + 1);
     const seen = new Set<number>();
-    const tableBytes = header.refcountTableClusters * clusterSize;
-    for (const [i, word] of this.#words(header.refcountTableOffset, tableBytes)) {
+    const tableBytes = geometry.bytesOf(header.refcountTableClusters);
+    for (const [i, word] of this.#view.host.words(header.refcountTableOffset, tableBytes)) {
       const block = blockOffset(word);
-      const first = i * refcountsPerBlock;
+      const first = clusterIndex(i * refcountsPerBlock);
       if (block === 0 || first >= clusters) continue;
       seen.add(i);
       const here = Math.min(refcountsPerBlock, clusters - first);
-      if (block % clusterSize !== 0) {
+      if (geometry.into(block) !== 0) {
         this.#checkErrors += here;
-        this.#tell(
+        this.#report(
           () => `the refcounts of ${here} clusters from cluster ${first} on cannot be read`,
         );
         continue;
       }
-      const bytes = host.read(block, clusterSize);
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      const { get } = WIDTHS[refcountOrder]!;
-      for (let k = 0; k < here; k += 1) this.#compareOne(first + k, get(view, k));
+      const counts = viewOf(host.read(block, clusterSize));
+      const { get } = widthOf(refcountOrder);
+      for (let k = 0; k < here; k += 1) this.#compareOne(plus(first, k), get(counts, k));
     }
     for (const [cluster] of this.#references.entries()) {
       if (!seen.has(Math.floor(cluster / refcountsPerBlock))) this.#compareOne(cluster, 0);
     }
   }
 
-  #compareOne(cluster: number, refcount: number): void {
+  #compareOne(cluster: ClusterIndex, refcount: number): void {
     const references = this.#references.get(cluster);
-    if (refcount > 0 || references > 0) this.#highest = Math.max(this.#highest, cluster);
+    if (refcount > 0 || references > 0)
+      this.#highest = clusterIndex(Math.max(this.#highest, cluster));
     if (refcount === references) return;
-    const counts: Words = () =>
+    const counts: Finding = () =>
       `cluster ${cluster}: refcount ${refcount}, references ${references}`;
     if (refcount > references) {
       this.#leaks += 1;
-      this.#tell(() => `leaked ${counts()}`);
+      this.#report(() => `leaked ${counts()}`);
       return;
     }
     if (refcount === 0) this.#mustRebuild = true;
@@ -327,58 +338,37 @@ class Checker {
 
   /** The COPIED flags of the active tables say whether a refcount is exactly one. */
   #checkCopied(): void {
-    const { header, geometry, refcounts } = this.#image;
-    const { clusterBits, clusterSize } = geometry;
-    const isOne = (offset: number): boolean | undefined => {
-      const count = refcounts.peek(Math.floor(offset / clusterSize));
-      return count === undefined ? undefined : count === 1;
-    };
-    const compare = (what: Words, offset: number, flagged: boolean): void => {
-      const one = isOne(offset);
-      if (one === undefined || one === flagged) return;
-      this.#corrupt(() => `${what()}: the copied flag is ${flagged ? 'set' : 'missing'}`);
-    };
-    this.#wildTables = 0;
-    const walked = new Map<number, number>();
-    for (const [i, word] of this.#words(header.l1TableOffset, header.l1Size * 8)) {
+    const { header, host } = this.#view;
+    this.#unalignedTables = 0;
+    const walked = new Map<HostOffset, number>();
+    for (const [i, word] of host.words(header.l1TableOffset, header.l1Size * 8)) {
       const table = offsetOf(word);
       if (table === 0) continue;
-      compare(() => `L1 entry ${i}`, table, isCopied(word));
+      this.#compareFlag(() => `L1 entry ${i}`, table, isCopied(word));
       const before = walked.get(table);
       if (before !== undefined) this.#corruptions += before;
       if (before !== undefined || !this.#isWalked(table)) continue;
       const found = this.#corruptions;
-      for (const [k, entry] of this.#words(table, clusterSize)) {
-        // Compressed clusters have no copied flag.
-        if (isZero(entry) || isCompressed(entry)) continue;
-        const mapping = mappingOf(entry, clusterBits);
-        if (mapping.kind === 'compressed' || !hasCluster(mapping)) continue;
-        const what: Words = () => `the L2 table at ${hex(table)}, entry ${k}`;
-        compare(what, mapping.offset, mapping.copied);
-      }
+      this.#checkCopiedIn(table);
       walked.set(table, this.#corruptions - found);
     }
   }
 
-  /** The words of a table that are in the file, by index. What is past its end is zero. */
-  *#words(offset: number, length: number): Generator<readonly [index: number, word: Word]> {
-    const { host } = this.#image;
-    const there = Math.max(0, Math.min(length, host.node.length - offset));
-    for (let at = 0; at < there; at += CHUNK_BYTES) {
-      const bytes = host.read(offset + at, Math.ceil(Math.min(CHUNK_BYTES, there - at) / 8) * 8);
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      for (let i = 0; i < bytes.length; i += 8) yield [(at + i) / 8, readWord(view, i)];
+  #checkCopiedIn(table: HostOffset): void {
+    const { geometry, host } = this.#view;
+    for (const [i, word] of host.words(table, geometry.clusterSize)) {
+      // Compressed clusters have no copied flag.
+      if (isZero(word) || isCompressed(word)) continue;
+      const mapping = mappingOf(word, geometry.clusterBits);
+      if (!isPlaced(mapping)) continue;
+      const what: Finding = () => `the L2 table at ${hex(table)}, entry ${i}`;
+      this.#compareFlag(what, mapping.offset, mapping.copied);
     }
   }
+
+  #compareFlag(what: Finding, offset: HostOffset, flagged: boolean): void {
+    const count = this.#refcounts.peek(this.#view.geometry.clusterAt(offset));
+    if (count === undefined || (count === 1) === flagged) return;
+    this.#corrupt(() => `${what()}: the copied flag is ${flagged ? 'set' : 'missing'}`);
+  }
 }
-
-const CHUNK_BYTES = 64 * 2 ** 10;
-
-const hex = (offset: number): string => `0x${offset.toString(16)}`;
-const hasCluster = (
-  mapping: Mapping,
-): mapping is Mapping & { kind: 'data' | 'zero'; offset: number; copied: boolean } =>
-  (mapping.kind === 'data' || mapping.kind === 'zero') && mapping.offset !== 0;
-
-/** Names from an image go to a terminal: no control characters. */
-const printable = (name: string): string => name.replaceAll(/[^\x20-\x7e]/g, '?');

@@ -4,15 +4,18 @@
  * @module
  */
 import { unlinkSync } from 'node:fs';
+import { IoError } from '../../errors.js';
 import type { LockDriver } from '../../lock/lock.js';
+import { broken, type Rules } from '../../rules.js';
 import { concat } from '../../wire/codec.js';
-import { openFile, syncFolderOf } from '../file.js';
+import { type FileNode, openFile, syncFolderOf } from '../file.js';
 import { withLock } from '../lock.js';
 import { ImageError, type LockedNode, type ProtocolNode } from '../node.js';
 import { EXTENSION, featureNames, writeExtensions } from './extensions.js';
 import { type Header, MAGIC, VERSION_2_BYTES, VERSION_3_BYTES, writeHeader } from './header.js';
-import { openQcow2 } from './node.js';
-import { WIDTHS } from './refcount-width.js';
+import { openQcow2, Qcow2Node } from './node.js';
+import { widthOf } from './refcount-width.js';
+import { hostOffset } from './units.js';
 
 export interface FormatQcow2Options {
   /** Of the guest's disk, in bytes; rounded up to a multiple of 512. */
@@ -23,23 +26,23 @@ export interface FormatQcow2Options {
   readonly clusterBits?: number;
   /** 1, 2, 4, 8, 16 (the default, and all that version 2 has), 32 or 64. */
   readonly refcountBits?: number;
-  /** Sets the feature bit, for QEMU's sake; our own refcounts are never late. */
+  /** Sets the feature bit, for QEMU only: here refcounts are always written eagerly. */
   readonly lazyRefcounts?: boolean;
   /**
-   * What is set aside at once: nothing (off), every cluster and its metadata (metadata), and the
-   * space on the host too (falloc, full: both write zeros, since Node has no fallocate).
+   * What is allocated at once: nothing (off), every cluster and its metadata (metadata), or the space
+   * on the host as well (falloc, full: both write zeros, since Node has no fallocate).
    */
   readonly preallocation?: 'off' | 'metadata' | 'falloc' | 'full';
-  /** Makes an overlay: what this image does not have shows through from there. */
+  /** Makes an overlay: what is not allocated in this image shows through from there. */
   readonly backing?: {
-    /** As it is to stand in the image: a relative name starts at the image's folder. */
+    /** As the image has it: a relative name starts at the image's folder. */
     readonly name: string;
     readonly format: 'qcow2' | 'raw';
   };
 }
 
 export interface CreateQcow2Options extends FormatQcow2Options {
-  /** Whether a file that is there may be replaced. */
+  /** Whether an existing file may be replaced. */
   readonly overwrite?: boolean;
   readonly lockDriver?: LockDriver;
 }
@@ -55,18 +58,37 @@ export function createQcow2(path: string, options: CreateQcow2Options): void {
     ? openOrMake(path, lock)
     : openFile(path, { create: 'new', ...lock });
   try {
-    // A file that another process uses is not overwritten.
-    format(file, header, options);
-  } catch (error) {
-    if (!options.overwrite) unlinkSync(path);
-    throw error;
+    // A file that another process uses is not overwritten, and not removed either.
+    withLock(file, { timeoutMs: 0 }, disk => {
+      if (options.overwrite) format(disk, file, header, options);
+      else formatNew(disk, file, header, options);
+    });
   } finally {
     file.close();
   }
   syncFolderOf(path);
 }
 
-function openOrMake(path: string, lock: { lockDriver?: LockDriver }): ProtocolNode {
+/** Formats a file that was just made, and removes it if that fails. */
+function formatNew(
+  disk: LockedNode,
+  file: FileNode,
+  header: Header,
+  options: FormatQcow2Options,
+): void {
+  if (disk.length > 0) {
+    const cause = new Error('another process formatted it first (EEXIST)');
+    throw new IoError('create', file.path, Object.assign(cause, { code: 'EEXIST' }));
+  }
+  try {
+    format(disk, file, header, options);
+  } catch (error) {
+    if (file.isAtItsPath()) unlinkSync(file.path);
+    throw error;
+  }
+}
+
+function openOrMake(path: string, lock: { lockDriver?: LockDriver }): FileNode {
   try {
     return openFile(path, { create: 'new', ...lock });
   } catch {
@@ -79,14 +101,19 @@ function openOrMake(path: string, lock: { lockDriver?: LockDriver }): ProtocolNo
  * @throws ImageError UNSUPPORTED, IoError
  */
 export function formatQcow2(file: ProtocolNode, options: FormatQcow2Options): void {
-  format(file, headerOf(file.path, options), options);
+  const header = headerOf(file.path, options);
+  withLock(file, { timeoutMs: 0 }, disk => format(disk, file, header, options));
 }
 
-function format(file: ProtocolNode, header: Header, options: FormatQcow2Options): void {
-  withLock(file, { timeoutMs: 0 }, disk => {
-    writeMetadata(disk, header, options);
-    fillDisk(file, options);
-  });
+function format(
+  disk: LockedNode,
+  file: ProtocolNode,
+  header: Header,
+  options: FormatQcow2Options,
+): void {
+  writeMetadata(disk, header, options);
+  // The rest is growing a disk of no size.
+  withLock(openQcow2(file), { timeoutMs: 0 }, image => fillDisk(image, options));
 }
 
 function writeMetadata(disk: LockedNode, header: Header, options: FormatQcow2Options): void {
@@ -98,17 +125,18 @@ function writeMetadata(disk: LockedNode, header: Header, options: FormatQcow2Opt
   const needed = backing === undefined ? [] : [format];
   const named = header.version === 2 ? needed : [...needed, featureNames()];
   const name = encoder.encode(backing?.name);
-  // The names of features are for people: where a small cluster has no room, they are left out.
+  // The names of features are for people only: a small cluster that has no room goes without.
   const full = writeExtensions(named);
   const fits = header.headerLength + full.length + name.length <= clusterSize;
   const extensions = fits ? full : writeExtensions(needed);
   const placed: Header = { ...header, backingFileSize: name.length };
-  if (name.length > 0) placed.backingFileOffset = header.headerLength + extensions.length;
+  if (name.length > 0)
+    placed.backingFileOffset = hostOffset(header.headerLength + extensions.length);
   const table = new DataView(new ArrayBuffer(clusterSize));
   table.setBigUint64(0, BigInt(2 * clusterSize));
   const counts = new DataView(new ArrayBuffer(clusterSize));
   for (let cluster = 0; cluster < 3; cluster += 1) {
-    WIDTHS[header.refcountOrder]!.set(counts, cluster, 1);
+    widthOf(header.refcountOrder).set(counts, cluster, 1);
   }
   const head = new Uint8Array(clusterSize);
   const start = concat(writeHeader(placed), extensions, name);
@@ -119,15 +147,11 @@ function writeMetadata(disk: LockedNode, header: Header, options: FormatQcow2Opt
   disk.write(0, concat(head, new Uint8Array(table.buffer), new Uint8Array(counts.buffer)));
 }
 
-/** The rest is growing a disk of no size: an L1 table is allocated as it always is. */
-function fillDisk(file: ProtocolNode, { size, preallocation = 'off' }: FormatQcow2Options): void {
-  const image = openQcow2(file);
-  withLock(image, undefined, disk => {
-    if (size > 0) disk.truncate(size);
-    if (preallocation !== 'off') image.preallocate();
-    disk.flush();
-    if (preallocation === 'falloc' || preallocation === 'full') fill(disk);
-  });
+function fillDisk(image: LockedNode, { size, preallocation = 'off' }: FormatQcow2Options): void {
+  if (size > 0) image.truncate(size);
+  if (preallocation !== 'off') Qcow2Node.diskOf(image)?.allocate(0, image.length);
+  image.flush();
+  if (preallocation === 'falloc' || preallocation === 'full') fill(image);
 }
 
 /** Takes the space of all data clusters, by writing the zeros that they read as. */
@@ -139,44 +163,50 @@ function fill(image: LockedNode): void {
   image.flush();
 }
 
-const cannot = (path: string, broken: readonly string[]): ImageError =>
+const cannot = (path: string, rules: readonly string[]): ImageError =>
   new ImageError(
     'UNSUPPORTED',
     path,
-    broken.map(rule => `cannot be made unless ${rule}`),
+    rules.map(rule => `cannot be made unless ${rule}`),
   );
+
+type Wanted = Required<Pick<FormatQcow2Options, 'size' | 'clusterBits' | 'refcountBits'>> &
+  FormatQcow2Options & { readonly version: number; readonly refcountOrder: number };
+
+const isWithin = (value: number, low: number, high: number): boolean =>
+  Number.isInteger(value) && value >= low && value <= high;
+
+// biome-ignore format: table
+const MADE_UNLESS: Rules<Wanted> = {
+  'the size is a whole number of bytes from 0 on':     o => Number.isSafeInteger(o.size) && o.size >= 0,
+  'the version is 2 or 3':                             o => o.version === 2 || o.version === 3,
+  'the cluster size is a power of two, 512 to 2 MiB':  o => isWithin(o.clusterBits, 9, 21),
+  'the refcount width is a power of two, 1 to 64 bits': o => isWithin(o.refcountOrder, 0, 6),
+  'refcounts of version 2 have 16 bits':               o => o.version !== 2 || o.refcountBits === 16,
+  'a preallocated image has no backing file':          o => o.backing === undefined || (o.preallocation ?? 'off') === 'off',
+  'lazy refcounts need version 3':                     o => o.version !== 2 || !o.lazyRefcounts,
+};
 
 function headerOf(path: string, options: FormatQcow2Options): Header {
   const { size, version = 3, clusterBits = 16, refcountBits = 16 } = options;
   const refcountOrder = Math.log2(refcountBits);
-  // biome-ignore format: table
-  const rules: Readonly<Record<string, boolean>> = {
-    'the size is a whole number of bytes from 0 on':  Number.isSafeInteger(size) && size >= 0,
-    'the version is 2 or 3':                          version === 2 || version === 3,
-    'the cluster size is a power of two, 512 to 2 MiB':
-                                                      Number.isInteger(clusterBits) && clusterBits >= 9 && clusterBits <= 21,
-    'the refcount width is a power of two, 1 to 64 bits':
-                                                      Number.isInteger(refcountOrder) && refcountOrder >= 0 && refcountOrder <= 6,
-    'refcounts of version 2 have 16 bits':            version !== 2 || refcountBits === 16,
-    'a preallocated image has no backing file':       options.backing === undefined || (options.preallocation ?? 'off') === 'off',
-    'lazy refcounts need version 3':                  version !== 2 || !options.lazyRefcounts,
-  };
-  const broken = Object.keys(rules).filter(rule => !rules[rule]);
-  if (broken.length > 0) throw cannot(path, broken);
+  const wanted = { ...options, size, version, clusterBits, refcountBits, refcountOrder };
+  const found = broken(MADE_UNLESS, wanted);
+  if (found.length > 0) throw cannot(path, found);
   return {
     magic: MAGIC,
     version,
-    backingFileOffset: 0,
+    backingFileOffset: hostOffset(0),
     backingFileSize: 0,
     clusterBits,
     size: 0,
     cryptMethod: 0,
     l1Size: 0,
-    l1TableOffset: 0,
-    refcountTableOffset: 2 ** clusterBits,
+    l1TableOffset: hostOffset(0),
+    refcountTableOffset: hostOffset(2 ** clusterBits),
     refcountTableClusters: 1,
     snapshotCount: 0,
-    snapshotsOffset: 0,
+    snapshotsOffset: hostOffset(0),
     incompatible: 0n,
     compatible: options.lazyRefcounts ? 1n : 0n,
     autoclear: 0n,

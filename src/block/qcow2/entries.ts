@@ -3,6 +3,7 @@
  * of a few closed cases.
  * @module
  */
+import { type HostOffset, hostOffset, plus } from './units.js';
 import { type Word, wordOf } from './words.js';
 
 /** Bit 63: the cluster's refcount is exactly one, so it may be written in place. */
@@ -15,12 +16,12 @@ const OFFSET_HIGH = 0x00ff_ffff;
 const OFFSET_LOW = 0xffff_fe00;
 
 /** Bits 9 to 55. The rest is flags and reserved bits. */
-export const offsetOf = (word: Word): number =>
-  (word.high & OFFSET_HIGH) * 2 ** 32 + ((word.low & OFFSET_LOW) >>> 0);
+export const offsetOf = (word: Word): HostOffset =>
+  hostOffset((word.high & OFFSET_HIGH) * 2 ** 32 + ((word.low & OFFSET_LOW) >>> 0));
 export const isCopied = (word: Word): boolean => (word.high & COPIED) !== 0;
 
-/** The table at `offset`, of which nobody else holds a reference. */
-export const l1Entry = (offset: number): Word => wordOf(offset, COPIED);
+/** The table at `offset`, which has no other reference. */
+export const l1Entry = (offset: HostOffset): Word => wordOf(offset, COPIED);
 
 /** Reserved bits that are set, in an L1 entry: 0 to 8 and 56 to 62. */
 export const l1Reserved = (word: Word): boolean =>
@@ -33,13 +34,13 @@ export const l2Reserved = (word: Word): boolean =>
 export type Mapping =
   /** Nothing here: the backing file shows through, or zeros. */
   | { readonly kind: 'unallocated' }
-  /** Zeros. With an offset, a cluster is set aside for it. */
-  | { readonly kind: 'zero'; readonly offset: number; readonly copied: boolean }
-  | { readonly kind: 'data'; readonly offset: number; readonly copied: boolean }
+  /** Zeros. With an offset, a cluster is reserved for it. */
+  | { readonly kind: 'zero'; readonly offset: HostOffset; readonly copied: boolean }
+  | { readonly kind: 'data'; readonly offset: HostOffset; readonly copied: boolean }
   /** `offset` and `length` in bytes; the data may end earlier. */
-  | { readonly kind: 'compressed'; readonly offset: number; readonly length: number };
+  | { readonly kind: 'compressed'; readonly offset: HostOffset; readonly length: number };
 
-const UNALLOCATED: Mapping = { kind: 'unallocated' };
+export const UNALLOCATED: Mapping = { kind: 'unallocated' };
 
 export const isCompressed = (word: Word): boolean => (word.high & COMPRESSED) !== 0;
 
@@ -62,12 +63,22 @@ function compressed(word: Word, clusterBits: number): Mapping {
   const high = word.high & 0x3fff_ffff;
   const offset = (high & ((1 << border) - 1)) * 2 ** 32 + word.low;
   const sectors = (high >>> border) + 1;
-  return { kind: 'compressed', offset, length: sectors * 512 - (word.low & 511) };
+  return {
+    kind: 'compressed',
+    offset: hostOffset(offset),
+    length: sectors * 512 - (word.low & 511),
+  };
 }
 
-/** The cluster at `offset`, which is ours alone. */
-export const dataEntry = (offset: number): Word => wordOf(offset, COPIED);
+/** The cluster at `offset`, which has no other reference. */
+export const dataEntry = (offset: HostOffset): Word => wordOf(offset, COPIED);
 
-/** Zeros; `offset`, if given, is a cluster that stays set aside for it. */
-export const zeroEntry = (offset?: number): Word =>
-  offset === undefined ? { high: 0, low: ZEROS } : wordOf(offset + ZEROS, COPIED);
+/** Zeros; `offset`, if given, is a cluster that stays reserved for it. */
+export const zeroEntry = (offset?: HostOffset): Word =>
+  offset === undefined ? { high: 0, low: ZEROS } : wordOf(plus(offset, ZEROS), COPIED);
+
+/** A mapping to a whole cluster of the file, whether it is read or only reserved. */
+export type Placed = Extract<Mapping, { readonly copied: boolean }>;
+
+export const isPlaced = (mapping: Mapping): mapping is Placed =>
+  (mapping.kind === 'data' || mapping.kind === 'zero') && mapping.offset !== 0;

@@ -1,10 +1,11 @@
 /**
- * Header extensions, which follow the header: QEMU docs/interop/qcow2, "Header extensions". Those
- * that we do not know are kept as they are.
+ * Header extensions, which follow the header: QEMU docs/interop/qcow2, "Header extensions". Unknown
+ * ones are kept.
  * @module
  */
 import { bytes, concat, encode, Reader, struct, u8, u32, WireError } from '../../wire/codec.js';
 import { ImageError } from '../node.js';
+import { printable } from './text.js';
 
 // biome-ignore format: table
 export const EXTENSION = {
@@ -14,6 +15,8 @@ export const EXTENSION = {
   bitmaps:       0x2385_2875,
   encryption:    0x0537_be77,
   dataFile:      0x4441_5441,
+  /** Ours: 'nvtp', the trace of a store. See store-tag.ts. */
+  storeTag:      0x6e76_7470,
 } as const;
 
 export interface Extension {
@@ -21,29 +24,35 @@ export interface Extension {
   readonly data: Uint8Array;
 }
 
+export interface ExtensionArea {
+  readonly extensions: readonly Extension[];
+  /** Bytes that they take, with the end mark. */
+  readonly length: number;
+}
+
 /**
  * The extensions in `area`: the bytes from the end of the header to the backing file's name, or to
  * the end of the first cluster.
  * @throws ImageError MALFORMED where one runs past the area
  */
-export function readExtensions(path: string, area: Uint8Array): Extension[] {
+export function readExtensions(path: string, area: Uint8Array): ExtensionArea {
   const from = new Reader(area);
-  const found: Extension[] = [];
+  const extensions: Extension[] = [];
   try {
     while (from.left >= 8) {
       const type = u32.read(from);
       const length = u32.read(from);
-      // Taken even of the end mark: one that claims more than there is, is damaged.
+      // Read even for the end mark: one that claims more than there is, is damaged.
       const data = from.take(length);
       if (type === EXTENSION.end) break;
-      found.push({ type, data });
+      extensions.push({ type, data });
       from.take(Math.min(padding(length), from.left));
     }
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
     throw new ImageError('MALFORMED', path, ['a header extension is too large']);
   }
-  return found;
+  return { extensions, length: from.at };
 }
 
 /** The extensions as bytes, with the end mark behind them. */
@@ -60,7 +69,7 @@ const featureName = struct({ kind: u8, bit: u8, name: bytes(46) });
 export type FeatureKind = 'incompatible' | 'compatible' | 'autoclear';
 const KINDS: readonly FeatureKind[] = ['incompatible', 'compatible', 'autoclear'];
 
-/** The name that the image itself gives to a feature bit. */
+/** The image's own name of a feature bit. */
 export function featureNameOf(
   extensions: readonly Extension[],
   kind: FeatureKind,
@@ -71,16 +80,15 @@ export function featureNameOf(
   const from = new Reader(table);
   while (from.left >= 48) {
     const row = featureName.read(from);
-    if (row.bit === bit && KINDS[row.kind] === kind) return printable(row.name);
+    if (row.bit === bit && KINDS[row.kind] === kind) return printable(textOf(row.name));
   }
   return undefined;
 }
 
-/** A name from an image goes to a terminal: no control characters. */
-function printable(name: Uint8Array): string {
+/** The text before the first NUL. */
+function textOf(name: Uint8Array): string {
   const end = name.indexOf(0);
-  const text = new TextDecoder().decode(end < 0 ? name : name.subarray(0, end));
-  return text.replaceAll(/[^\x20-\x7e]/g, '?');
+  return new TextDecoder().decode(end < 0 ? name : name.subarray(0, end));
 }
 
 /** The feature name table that QEMU 7.2 writes. */

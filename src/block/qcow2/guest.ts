@@ -1,57 +1,55 @@
 /**
  * The guest's side of an image: its bytes, wherever they lie. Reads follow the mapping; writes go in
- * place where a cluster is ours alone, else into clusters that are allocated for them.
+ * place where a cluster has no other reference, else into clusters that are allocated for them.
  * @module
  */
 import { concat } from '../../wire/codec.js';
-import { type BlockNode, ImageError, type LockedNode } from '../node.js';
+import { ImageError, type LockedNode } from '../node.js';
 import { inflateCluster } from './compressed.js';
-import { dataEntry, type Mapping, zeroEntry } from './entries.js';
+import { dataEntry, isPlaced, type Mapping, zeroEntry } from './entries.js';
 import { isOverlay } from './header.js';
-import type { Image } from './image.js';
 import type { Mapper } from './mapping.js';
-import type { Refcounts, Run } from './refcounts.js';
+import type { Overlap } from './overlap.js';
+import { clustersOf, type Piece, pieces } from './pieces.js';
+import type { Refcounts } from './refcounts.js';
+import { hex } from './text.js';
+import {
+  type GuestCluster,
+  type GuestOffset,
+  guestOffset,
+  type HostOffset,
+  plus,
+  type Run,
+} from './units.js';
+import type { View } from './view.js';
 
-/** A piece of guest bytes that has one kind of mapping, of clusters in a row. */
-interface Piece {
-  /** The mapping of the first cluster. */
-  readonly mapping: Mapping;
-  readonly from: number;
-  to: number;
-  /** How far into its cluster `from` lies. */
-  readonly into: number;
-}
+/** How much is copied or zeroed at once. */
+const STEP_BYTES = 2 ** 20;
 
 export class GuestDisk {
-  readonly #image: Image;
+  readonly #view: View;
   readonly #refcounts: Refcounts;
   readonly #mapper: Mapper;
-  readonly #backing: BlockNode | undefined;
-  #lockedBacking: LockedNode | undefined;
+  readonly #overlap: Overlap;
+  readonly #backing: LockedNode | undefined;
   /** The last compressed cluster that was read: small reads come in a row. */
-  #inflated: { readonly offset: number; readonly bytes: Uint8Array } | undefined;
+  #inflated: { readonly offset: HostOffset; readonly bytes: Uint8Array } | undefined;
 
-  constructor(image: Image, refcounts: Refcounts, mapper: Mapper, backing: BlockNode | undefined) {
-    this.#image = image;
+  constructor(
+    view: View,
+    refcounts: Refcounts,
+    mapper: Mapper,
+    overlap: Overlap,
+    backing: LockedNode | undefined,
+  ) {
+    this.#view = view;
     this.#refcounts = refcounts;
     this.#mapper = mapper;
+    this.#overlap = overlap;
     this.#backing = backing;
   }
 
-  /** The length of the backing disk; 0 without one. */
-  get backingLength(): number {
-    if (this.#backing === undefined) return 0;
-    this.#lockedBacking ??= this.#backing.lock();
-    return this.#lockedBacking.length;
-  }
-
-  forget(): void {
-    this.#inflated = undefined;
-    this.#lockedBacking?.release();
-    this.#lockedBacking = undefined;
-  }
-
-  read(offset: number, length: number): Uint8Array {
+  read(offset: GuestOffset, length: number): Uint8Array {
     let bytes: Uint8Array | undefined;
     for (const piece of this.#pieces(offset, length)) {
       const part = this.#readPiece(piece);
@@ -63,15 +61,14 @@ export class GuestDisk {
     return bytes ?? new Uint8Array(length);
   }
 
-  write(offset: number, bytes: Uint8Array): void {
+  write(offset: GuestOffset, bytes: Uint8Array): void {
     this.#inflated = undefined;
     for (const piece of this.#pieces(offset, bytes.length)) {
       const part = bytes.subarray(piece.from - offset, piece.to - offset);
-      const { mapping } = piece;
-      if (mapping.kind === 'data' && mapping.copied) {
-        const at = mapping.offset + piece.into;
-        this.#image.overlap.check('guest data', at, part.length);
-        this.#image.host.write(at, part);
+      if (isOwn(piece.mapping)) {
+        const at = plus(piece.mapping.offset, piece.into);
+        this.#overlap.check('guest data', at, part.length);
+        this.#view.host.write(at, part);
       } else {
         this.#writeElsewhere(piece, part);
       }
@@ -79,57 +76,83 @@ export class GuestDisk {
   }
 
   /** Makes guest bytes zeros, by the mapping alone where whole clusters allow that. */
-  writeZeroes(offset: number, length: number): void {
+  writeZeroes(offset: GuestOffset, length: number): void {
     this.#inflated = undefined;
-    const { clusterSize } = this.#image.geometry;
-    const end = offset + length;
+    const { geometry, header } = this.#view;
+    const end = plus(offset, length);
     for (let at = offset; at < end; ) {
-      const next = Math.min(end, at - (at % clusterSize) + clusterSize);
-      // The last cluster may reach past the end of the disk: then it counts as whole.
-      const whole = at % clusterSize === 0 && (next % clusterSize === 0 || next === this.#size);
-      if (whole && this.#image.header.version >= 3) this.#zeroCluster(at / clusterSize);
-      else this.write(at, new Uint8Array(next - at));
-      at = next;
-    }
-  }
-
-  /** Sets clusters aside for guest bytes that have none. They are to read as zeros there. */
-  preallocate(offset: number, length: number): void {
-    const { clusterSize } = this.#image.geometry;
-    for (const piece of this.#pieces(offset, length)) {
-      if (piece.mapping.kind !== 'unallocated') continue;
-      const end = Math.ceil(piece.to / clusterSize);
-      for (let cluster = Math.floor(piece.from / clusterSize); cluster < end; ) {
-        const { first, count } = this.#refcounts.allocate(end - cluster, 'guest data');
-        const start = first * clusterSize;
-        if (this.#image.host.isBlank(start)) this.#image.host.reserve(start + count * clusterSize);
-        else this.#image.host.write(start, new Uint8Array(count * clusterSize));
-        for (let i = 0; i < count; i += 1) {
-          this.#mapper.set(cluster + i, dataEntry(start + i * clusterSize));
-        }
-        cluster += count;
+      const cluster = geometry.guestClusterAt(at);
+      const mapping = this.#mapper.lookup(cluster);
+      const isUnallocated = mapping.kind === 'unallocated';
+      const count = isUnallocated ? this.#mapper.unallocatedFrom(cluster) : 1;
+      const next = guestOffset(Math.min(end, geometry.guestStartOf(plus(cluster, count))));
+      if (mapping.kind === 'zero' || (isUnallocated && !this.#showsBacking(at))) {
+        at = next;
+        continue;
       }
+      const to = guestOffset(Math.min(end, geometry.guestStartOf(plus(cluster, 1))));
+      // The last cluster may reach past the end of the disk: then it counts as whole.
+      const ends = geometry.into(to) === 0 || to >= header.size;
+      if (geometry.into(at) === 0 && ends && header.version >= 3) this.#zero(cluster, mapping);
+      else this.write(at, new Uint8Array(to - at));
+      at = to;
     }
   }
 
-  #zeroCluster(cluster: number): void {
-    const mapping = this.#mapper.lookup(cluster);
-    if (mapping.kind === 'zero') return;
-    if (mapping.kind === 'unallocated' && !isOverlay(this.#image.header)) return;
-    const kept = mapping.kind === 'data' && mapping.copied ? mapping.offset : undefined;
+  /** Whether all of these bytes have clusters that are written in place. */
+  isAllocated(offset: GuestOffset, length: number): boolean {
+    for (const { mapping } of this.#pieces(offset, length)) if (!isOwn(mapping)) return false;
+    return true;
+  }
+
+  /** Allocates clusters for guest bytes that cannot be written in place, with the bytes that they show. */
+  allocate(offset: GuestOffset, length: number): void {
+    this.#inflated = undefined;
+    for (const piece of this.#pieces(offset, length)) {
+      if (isOwn(piece.mapping)) continue;
+      if (this.#isZeros(piece)) this.#writeElsewhere(piece, undefined);
+      else this.#copyElsewhere(piece);
+    }
+  }
+
+  #copyElsewhere({ from, to }: Piece): void {
+    const step = Math.max(STEP_BYTES, this.#view.geometry.clusterSize);
+    for (let at = from; at < to; ) {
+      const length = Math.min(to - at, step - (at % step));
+      for (const part of this.#pieces(at, length)) {
+        this.#writeElsewhere(part, this.read(part.from, part.to - part.from));
+      }
+      at = plus(at, length);
+    }
+  }
+
+  #pieces(offset: GuestOffset, length: number): Generator<Piece> {
+    return pieces(this.#view, this.#mapper, offset, length);
+  }
+
+  #zero(cluster: GuestCluster, mapping: Mapping): void {
+    const kept = isOwn(mapping) ? mapping.offset : undefined;
     this.#mapper.set(cluster, zeroEntry(kept));
-    if (kept === undefined) this.#letGo(mapping, 0);
+    if (kept === undefined) this.#refcounts.releaseLater(this.#placeOf(mapping, 0));
   }
 
-  get #size(): number {
-    return this.#image.header.size;
+  /** Whether unallocated bytes from `offset` on show anything of the backing file. */
+  #showsBacking(offset: GuestOffset): boolean {
+    if (!isOverlay(this.#view.header)) return false;
+    return this.#backing === undefined || offset < this.#backing.length;
   }
 
-  /** The bytes of a piece, or undefined where they are all zeros. */
+  /** Whether the mapping alone says that the clusters of a piece are zeros. */
+  #isZeros({ mapping, from, into }: Piece): boolean {
+    if (mapping.kind === 'unallocated') return !this.#showsBacking(plus(from, -into));
+    return mapping.kind === 'zero';
+  }
+
+  /** The bytes of a piece, or undefined where they are all zeros; fewer past the end of a backing file. */
   #readPiece({ mapping, from, to, into }: Piece): Uint8Array | undefined {
     switch (mapping.kind) {
       case 'data':
-        return this.#image.host.read(mapping.offset + into, to - from);
+        return this.#view.host.read(plus(mapping.offset, into), to - from);
       case 'compressed':
         return this.#inflate(mapping, from).subarray(into, into + to - from);
       case 'unallocated':
@@ -139,24 +162,20 @@ export class GuestDisk {
     }
   }
 
-  /** What shows through from below; past the end of a shorter disk there are zeros. */
-  #readBacking(offset: number, length: number): Uint8Array | undefined {
-    const backing = this.#backing;
-    if (backing === undefined) {
-      if (!isOverlay(this.#image.header)) return undefined;
-      throw new ImageError('UNSUPPORTED', this.#image.path, [
+  #readBacking(offset: GuestOffset, length: number): Uint8Array | undefined {
+    if (!this.#showsBacking(offset)) return undefined;
+    if (this.#backing === undefined) {
+      throw new ImageError('UNSUPPORTED', this.#view.path, [
         'these bytes are in the backing file, which was not opened with the image',
       ]);
     }
-    this.#lockedBacking ??= backing.lock();
-    const there = Math.min(length, this.#lockedBacking.length - offset);
-    return there > 0 ? this.#lockedBacking.read(offset, there) : undefined;
+    return this.#backing.read(offset, Math.min(length, this.#backing.length - offset));
   }
 
-  #inflate(mapping: Mapping & { kind: 'compressed' }, guestOffset: number): Uint8Array {
+  #inflate(mapping: Mapping & { kind: 'compressed' }, at: GuestOffset): Uint8Array {
     const { offset, length } = mapping;
     if (this.#inflated?.offset === offset) return this.#inflated.bytes;
-    const { path, host, header, geometry } = this.#image;
+    const { path, host, header, geometry } = this.#view;
     const packed = host.read(offset, length);
     try {
       const bytes = inflateCluster(header.compressionType, packed, geometry.clusterSize);
@@ -164,125 +183,126 @@ export class GuestDisk {
       return bytes;
     } catch (error) {
       throw new ImageError('DAMAGED', path, [
-        `the compressed cluster of guest offset 0x${guestOffset.toString(16)} cannot be unpacked ` +
+        `the compressed cluster of guest offset ${hex(at)} cannot be unpacked ` +
           `(${error instanceof Error ? error.message : String(error)})`,
       ]);
     }
   }
 
-  /** Writes a piece whose clusters cannot take it in place: into new clusters, as far as they go. */
-  #writeElsewhere(piece: Piece, part: Uint8Array): void {
-    const { clusterSize } = this.#image.geometry;
+  /**
+   * Writes a piece whose clusters cannot take it in place.
+   * @param part undefined for zeros, where the piece is zeros already
+   */
+  #writeElsewhere(piece: Piece, part: Uint8Array | undefined): void {
+    const { geometry } = this.#view;
     const { mapping } = piece;
-    for (let at = piece.from; at < piece.to; ) {
-      const cluster = Math.floor(at / clusterSize);
-      const skipped = cluster - Math.floor(piece.from / clusterSize);
-      const left = Math.ceil(piece.to / clusterSize) - cluster;
-      const setAside = mapping.kind === 'zero' && mapping.offset !== 0 && mapping.copied;
-      const room = setAside
-        ? { first: mapping.offset / clusterSize + skipped, count: left }
-        : this.#refcounts.allocate(left, 'guest data');
-      const to = Math.min(piece.to, (cluster + room.count) * clusterSize);
-      const bytes = part.subarray(at - piece.from, to - piece.from);
-      if (setAside) {
-        this.#image.overlap.check('guest data', room.first * clusterSize, left * clusterSize);
-        this.#fill(room, at, bytes, false);
-      } else {
-        this.#fillNew(room, at, bytes, mapping);
-      }
-      for (let i = 0; i < room.count; i += 1) {
-        this.#mapper.set(cluster + i, dataEntry((room.first + i) * clusterSize));
-        if (!setAside) this.#letGo(mapping, skipped + i);
-      }
-      at = to;
+    if (mapping.kind === 'zero' && mapping.offset !== 0 && mapping.copied) {
+      this.#writeReserved(piece, mapping.offset, part);
+      return;
+    }
+    const { first, count } = clustersOf(this.#view, piece);
+    for (let done = 0; done < count; ) {
+      const run = this.#refcounts.allocate(count - done, 'guest data');
+      const from = Math.max(piece.from, geometry.guestStartOf(plus(first, done)));
+      const to = Math.min(piece.to, geometry.guestStartOf(plus(first, done + run.count)));
+      const bytes = part?.subarray(from - piece.from, to - piece.from);
+      this.#mapNew(piece, done, run, () => this.#fillNew(run, guestOffset(from), bytes, mapping));
+      done += run.count;
     }
   }
 
-  /** Lowers the refcounts of what the cluster `index` clusters into a piece was mapped to. */
-  #letGo(mapping: Mapping, index: number): void {
-    const { clusterSize } = this.#image.geometry;
-    if (mapping.kind === 'compressed') {
-      const last = Math.floor((mapping.offset + mapping.length - 1) / clusterSize);
-      const first = Math.floor(mapping.offset / clusterSize);
-      for (let cluster = first; cluster <= last; cluster += 1) {
-        this.#refcounts.releaseLater(cluster);
-      }
-    } else if (mapping.kind !== 'unallocated' && mapping.offset !== 0) {
-      this.#refcounts.releaseLater(mapping.offset / clusterSize + index);
+  /** Writes into the clusters that a piece of zeros has reserved. */
+  #writeReserved(piece: Piece, offset: HostOffset, part: Uint8Array | undefined): void {
+    const { geometry } = this.#view;
+    const { first, count } = clustersOf(this.#view, piece);
+    this.#overlap.check('guest data', offset, geometry.bytesOf(count));
+    const run: Run = { first: geometry.clusterAt(offset), count };
+    if (part === undefined) this.#fillZeros(run);
+    else this.#fill(run, piece.from, part);
+    for (let i = 0; i < count; i += 1) {
+      this.#mapper.set(plus(first, i), dataEntry(geometry.startOf(plus(run.first, i))));
     }
   }
 
-  #fillNew(room: Run, at: number, part: Uint8Array, before: Mapping): void {
-    const { host, geometry } = this.#image;
-    const start = room.first * geometry.clusterSize;
-    const wasZeros =
-      before.kind === 'zero' || (before.kind === 'unallocated' && !isOverlay(this.#image.header));
+  /**
+   * Fills new clusters and maps them, from cluster number `skipped` of a piece on. What is not mapped
+   * when one of these fails is released.
+   */
+  #mapNew(piece: Piece, skipped: number, run: Run, fill: () => void): void {
+    const { geometry } = this.#view;
+    const { first } = clustersOf(this.#view, piece);
+    let mapped = 0;
     try {
-      if (wasZeros && host.isBlank(start)) {
-        host.reserve(start + room.count * geometry.clusterSize);
-        host.write(start + (at % geometry.clusterSize), part);
-      } else {
-        this.#fill(room, at, part, true);
+      fill();
+      for (; mapped < run.count; mapped += 1) {
+        const start = geometry.startOf(plus(run.first, mapped));
+        this.#mapper.set(plus(first, skipped + mapped), dataEntry(start));
+        this.#refcounts.releaseLater(this.#placeOf(piece.mapping, skipped + mapped));
       }
     } catch (error) {
-      this.#refcounts.release(room);
+      this.#refcounts.undo({ first: plus(run.first, mapped), count: run.count - mapped });
       throw error;
     }
   }
 
-  /** Writes `part` into `room`, and around it what the guest saw there before. */
-  #fill(room: Run, at: number, part: Uint8Array, isNew: boolean): void {
-    const { clusterSize } = this.#image.geometry;
-    const before = at % clusterSize;
-    const after = room.count * clusterSize - before - part.length;
-    const head = this.#readPadded(at - before, before);
-    const tail = this.#readPadded(at + part.length, after);
+  /** The clusters of the file that the cluster `index` clusters into a piece refers to. */
+  #placeOf(mapping: Mapping, index: number): Run {
+    const { geometry } = this.#view;
+    if (mapping.kind === 'compressed') return geometry.runOf(mapping.offset, mapping.length);
+    if (!isPlaced(mapping)) return { first: geometry.clusterAt(0 as HostOffset), count: 0 };
+    return { first: plus(geometry.clusterAt(mapping.offset), index), count: 1 };
+  }
+
+  #fillNew(run: Run, at: GuestOffset, part: Uint8Array | undefined, before: Mapping): void {
+    const { host, geometry } = this.#view;
+    const start = geometry.startOf(run.first);
+    const end = plus(start, geometry.bytesOf(run.count));
+    const clusterStart = plus(at, -geometry.into(at));
+    const wasZeros =
+      before.kind === 'zero' ||
+      (before.kind === 'unallocated' && !this.#showsBacking(clusterStart));
+    const isBlank = wasZeros && host.isBlank(start);
+    host.reserve(end);
+    if (isBlank) {
+      if (part !== undefined) host.write(plus(start, geometry.into(at)), part);
+    } else if (part === undefined) {
+      this.#fillZeros(run);
+    } else {
+      this.#fill(run, at, part);
+    }
+  }
+
+  /** Writes `part` into `run`, and around it what the guest saw there before. */
+  #fill(run: Run, at: GuestOffset, part: Uint8Array): void {
+    const { host, geometry } = this.#view;
+    const before = geometry.into(at);
+    const after = geometry.bytesOf(run.count) - before - part.length;
+    const head = this.#readPadded(plus(at, -before), before);
+    const tail = this.#readPadded(plus(at, part.length), after);
     const whole = before + after === 0 ? part : concat(head, part, tail);
-    const offset = room.first * clusterSize;
-    if (isNew) this.#image.host.reserve(offset + whole.length);
-    this.#image.host.write(offset, whole);
+    host.write(geometry.startOf(run.first), whole);
+  }
+
+  #fillZeros(run: Run): void {
+    const { host, geometry } = this.#view;
+    const start = geometry.startOf(run.first);
+    const length = geometry.bytesOf(run.count);
+    for (let at = 0; at < length; at += STEP_BYTES) {
+      host.write(plus(start, at), new Uint8Array(Math.min(STEP_BYTES, length - at)));
+    }
   }
 
   /** Guest bytes, zeros past the end of the disk: the last cluster may reach beyond it. */
-  #readPadded(offset: number, length: number): Uint8Array {
+  #readPadded(offset: GuestOffset, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
-    const there = Math.min(length, this.#size - offset);
+    const there = Math.min(length, this.#view.header.size - offset);
     if (there > 0) bytes.set(this.read(offset, there));
     return bytes;
   }
-
-  /**
-   * The guest bytes from `offset` on, cut where the mapping changes its kind or the clusters are
-   * not next to each other in the file.
-   */
-  *#pieces(offset: number, length: number): Generator<Piece> {
-    const { clusterSize } = this.#image.geometry;
-    const end = offset + length;
-    let piece: Piece | undefined;
-    for (let at = offset; at < end; ) {
-      const into = at % clusterSize;
-      const next = Math.min(end, at - into + clusterSize);
-      const mapping = this.#mapper.lookup(Math.floor(at / clusterSize));
-      if (piece !== undefined && continues(piece, mapping, at)) {
-        piece.to = next;
-      } else {
-        if (piece !== undefined) yield piece;
-        piece = { mapping, from: at, to: next, into };
-      }
-      at = next;
-    }
-    if (piece !== undefined) yield piece;
-  }
 }
 
-/** Whether the cluster at guest offset `at` with this mapping is the next one of the piece. */
-function continues(piece: Piece, mapping: Mapping, at: number): boolean {
-  const first = piece.mapping;
-  if (first.kind === 'compressed' || mapping.kind === 'compressed') return false;
-  if (first.kind === 'unallocated' || mapping.kind === 'unallocated') {
-    return first.kind === mapping.kind;
-  }
-  if (first.kind !== mapping.kind || first.copied !== mapping.copied) return false;
-  if (first.offset === 0) return mapping.offset === 0;
-  return mapping.offset === first.offset + (at - (piece.from - piece.into));
-}
+/** Whether a mapping's cluster may be written in place. */
+const isOwn = (
+  mapping: Mapping,
+): mapping is Mapping & { readonly kind: 'data'; readonly offset: HostOffset } =>
+  mapping.kind === 'data' && mapping.copied;

@@ -1,32 +1,35 @@
 /**
  * The qcow2 header, versions 2 and 3: the fields, the rules that they must keep, and which features
- * we have. Offsets and meanings: QEMU docs/interop/qcow2, "Header".
+ * are supported. Offsets and meanings: QEMU docs/interop/qcow2, "Header".
  * @module
  */
+
+import { broken, type Rules } from '../../rules.js';
 import { encode, flags64, layout, type Of, Reader, u8, u32, WireError } from '../../wire/codec.js';
 import { ImageError } from '../node.js';
-import { offset64 } from './words.js';
+import { Geometry } from './units.js';
+import { hostOffset64, offset64 } from './words.js';
 
 const MAGIC = 0x5146_49fb;
 export const VERSION_2_BYTES = 72;
-/** What we and QEMU write for version 3: all fields that have a name so far, padded to 8. */
+/** As QEMU writes it for version 3: all fields that are defined so far, padded to 8. */
 export const VERSION_3_BYTES = 112;
 
 // biome-ignore format: table
 const version2 = layout(0, VERSION_2_BYTES, {
   magic:                 [  0, u32],
   version:               [  4, u32],
-  backingFileOffset:     [  8, offset64],
+  backingFileOffset:     [  8, hostOffset64],
   backingFileSize:       [ 16, u32],
   clusterBits:           [ 20, u32],
   size:                  [ 24, offset64],
   cryptMethod:           [ 32, u32],
   l1Size:                [ 36, u32],
-  l1TableOffset:         [ 40, offset64],
-  refcountTableOffset:   [ 48, offset64],
+  l1TableOffset:         [ 40, hostOffset64],
+  refcountTableOffset:   [ 48, hostOffset64],
   refcountTableClusters: [ 56, u32],
   snapshotCount:         [ 60, u32],
-  snapshotsOffset:       [ 64, offset64],
+  snapshotsOffset:       [ 64, hostOffset64],
 });
 
 // biome-ignore format: table
@@ -38,7 +41,7 @@ const version3 = layout(VERSION_2_BYTES, 104, {
   headerLength:          [100, u32],
 });
 
-/** What a version 2 image means by the fields that it has no room for. */
+/** The values of these fields for version 2, which does not have them. */
 const VERSION_2_MEANS: Of<typeof version3> = {
   incompatible: 0n,
   compatible: 0n,
@@ -53,6 +56,9 @@ export type Header = Of<typeof version2> &
     compressionType: number;
   };
 
+/** Where the incompatible feature bits of a version 3 header are. */
+export const INCOMPATIBLE_OFFSET = 72;
+
 // biome-ignore format: table
 export const INCOMPATIBLE = {
   dirty:           1n << 0n,
@@ -63,7 +69,6 @@ export const INCOMPATIBLE = {
 } as const;
 const KNOWN = 0x1fn;
 
-type Rules<T> = Readonly<Record<string, (h: T) => boolean>>;
 const KIB = 2 ** 10;
 const MIB = 2 ** 20;
 
@@ -98,7 +103,7 @@ const MALFORMED_UNLESS: Rules<Header> = {
                                                  h => (h.compressionType !== 0) === has(h, INCOMPATIBLE.compressionType),
 };
 
-/** Features that the format has and that we have not. */
+/** Features of the format that are not supported. */
 // biome-ignore format: table
 const UNSUPPORTED_UNLESS: Rules<Header> = {
   'nothing is encrypted':                        h => h.cryptMethod === 0,
@@ -106,8 +111,11 @@ const UNSUPPORTED_UNLESS: Rules<Header> = {
   'there are no extended L2 entries':            h => !has(h, INCOMPATIBLE.extendedL2),
 };
 
+export const geometryOf = ({ clusterBits, refcountOrder }: Header): Geometry =>
+  new Geometry(clusterBits, refcountOrder);
+
 export const has = (h: Header, feature: bigint): boolean => (h.incompatible & feature) !== 0n;
-/** A name of no bytes is no name. */
+/** A backing file name of no bytes is none. */
 export const isOverlay = (h: Header): boolean => h.backingFileOffset > 0 && h.backingFileSize > 0;
 const onCluster = (h: Header, offset: number): boolean =>
   offset % 2 ** h.clusterBits === 0 && offset <= 2 ** 56;
@@ -148,24 +156,23 @@ function parse(path: string, bytes: Uint8Array): Header {
 }
 
 function enforce(path: string, header: Header, rules: Rules<Header>): void {
-  const broken = Object.keys(rules).filter(rule => !rules[rule]!(header));
-  if (broken.length > 0) {
-    throw new ImageError(
-      'MALFORMED',
-      path,
-      broken.map(rule => `not so: ${rule}`),
-      'restore the image from a backup, or let qemu-img check look at it',
-    );
-  }
+  const found = broken(rules, header);
+  if (found.length === 0) return;
+  throw new ImageError(
+    'MALFORMED',
+    path,
+    found.map(rule => `not so: ${rule}`),
+    'restore the image from a backup, or examine it with qemu-img check',
+  );
 }
 
-/** What an image is opened for. 'repair' takes images that are marked as damaged. */
+/** What an image is opened for. 'repair' allows images that are marked as damaged. */
 export type Purpose = 'read' | 'write' | 'repair';
 
 /**
- * Refuses what we cannot do, every feature by its name.
- * @param nameOf the image's own name of an incompatible feature bit, if it tells one
- * @throws ImageError UNSUPPORTED, CORRUPT, MALFORMED
+ * Refuses an image with unsupported features, each by its name.
+ * @param nameOf the image's own name of an incompatible feature bit, if it has one
+ * @throws ImageError UNSUPPORTED, MALFORMED, DAMAGED
  */
 export function demandSupport(
   path: string,
@@ -173,9 +180,7 @@ export function demandSupport(
   purpose: Purpose,
   nameOf: (bit: number) => string | undefined,
 ): void {
-  const missing = Object.keys(UNSUPPORTED_UNLESS)
-    .filter(rule => !UNSUPPORTED_UNLESS[rule]!(header))
-    .map(rule => `not supported unless ${rule}`);
+  const missing = broken(UNSUPPORTED_UNLESS, header).map(rule => `not supported unless ${rule}`);
   for (let bit = 0; bit < 64; bit += 1) {
     if (!has(header, (1n << BigInt(bit)) & ~KNOWN)) continue;
     missing.push(`unknown incompatible feature: ${nameOf(bit) ?? `bit ${bit}`}`);
@@ -183,15 +188,15 @@ export function demandSupport(
   if (missing.length > 0) throw new ImageError('UNSUPPORTED', path, missing);
   if (purpose === 'repair') return;
   if (header.refcountTableClusters === 0) {
-    const broken = ['not so: there is a refcount table'];
-    throw new ImageError('MALFORMED', path, broken, 'a repair of the image makes one');
+    const missing = ['not so: there is a refcount table'];
+    throw new ImageError('MALFORMED', path, missing, 'a repair of the image makes one');
   }
   if (purpose === 'write' && has(header, INCOMPATIBLE.corrupt)) {
     throw new ImageError(
       'DAMAGED',
       path,
       ['the image is marked corrupt and cannot be opened for writing'],
-      'open it read-only to save what is there, then repair it',
+      'open it read-only to save its contents, then repair it',
     );
   }
 }

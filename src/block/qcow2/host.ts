@@ -1,99 +1,112 @@
 /**
- * The file below an image, as qcow2 sees it: past its end there are zeros, and it grows when the
- * metadata that speaks of the new part is written.
+ * The file below an image while its lock is held, as qcow2 sees it: past its end there are zeros, and
+ * it grows when the metadata that refers to the new part is written.
  * @module
  */
 import type { Bytes } from '../lockable.js';
-import type { ProtocolNode } from '../node.js';
+import { type HostOffset, hostOffset, plus } from './units.js';
+import { readWord, viewOf, type Word } from './words.js';
+
+const CHUNK_BYTES = 64 * 2 ** 10;
 
 export class HostFile {
-  /** The file while its lock is held; before that, what can be seen of it without. */
-  #node: Pick<Bytes, 'length' | 'read'> & Partial<Bytes>;
-  readonly #peek: Pick<Bytes, 'length' | 'read'>;
-  /** How long the file has to be, before anything in it refers to what was reserved. */
+  readonly #file: Bytes;
+  /** How long the file has to be before anything in it refers to what was reserved. */
   #reserved = 0;
-  #flushFailed: unknown;
+  #failure: unknown;
 
-  constructor(file: ProtocolNode) {
-    this.#peek = {
-      length: Number.MAX_SAFE_INTEGER,
-      read(offset, length) {
-        const bytes = new Uint8Array(length);
-        bytes.set(file.peek(offset, length));
-        return bytes;
-      },
-    };
-    this.#node = this.#peek;
+  constructor(file: Bytes) {
+    this.#file = file;
   }
 
-  get node(): Bytes {
-    return this.#node as Bytes;
-  }
-
-  attach(below: Bytes): void {
-    this.#node = below;
-  }
-
-  detach(): void {
-    this.#reserved = 0;
-    this.#node = this.#peek;
-  }
-
-  /** Where the file ends, counting what is reserved. */
+  /** Where the file ends. */
   get length(): number {
-    return Math.max(this.node.length, this.#reserved);
+    return this.#file.length;
   }
 
   /** `length` bytes, zeros where the file is shorter. */
-  read(offset: number, length: number): Uint8Array {
-    const there = Math.min(length, this.node.length - offset);
-    if (there === length) return this.node.read(offset, length);
+  read(offset: HostOffset, length: number): Uint8Array {
+    const there = Math.min(length, this.length - offset);
+    if (there === length) return this.#file.read(offset, length);
     const padded = new Uint8Array(length);
-    if (there > 0) padded.set(this.node.read(offset, there));
+    if (there > 0) padded.set(this.#file.read(offset, there));
     return padded;
   }
 
-  write(offset: number, bytes: Uint8Array): void {
-    this.#demandFlushed();
-    this.node.write(offset, bytes);
-  }
-
-  /**
-   * A system that failed to flush may have dropped what it was to flush, and report success the
-   * next time. So one failure is final: nothing is built on writes that are perhaps lost.
-   */
-  flush(): void {
-    this.#demandFlushed();
-    try {
-      this.node.flush();
-    } catch (error) {
-      this.#flushFailed = error;
-      throw error;
+  /** The words of a table that are in the file, by index. What is past its end is zero. */
+  *words(offset: HostOffset, length: number): Generator<readonly [index: number, word: Word]> {
+    const there = Math.max(0, Math.min(length, this.length - offset));
+    for (let at = 0; at < there; at += CHUNK_BYTES) {
+      const bytes = this.read(
+        plus(offset, at),
+        Math.ceil(Math.min(CHUNK_BYTES, there - at) / 8) * 8,
+      );
+      const view = viewOf(bytes);
+      for (let i = 0; i < bytes.length; i += 8) yield [(at + i) / 8, readWord(view, i)];
     }
   }
 
-  /** Whether a flush failed: whoever wants to go on has to open the file again. */
-  get isBroken(): boolean {
-    return this.#flushFailed !== undefined;
+  write(offset: HostOffset, bytes: Uint8Array): void {
+    this.#demandSound();
+    this.#file.write(offset, bytes);
   }
 
-  #demandFlushed(): void {
-    if (this.isBroken) throw this.#flushFailed;
+  /**
+   * Writes what everything else depends on. If that fails, it is unknown which version the file has,
+   * so nothing is written after it.
+   */
+  writeOrBreak(offset: HostOffset, bytes: Uint8Array): void {
+    this.#orBreak(() => this.#file.write(offset, bytes));
+  }
+
+  /**
+   * After a failed flush the system may have dropped what it was to flush, and report success the next
+   * time. So one failure is final: nothing is built on writes that are perhaps lost.
+   */
+  flush(): void {
+    this.#orBreak(() => this.#file.flush());
+  }
+
+  /** Why nothing is written any more: the failure of a flush, or of a write of the header. */
+  get failure(): unknown {
+    return this.#failure;
   }
 
   /** Whether bytes from `offset` on were never written, so that they read as zeros. */
-  isBlank(offset: number): boolean {
-    return offset >= this.node.length;
+  isBlank(offset: HostOffset): boolean {
+    return offset >= this.length;
   }
 
-  /** Makes sure that the file will reach `end`, and reads as zeros up to there. */
-  reserve(end: number): void {
+  /** The file will reach `end` before anything refers to it, and reads as zeros up to there. */
+  reserve(end: HostOffset): void {
     this.#reserved = Math.max(this.#reserved, end);
   }
 
   /** Grows the file to what was reserved. */
   grow(): void {
-    if (this.#reserved > this.node.length) this.node.truncate(this.#reserved);
+    if (this.#reserved > this.length) {
+      this.#demandSound();
+      this.#file.truncate(this.#reserved);
+    }
     this.#reserved = 0;
+  }
+
+  /** The end of the file, rounded up to a multiple of `size`. */
+  endAligned(size: number): HostOffset {
+    return hostOffset(Math.ceil(this.length / size) * size);
+  }
+
+  #orBreak(work: () => void): void {
+    this.#demandSound();
+    try {
+      work();
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
+  }
+
+  #demandSound(): void {
+    if (this.#failure !== undefined) throw this.#failure;
   }
 }

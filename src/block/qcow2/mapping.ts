@@ -2,80 +2,125 @@
  * From guest clusters to what stands behind them: QEMU docs/interop/qcow2, "Cluster mapping".
  * @module
  */
-import { isCopied, l1Entry, type Mapping, mappingOf, offsetOf } from './entries.js';
-import type { Image } from './image.js';
+import type { MetadataCache } from './cache.js';
+import { isCopied, l1Entry, type Mapping, mappingOf, offsetOf, UNALLOCATED } from './entries.js';
+import type { Faults } from './faults.js';
+import type { Overlap } from './overlap.js';
 import type { Refcounts } from './refcounts.js';
+import { hex } from './text.js';
+import { type GuestCluster, type HostOffset, plus } from './units.js';
+import type { View } from './view.js';
 import type { Word } from './words.js';
 
-const UNALLOCATED: Mapping = { kind: 'unallocated' };
+/** Reads the mapping. */
+export class Mappings {
+  protected readonly view: View;
+  protected readonly cache: MetadataCache;
+  protected readonly faults: Faults;
 
-export class Mapper {
-  readonly #image: Image;
-  readonly #refcounts: Refcounts;
-
-  constructor(image: Image, refcounts: Refcounts) {
-    this.#image = image;
-    this.#refcounts = refcounts;
+  constructor(view: View, cache: MetadataCache, faults: Faults) {
+    this.view = view;
+    this.cache = cache;
+    this.faults = faults;
   }
 
-  /** What stands behind guest cluster number `cluster`. Copied holds only if its table is, too. */
-  lookup(cluster: number): Mapping {
-    const { geometry, cache, header } = this.#image;
-    const { l2Entries, clusterBits } = geometry;
-    const l1Index = Math.floor(cluster / l2Entries);
-    const l1 = cache.word(header.l1TableOffset + l1Index * 8);
-    const table = this.#tableAt(l1, l1Index);
+  /** What stands behind a guest cluster. Copied holds only if its table is, too. */
+  lookup(cluster: GuestCluster): Mapping {
+    const { geometry, header } = this.view;
+    const l1Index = this.l1Index(cluster);
+    const l1 = this.cache.word(this.l1Offset(l1Index));
+    const table = this.tableAt(l1, l1Index);
     if (table === 0) return UNALLOCATED;
-    const index = cluster % l2Entries;
-    const mapping = mappingOf(cache.word(table + index * 8), clusterBits);
+    const index = cluster % geometry.l2Entries;
+    const mapping = mappingOf(this.cache.word(plus(table, index * 8)), geometry.clusterBits);
     if (mapping.kind === 'zero' && header.version < 3) {
-      this.#image.corrupt(`guest cluster ${cluster} has a zero flag, which version 2 has not`);
+      this.faults.corrupt(`guest cluster ${cluster} has a zero flag, which version 2 has not`);
     }
     if (mapping.kind === 'unallocated' || mapping.kind === 'compressed') return mapping;
-    if (mapping.offset % geometry.clusterSize !== 0) {
-      this.#image.corrupt(
-        `cluster allocation offset 0x${mapping.offset.toString(16)} unaligned ` +
-          `(L2 offset: 0x${table.toString(16)}, L2 index: ${index})`,
+    if (geometry.into(mapping.offset) !== 0) {
+      this.faults.corrupt(
+        `cluster allocation offset ${hex(mapping.offset)} unaligned ` +
+          `(L2 offset: ${hex(table)}, L2 index: ${index})`,
       );
     }
     return isCopied(l1) ? mapping : { ...mapping, copied: false };
   }
 
-  /** Makes `word` the entry of a guest cluster, in a table of which nobody else has a share. */
-  set(cluster: number, word: Word): void {
-    const { l2Entries } = this.#image.geometry;
-    const table = this.#ownTable(Math.floor(cluster / l2Entries));
-    this.#image.overlap.checkTable('an L2 table', table, 'an active L2 table');
-    this.#image.cache.setWord(table + (cluster % l2Entries) * 8, word, 2);
+  /** How many clusters from an unallocated one on have none for the want of an L2 table; at least 1. */
+  unallocatedFrom(cluster: GuestCluster): number {
+    const l1Index = this.l1Index(cluster);
+    const table = this.tableAt(this.cache.word(this.l1Offset(l1Index)), l1Index);
+    const { l2Entries } = this.view.geometry;
+    return table === 0 ? l2Entries - (cluster % l2Entries) : 1;
+  }
+
+  protected l1Index(cluster: GuestCluster): number {
+    return Math.floor(cluster / this.view.geometry.l2Entries);
+  }
+
+  protected l1Offset(index: number): HostOffset {
+    return plus(this.view.header.l1TableOffset, index * 8);
+  }
+
+  protected tableAt(l1: Word, index: number): HostOffset {
+    const table = offsetOf(l1);
+    if (this.view.geometry.into(table) !== 0) {
+      this.faults.corrupt(`L2 table offset ${hex(table)} unaligned (L1 index: ${index})`);
+    }
+    return table;
+  }
+}
+
+/** Reads and changes the mapping. */
+export class Mapper extends Mappings {
+  readonly #refcounts: Refcounts;
+  readonly #overlap: Overlap;
+
+  constructor(
+    view: View,
+    cache: MetadataCache,
+    refcounts: Refcounts,
+    overlap: Overlap,
+    faults: Faults,
+  ) {
+    super(view, cache, faults);
+    this.#refcounts = refcounts;
+    this.#overlap = overlap;
+  }
+
+  /** Makes `word` the entry of a guest cluster, in a table that has no other reference. */
+  set(cluster: GuestCluster, word: Word): void {
+    const table = this.#ownTable(this.l1Index(cluster));
+    this.#overlap.checkTable('an L2 table', table, 'an active L2 table');
+    const index = cluster % this.view.geometry.l2Entries;
+    this.cache.setWord(plus(table, index * 8), word, 2);
   }
 
   /** The L2 table for an L1 index, made or copied first where it is missing or shared. */
-  #ownTable(l1Index: number): number {
-    const { geometry, cache, header, host, overlap } = this.#image;
-    const at = header.l1TableOffset + l1Index * 8;
-    const l1 = cache.word(at);
-    const old = this.#tableAt(l1, l1Index);
+  #ownTable(l1Index: number): HostOffset {
+    const at = this.l1Offset(l1Index);
+    const l1 = this.cache.word(at);
+    const old = this.tableAt(l1, l1Index);
     if (old !== 0 && isCopied(l1)) return old;
 
-    const { first } = this.#refcounts.allocate(1, 'an L2 table');
-    const table = first * geometry.clusterSize;
-    cache.newTable(table);
-    if (old !== 0) {
+    const { geometry, host } = this.view;
+    this.#overlap.check('an L1 entry', at, 8, 'the active L1 table');
+    const run = this.#refcounts.allocate(1, 'an L2 table');
+    const table = geometry.startOf(run.first);
+    try {
+      this.cache.newTable(table);
       // A shared table is never changed in place, so the file has all of it.
-      host.write(table, host.read(old, geometry.clusterSize));
-      this.#refcounts.releaseLater(old / geometry.clusterSize);
-      overlap.removeL2Table(old / geometry.clusterSize);
+      if (old !== 0) host.write(table, host.read(old, geometry.clusterSize));
+      this.cache.setWord(at, l1Entry(table), 2);
+    } catch (error) {
+      this.cache.forget(table);
+      this.#refcounts.undo(run);
+      throw error;
     }
-    overlap.check('an L1 entry', at, 8, 'the active L1 table');
-    cache.setWord(at, l1Entry(table), 2);
-    overlap.addL2Table(first);
-    return table;
-  }
-
-  #tableAt(l1: Word, index: number): number {
-    const table = offsetOf(l1);
-    if (table % this.#image.geometry.clusterSize !== 0) {
-      this.#image.corrupt(`L2 table offset 0x${table.toString(16)} unaligned (L1 index: ${index})`);
+    this.#overlap.addL2Table(run.first);
+    if (old !== 0) {
+      this.#refcounts.releaseLater({ first: geometry.clusterAt(old), count: 1 });
+      this.#overlap.removeL2Table(geometry.clusterAt(old));
     }
     return table;
   }

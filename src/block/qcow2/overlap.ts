@@ -1,13 +1,17 @@
 /**
- * The last line of defence against damaged metadata: nothing is written over a part of the file
- * that holds metadata of another kind. The same parts are watched as by QEMU's default
+ * The last line of defence against damaged metadata: nothing is written over a part of the file that
+ * holds metadata of another kind. The same parts are watched as by QEMU's default
  * (overlap-check=cached): all but the L2 tables of snapshots.
  * @module
  */
+import { equal } from '../../wire/codec.js';
 import { bitmapDirectory } from './bitmaps.js';
+import { ClusterSet } from './cluster-set.js';
 import { offsetOf } from './entries.js';
-import type { Image } from './image.js';
-import { readWord } from './words.js';
+import type { Faults } from './faults.js';
+import { hex } from './text.js';
+import { type ClusterIndex, type HostOffset, plus } from './units.js';
+import type { View } from './view.js';
 
 // biome-ignore format: table
 export type Section =
@@ -26,164 +30,170 @@ interface Range {
   readonly end: number;
 }
 
-interface Map {
-  readonly ranges: readonly Range[];
-  readonly l2Tables: ClusterSet;
-  readonly refcountBlocks: ClusterSet;
+/** The clusters that a table of the file points to, and the start of the table as it was read. */
+interface TargetsOfTable {
+  readonly offset: HostOffset;
+  readonly start: Uint8Array;
+  readonly clusters: ClusterSet;
+}
+
+/** Larger tables are read again under each lock. */
+const MOST_REMEMBERED_BYTES = 64 * 2 ** 10;
+
+/** What is kept from one lock to the next, and compared with the file before it is used again. */
+export interface OverlapMemory {
+  readonly l2Tables: TargetsOfTable;
+  readonly refcountBlocks: TargetsOfTable;
 }
 
 export class Overlap {
-  readonly #image: Image;
-  #map: Map | undefined;
-  /** Tables that were found to overlap with nothing: each is looked at once. */
-  readonly #sound = new Set<number>();
+  readonly #view: View;
+  readonly #faults: Faults;
+  readonly #remembered: OverlapMemory | undefined;
+  #ranges: readonly Range[] = [];
+  #targets: OverlapMemory | undefined;
+  /** Whether the sets were changed since they were read. */
+  #changed = false;
+  /** Tables that were found to overlap with nothing: each is compared once. */
+  readonly #sound = new Set<HostOffset>();
 
-  constructor(image: Image) {
-    this.#image = image;
+  /** @param remembered `memory` of the last lock of this image */
+  constructor(view: View, faults: Faults, remembered?: OverlapMemory) {
+    this.#view = view;
+    this.#faults = faults;
+    this.#remembered = remembered;
   }
 
-  /** Looks at the tables as they are in the file. To be called while nothing is held back. */
-  rebuild(): void {
-    this.#sound.clear();
-    this.#map = this.#read();
+  /** What the next lock can start from. */
+  get memory(): OverlapMemory | undefined {
+    return this.#changed ? undefined : (this.#targets ?? this.#remembered);
   }
 
-  /** Makes sure that there is something to compare with. */
+  /** Reads the tables from the file, unless that was done. To be called while nothing is held back. */
   prepare(): void {
-    if (this.#map === undefined) this.rebuild();
+    if (this.#targets !== undefined) return;
+    const { header, geometry, host } = this.#view;
+    const { l1TableOffset, l1Size, refcountTableOffset, refcountTableClusters } = header;
+    // Only these entries of the refcount table change while the file does not grow.
+    const inUse = Math.ceil(geometry.clustersFor(host.length) / geometry.refcountsPerBlock);
+    const tableBytes = geometry.bytesOf(refcountTableClusters);
+    const known = this.#remembered;
+    this.#targets = {
+      l2Tables: this.#targetsOf(l1TableOffset, l1Size * 8, l1Size * 8, known?.l2Tables),
+      refcountBlocks: this.#targetsOf(
+        refcountTableOffset,
+        tableBytes,
+        Math.min(inUse * 8, tableBytes),
+        known?.refcountBlocks,
+      ),
+    };
+    this.#ranges = this.#readRanges();
   }
 
-  /** Another process may have moved what we remember. */
+  /** The same after a table was moved. */
+  rebuild(): void {
+    this.forget();
+    this.prepare();
+  }
+
+  /** Drops what was read: the metadata was changed directly. */
   forget(): void {
     this.#sound.clear();
-    this.#map = undefined;
+    this.#targets = undefined;
   }
 
-  addL2Table(cluster: number): void {
-    this.#map?.l2Tables.add(cluster);
+  addL2Table(cluster: ClusterIndex): void {
+    this.#changed = true;
+    this.#targets?.l2Tables.clusters.add(cluster);
   }
 
-  removeL2Table(cluster: number): void {
-    this.#sound.delete(cluster * this.#image.geometry.clusterSize);
-    this.#map?.l2Tables.remove(cluster);
+  removeL2Table(cluster: ClusterIndex): void {
+    this.#changed = true;
+    this.#sound.delete(this.#view.geometry.startOf(cluster));
+    this.#targets?.l2Tables.clusters.delete(cluster);
   }
 
-  addRefcountBlock(cluster: number): void {
-    this.#map?.refcountBlocks.add(cluster);
+  addRefcountBlock(cluster: ClusterIndex): void {
+    this.#changed = true;
+    this.#targets?.refcountBlocks.clusters.add(cluster);
   }
 
   /**
    * Stops a write that would hit metadata of another kind than `own`.
-   * @throws ImageError CORRUPT
+   * @throws ImageError DAMAGED
    */
-  check(what: string, offset: number, length: number, own?: Section): void {
+  check(what: string, offset: HostOffset, length: number, own?: Section): void {
     const hit = this.#find(offset, length, own);
     if (hit === undefined) return;
-    this.#image.corrupt(
-      `a write of ${what} at 0x${offset.toString(16)} was stopped: it overlaps with ${hit}`,
+    this.#faults.corrupt(
+      `a write of ${what} at ${hex(offset)} was stopped: it overlaps with ${hit}`,
     );
   }
 
-  /** Stops a change of a table, of one cluster at `offset`, that lies over another kind. */
-  checkTable(what: string, offset: number, own: Section): void {
+  /** Stops a change of a table, of one cluster at `offset`, that overlaps with another kind. */
+  checkTable(what: string, offset: HostOffset, own: Section): void {
     if (this.#sound.has(offset)) return;
-    this.check(what, offset, this.#image.geometry.clusterSize, own);
+    this.check(what, offset, this.#view.geometry.clusterSize, own);
     this.#sound.add(offset);
   }
 
-  #find(offset: number, length: number, own: Section | undefined): Section | undefined {
+  #find(offset: HostOffset, length: number, own: Section | undefined): Section | undefined {
     this.prepare();
-    const { ranges, l2Tables, refcountBlocks } = this.#map!;
-    const { clusterSize } = this.#image.geometry;
+    const { l2Tables, refcountBlocks } = this.#targets!;
     const end = offset + length;
-    for (const { section, start, end: rangeEnd } of ranges) {
+    for (const { section, start, end: rangeEnd } of this.#ranges) {
       if (section !== own && offset < rangeEnd && start < end) return section;
     }
-    const first = Math.floor(offset / clusterSize);
-    for (let cluster = first; cluster * clusterSize < end; cluster += 1) {
-      if (own !== 'an active L2 table' && l2Tables.has(cluster)) return 'an active L2 table';
-      if (own !== 'a refcount block' && refcountBlocks.has(cluster)) return 'a refcount block';
+    const { first, count } = this.#view.geometry.runOf(offset, length);
+    for (let i = 0; i < count; i += 1) {
+      const cluster = plus(first, i);
+      if (own !== 'an active L2 table' && l2Tables.clusters.has(cluster)) {
+        return 'an active L2 table';
+      }
+      if (own !== 'a refcount block' && refcountBlocks.clusters.has(cluster)) {
+        return 'a refcount block';
+      }
     }
     return undefined;
   }
 
-  #read(): Map {
-    const { header, geometry, snapshots } = this.#image;
-    const { clusterSize } = geometry;
-    const tableBytes = header.refcountTableClusters * clusterSize;
+  #readRanges(): Range[] {
+    const { header, geometry, snapshots } = this.#view;
     const range = (section: Section, start: number, length: number): Range => ({
       section,
       start,
       end: start + length,
     });
-    const ranges = [
-      range('the image header', 0, clusterSize),
+    const tableBytes = geometry.bytesOf(header.refcountTableClusters);
+    const directory = bitmapDirectory(this.#view);
+    return [
+      range('the image header', 0, geometry.clusterSize),
       range('the active L1 table', header.l1TableOffset, header.l1Size * 8),
       range('the refcount table', header.refcountTableOffset, tableBytes),
       range('the snapshot table', header.snapshotsOffset, snapshots.length),
       ...snapshots.snapshots.map(each =>
         range('an inactive L1 table', each.l1TableOffset, each.l1Size * 8),
       ),
-    ];
-    const directory = bitmapDirectory(this.#image);
-    if (directory !== undefined) {
-      ranges.push(range('the bitmap directory', directory.offset, directory.length));
+      range('the bitmap directory', directory?.offset ?? 0, directory?.length ?? 0),
+    ].filter(({ start, end }) => end > start);
+  }
+
+  /** @param compared how many bytes of the table tell whether it is the one that is known */
+  #targetsOf(
+    offset: HostOffset,
+    length: number,
+    compared: number,
+    known: TargetsOfTable | undefined,
+  ): TargetsOfTable {
+    const { host, geometry } = this.#view;
+    const start = host.read(offset, Math.min(compared, MOST_REMEMBERED_BYTES));
+    const isKnown = known?.offset === offset && compared <= MOST_REMEMBERED_BYTES;
+    if (isKnown && equal(known.start, start)) return known;
+    const found: ClusterIndex[] = [];
+    for (const [, word] of host.words(offset, length)) {
+      const target = offsetOf(word);
+      if (target !== 0) found.push(geometry.clusterAt(target));
     }
-    return {
-      ranges: ranges.filter(({ start, end }) => end > start),
-      l2Tables: this.#clustersIn(header.l1TableOffset, header.l1Size),
-      refcountBlocks: this.#clustersIn(header.refcountTableOffset, tableBytes / 8),
-    };
-  }
-
-  /** The clusters that a table of `entries` words at `offset` points to. */
-  #clustersIn(offset: number, entries: number): ClusterSet {
-    const { host, geometry } = this.#image;
-    const there = Math.max(0, Math.min(entries * 8, host.node.length - offset));
-    const found: number[] = [];
-    for (let at = 0; at < there; at += CHUNK_BYTES) {
-      const bytes = host.read(offset + at, Math.min(CHUNK_BYTES, there - at));
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      for (let i = 0; i + 8 <= bytes.length; i += 8) {
-        const target = offsetOf(readWord(view, i));
-        if (target !== 0) found.push(Math.floor(target / geometry.clusterSize));
-      }
-    }
-    return new ClusterSet(found);
-  }
-}
-
-const CHUNK_BYTES = 64 * 2 ** 10;
-
-/** Cluster numbers, eight bytes each: a Set of as many numbers takes five times that. */
-class ClusterSet {
-  readonly #sorted: Float64Array;
-  readonly #added = new Set<number>();
-  readonly #removed = new Set<number>();
-
-  constructor(clusters: readonly number[]) {
-    this.#sorted = Float64Array.from(clusters).sort();
-  }
-
-  add(cluster: number): void {
-    this.#removed.delete(cluster);
-    this.#added.add(cluster);
-  }
-
-  remove(cluster: number): void {
-    this.#added.delete(cluster);
-    this.#removed.add(cluster);
-  }
-
-  has(cluster: number): boolean {
-    if (this.#added.has(cluster)) return true;
-    let from = 0;
-    let to = this.#sorted.length;
-    while (from < to) {
-      const middle = (from + to) >> 1;
-      if (this.#sorted[middle]! < cluster) from = middle + 1;
-      else to = middle;
-    }
-    return this.#sorted[from] === cluster && !this.#removed.has(cluster);
+    return { offset, start, clusters: new ClusterSet(found) };
   }
 }

@@ -3,12 +3,9 @@
  * management". Widths below a byte fill it from its least significant bits.
  * @module
  */
-type Get = (view: DataView, index: number) => number;
-type Set = (view: DataView, index: number, value: number) => void;
-
-interface Width {
-  readonly get: Get;
-  readonly set: Set;
+export interface Width {
+  get(view: DataView, index: number): number;
+  set(view: DataView, index: number, value: number): void;
 }
 
 function partOfByte(bits: number): Width {
@@ -27,7 +24,7 @@ function partOfByte(bits: number): Width {
 
 /** By refcount_order. A 64-bit count past 2^53 is read as the nearest number. */
 // biome-ignore format: table
-export const WIDTHS: readonly Width[] = [
+const WIDTHS: readonly Width[] = [
   partOfByte(1),
   partOfByte(2),
   partOfByte(4),
@@ -36,3 +33,5 @@ export const WIDTHS: readonly Width[] = [
   { get: (v, i) => v.getUint32(i * 4),           set: (v, i, n) => v.setUint32(i * 4, n) },
   { get: (v, i) => Number(v.getBigUint64(i * 8)), set: (v, i, n) => v.setBigUint64(i * 8, BigInt(n)) },
 ];
+
+export const widthOf = (refcountOrder: number): Width => WIDTHS[refcountOrder]!;

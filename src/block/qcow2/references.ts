@@ -1,9 +1,11 @@
 /**
- * How often each cluster of a file is referred to, counted for a check. Counters come in chunks
- * that are made when a cluster of theirs is met, so that memory follows what the image holds and
- * not how long its sparse file claims to be.
+ * The number of references to each cluster of a file, counted for a check. Counters are allocated in
+ * chunks on first use, so that memory grows with what the image holds and not with the length of a
+ * sparse file.
  * @module
  */
+import { type ClusterIndex, clusterIndex } from './units.js';
+
 const CHUNK = 4096;
 
 export class References {
@@ -15,11 +17,11 @@ export class References {
     return this.#highest;
   }
 
-  get(cluster: number): number {
+  get(cluster: ClusterIndex): number {
     return this.#chunks.get(Math.floor(cluster / CHUNK))?.[cluster % CHUNK] ?? 0;
   }
 
-  set(cluster: number, count: number): void {
+  set(cluster: ClusterIndex, count: number): void {
     const key = Math.floor(cluster / CHUNK);
     let chunk = this.#chunks.get(key);
     if (chunk === undefined) {
@@ -31,11 +33,11 @@ export class References {
   }
 
   /** All clusters with a count, lowest first. */
-  *entries(): Generator<readonly [cluster: number, count: number]> {
+  *entries(): Generator<readonly [cluster: ClusterIndex, count: number]> {
     for (const key of [...this.#chunks.keys()].sort((a, b) => a - b)) {
       const chunk = this.#chunks.get(key)!;
       for (let i = 0; i < CHUNK; i += 1) {
-        if (chunk[i]! > 0) yield [key * CHUNK + i, chunk[i]!];
+        if (chunk[i]! > 0) yield [clusterIndex(key * CHUNK + i), chunk[i]!];
       }
     }
   }

@@ -1,16 +1,17 @@
 /**
- * Mending refcounts: those that differ are set to what was counted, and where their blocks are
+ * The repair of refcounts: those that differ are set to what was counted, and where their blocks are
  * damaged all of them are written anew. The mapping is taken for true; only its copied flags are
  * changed. What cannot be told with certainty is left as it is.
  * @module
  */
-import { type CheckResult, scan } from './check.js';
-import { isCopied, mappingOf, offsetOf, zeroEntry } from './entries.js';
-import { type Header, INCOMPATIBLE } from './header.js';
-import type { Image } from './image.js';
-import { WIDTHS } from './refcount-width.js';
+import { type Checkable, type CheckResult, scan } from './check.js';
+import { isCopied, isPlaced, mappingOf, offsetOf, zeroEntry } from './entries.js';
+import { INCOMPATIBLE } from './header.js';
+import type { HeaderWriter } from './header-writer.js';
+import { widthOf } from './refcount-width.js';
 import type { References } from './references.js';
-import { readWord, writeWord } from './words.js';
+import { clusterIndex, type HostOffset, plus } from './units.js';
+import { readWord, viewOf, writeWord } from './words.js';
 
 export type Repairs = 'leaks' | 'all';
 
@@ -19,19 +20,20 @@ export interface RepairResult extends CheckResult {
   readonly leaksFixed: number;
 }
 
-/** What a repair needs of an image beyond what everybody needs. */
-export interface RepairableImage extends Image {
+/** What a repair needs of an image. Nothing may be held back. */
+export interface Repairable extends Checkable {
+  readonly headerWriter: HeaderWriter;
   /** Reads all metadata again. */
   reload(): void;
 }
 
 /**
- * Mends what it can, and checks again. The counts are of what is left.
+ * Repairs what it can, and checks again. The counts are of what is left.
  * @throws IoError
  */
-export function repair(image: RepairableImage, what: Repairs): RepairResult {
+export function repair(image: Repairable, what: Repairs): RepairResult {
   const before = scan(image);
-  if (what === 'all') mendTables(image, dropWildZeroes(image));
+  if (what === 'all') fixTables(image, dropUnalignedZeroes(image));
   if (before.mustRebuild) {
     if (what === 'all' && !before.isUncertain) rebuild(image);
   } else {
@@ -41,7 +43,7 @@ export function repair(image: RepairableImage, what: Repairs): RepairResult {
   const between = scan(image);
   const onlyFlags = between.result.corruptions === between.flagErrors;
   if (between.flagErrors > 0 && (what === 'all' || onlyFlags)) {
-    mendTables(image, setCopiedFlags(image));
+    fixTables(image, setCopiedFlags(image));
     image.reload();
   }
   const after = scan(image).result;
@@ -53,32 +55,37 @@ export function repair(image: RepairableImage, what: Repairs): RepairResult {
   };
 }
 
-function clearMarks(image: Image): void {
+function clearMarks({ view, headerWriter }: Repairable): void {
   const marks = INCOMPATIBLE.dirty | INCOMPATIBLE.corrupt;
-  const { incompatible, version } = image.header;
+  const { incompatible, version } = view.header;
   if (version < 3 || (incompatible & marks) === 0n) return;
-  image.rewriteHeader({ incompatible: incompatible & ~marks });
+  headerWriter.rewrite({ incompatible: incompatible & ~marks });
 }
 
 /** Sets the refcounts that differ, each where it stands. */
-function setRefcounts(image: Image, references: References, what: Repairs): void {
-  const { header, geometry, host, refcounts } = image;
+function setRefcounts(
+  { view, refcounts }: Repairable,
+  references: References,
+  what: Repairs,
+): void {
+  const { header, geometry, host } = view;
   const { clusterSize, refcountsPerBlock, refcountOrder } = geometry;
-  const entries = (header.refcountTableClusters * clusterSize) / 8;
-  const { get, set } = WIDTHS[refcountOrder]!;
-  const clusters = Math.max(Math.ceil(host.node.length / clusterSize), references.highest + 1);
+  const entries = geometry.bytesOf(header.refcountTableClusters) / 8;
+  const { get, set } = widthOf(refcountOrder);
+  const clusters = Math.max(geometry.clustersFor(host.length), references.highest + 1);
   for (let i = 0; i < entries && i * refcountsPerBlock < clusters; i += 1) {
     const block = refcounts.blockAt(i);
     if (block === undefined) continue;
     const bytes = host.read(block, clusterSize);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const counts = viewOf(bytes);
     let changed = false;
-    const here = Math.min(refcountsPerBlock, clusters - i * refcountsPerBlock);
+    const first = clusterIndex(i * refcountsPerBlock);
+    const here = Math.min(refcountsPerBlock, clusters - first);
     for (let k = 0; k < here; k += 1) {
-      const counted = references.get(i * refcountsPerBlock + k);
-      const said = get(view, k);
+      const counted = references.get(plus(first, k));
+      const said = get(counts, k);
       if (counted === said || (counted > said && what === 'leaks')) continue;
-      set(view, k, counted);
+      set(counts, k, counted);
       changed = true;
     }
     if (changed) host.write(block, bytes);
@@ -87,76 +94,92 @@ function setRefcounts(image: Image, references: References, what: Repairs): void
 }
 
 /** Writes a whole new set of refcounts behind everything else, and then makes it count. */
-function rebuild(image: RepairableImage): void {
-  const { geometry, host } = image;
+function rebuild(image: Repairable): void {
+  const { geometry, host } = image.view;
   const { clusterSize, refcountsPerBlock, refcountOrder } = geometry;
   const { references } = scan(image, false);
-  const start = Math.max(references.highest + 1, Math.ceil(host.node.length / clusterSize));
+  const start = clusterIndex(Math.max(references.highest + 1, geometry.clustersFor(host.length)));
+  const { blocks, tableClusters } = layOutRefcounts(image, references, start);
+  const area = blocks.length + tableClusters;
+  for (let i = 0; i < area; i += 1) references.set(plus(start, i), 1);
+
+  const table = new Uint8Array(geometry.bytesOf(tableClusters));
+  const entries = viewOf(table);
+  const { set } = widthOf(refcountOrder);
+  for (const [i, index] of blocks.entries()) {
+    const counts = new Uint8Array(clusterSize);
+    for (let k = 0; k < refcountsPerBlock; k += 1) {
+      const count = references.get(clusterIndex(index * refcountsPerBlock + k));
+      if (count > 0) set(viewOf(counts), k, count);
+    }
+    const block = geometry.startOf(plus(start, i));
+    entries.setBigUint64(index * 8, BigInt(block));
+    host.write(block, counts);
+  }
+  const refcountTableOffset = geometry.startOf(plus(start, blocks.length));
+  host.write(refcountTableOffset, table);
+  image.headerWriter.rewrite({ refcountTableOffset, refcountTableClusters: tableClusters });
+}
+
+/** Which refcount blocks the references need, and how many clusters of table, themselves included. */
+function layOutRefcounts(
+  { view: { geometry } }: Repairable,
+  references: References,
+  start: number,
+): { blocks: readonly number[]; tableClusters: number } {
+  const { refcountsPerBlock } = geometry;
   const needed = new Set<number>();
   for (const [cluster] of references.entries()) {
     needed.add(Math.floor(cluster / refcountsPerBlock));
   }
-  // The new blocks and the new table are counted by themselves: go on until nothing is missing.
+  // The new blocks and the new table count themselves: repeated until nothing is missing.
   let tableClusters = 1;
   for (let area = 0; area < needed.size + tableClusters; ) {
     area = needed.size + tableClusters;
     const last = Math.floor((start + area - 1) / refcountsPerBlock);
     for (let i = Math.floor(start / refcountsPerBlock); i <= last; i += 1) needed.add(i);
-    tableClusters = Math.ceil(((Math.max(...needed) + 1) * 8) / clusterSize);
+    tableClusters = geometry.clustersFor((Math.max(...needed) + 1) * 8);
   }
-  const blocks = [...needed].sort((a, b) => a - b);
-  const area = blocks.length + tableClusters;
-  for (let cluster = start; cluster < start + area; cluster += 1) references.set(cluster, 1);
-
-  const table = new DataView(new ArrayBuffer(tableClusters * clusterSize));
-  const { set } = WIDTHS[refcountOrder]!;
-  for (const [i, index] of blocks.entries()) {
-    const counts = new DataView(new ArrayBuffer(clusterSize));
-    for (let k = 0; k < refcountsPerBlock; k += 1) {
-      const count = references.get(index * refcountsPerBlock + k);
-      if (count > 0) set(counts, k, count);
-    }
-    table.setBigUint64(index * 8, BigInt((start + i) * clusterSize));
-    host.write((start + i) * clusterSize, new Uint8Array(counts.buffer));
-  }
-  const refcountTableOffset = (start + blocks.length) * clusterSize;
-  host.write(refcountTableOffset, new Uint8Array(table.buffer));
-  const changes: Partial<Header> = { refcountTableOffset, refcountTableClusters: tableClusters };
-  image.rewriteHeader(changes);
+  return { blocks: [...needed].sort((a, b) => a - b), tableClusters };
 }
 
 /** Changes an entry of a table in place. True if it did. */
-type Mend = (view: DataView, at: number) => boolean;
+type Fix = (view: DataView, at: number) => boolean;
+
+interface Fixes {
+  readonly l1?: Fix;
+  readonly l2: Fix;
+}
 
 /** Goes over the active L1 table and all sound L2 tables below it. */
-function mendTables(image: Image, { l1, l2 }: { readonly l1?: Mend; readonly l2: Mend }): void {
-  const { header, geometry, host } = image;
+function fixTables({ view }: Repairable, { l1, l2 }: Fixes): void {
+  const { header, geometry, host } = view;
   const { clusterSize } = geometry;
-  const mend = (offset: number, length: number, each: Mend | undefined): DataView => {
+  const fix = (offset: HostOffset, length: number, each: Fix | undefined): DataView => {
     const bytes = host.read(offset, length);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const words = viewOf(bytes);
     let changed = false;
     for (let at = 0; each !== undefined && at + 8 <= length; at += 8) {
-      changed = each(view, at) || changed;
+      changed = each(words, at) || changed;
     }
     if (changed) host.write(offset, bytes);
-    return view;
+    return words;
   };
-  const length = Math.max(0, Math.min(header.l1Size * 8, host.node.length - header.l1TableOffset));
-  const table = mend(header.l1TableOffset, length, l1);
-  const tables = new Set<number>();
+  const length = Math.max(0, Math.min(header.l1Size * 8, host.length - header.l1TableOffset));
+  const table = fix(header.l1TableOffset, length, l1);
+  const tables = new Set<HostOffset>();
   for (let at = 0; at + 8 <= length; at += 8) tables.add(offsetOf(readWord(table, at)));
   for (const offset of tables) {
-    const isSound = offset > 0 && offset % clusterSize === 0 && offset < host.node.length;
-    if (isSound) mend(offset, clusterSize, l2);
+    const isSound = offset > 0 && geometry.into(offset) === 0 && offset < host.length;
+    if (isSound) fix(offset, clusterSize, l2);
   }
   host.flush();
 }
 
-/** Makes the copied flags of the active tables say what the refcounts say. */
-function setCopiedFlags({ geometry, refcounts }: Image): { l1: Mend; l2: Mend } {
-  const flag = (view: DataView, at: number, target: number): boolean => {
-    const count = refcounts.peek(Math.floor(target / geometry.clusterSize));
+/** Makes the copied flags of the active tables agree with the refcounts. */
+function setCopiedFlags({ view: { geometry }, refcounts }: Repairable): Fixes {
+  const flag = (view: DataView, at: number, target: HostOffset): boolean => {
+    const count = refcounts.peek(geometry.clusterAt(target));
     if (target === 0 || count === undefined) return false;
     if (isCopied(readWord(view, at)) === (count === 1)) return false;
     view.setUint8(at, view.getUint8(at) ^ 0x80);
@@ -166,18 +189,17 @@ function setCopiedFlags({ geometry, refcounts }: Image): { l1: Mend; l2: Mend } 
     l1: (view, at) => flag(view, at, offsetOf(readWord(view, at))),
     l2(view, at) {
       const mapping = mappingOf(readWord(view, at), geometry.clusterBits);
-      const isPlain = mapping.kind === 'data' || mapping.kind === 'zero';
-      return isPlain && flag(view, at, mapping.offset);
+      return isPlaced(mapping) && flag(view, at, mapping.offset);
     },
   };
 }
 
-/** A cluster that reads as zeros needs no place: one that is out of place is let go of. */
-function dropWildZeroes({ geometry }: Image): { l2: Mend } {
+/** A cluster that reads as zeros needs no place: an unaligned one is dropped. */
+function dropUnalignedZeroes({ view: { geometry } }: Repairable): Fixes {
   return {
     l2(view, at) {
       const mapping = mappingOf(readWord(view, at), geometry.clusterBits);
-      if (mapping.kind !== 'zero' || mapping.offset % geometry.clusterSize === 0) return false;
+      if (mapping.kind !== 'zero' || geometry.into(mapping.offset) === 0) return false;
       writeWord(view, at, zeroEntry());
       return true;
     },

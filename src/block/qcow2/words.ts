@@ -5,6 +5,7 @@
  * @module
  */
 import { type Codec, u32, WireError } from '../../wire/codec.js';
+import { type HostOffset, hostOffset } from './units.js';
 
 const WORD = 2 ** 32;
 
@@ -21,6 +22,9 @@ export const offset64: Codec<number> = {
   },
 };
 
+/** An offset in the file. */
+export const hostOffset64 = offset64 as Codec<HostOffset>;
+
 /** A 64-bit entry of a table, in the two halves in which its flags and its offset lie. */
 export interface Word {
   readonly high: number;
@@ -32,12 +36,15 @@ export interface Word {
  * another place past 2^61, aligned alike; past 2^63, where no file has a place, one that is not
  * aligned to anything.
  */
-export function blockOffset({ high, low }: Word): number {
-  if (high >= 2 ** 31) return 2 ** 52 + 1;
-  return Math.min(high, 2 ** 30 - 1) * WORD + (low - (low % 512));
+export function blockOffset({ high, low }: Word): HostOffset {
+  if (high >= 2 ** 31) return hostOffset(2 ** 52 + 1);
+  return hostOffset(Math.min(high, 2 ** 30 - 1) * WORD + (low - (low % 512)));
 }
 
 export const isZero = (word: Word): boolean => word.high === 0 && word.low === 0;
+
+export const viewOf = (bytes: Uint8Array): DataView =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 export const readWord = (view: DataView, at: number): Word => ({
   high: view.getUint32(at),
@@ -50,7 +57,7 @@ export function writeWord(view: DataView, at: number, word: Word): void {
 }
 
 /** `offset` as a word, with flags in the top bits of its high half. */
-export const wordOf = (offset: number, flags = 0): Word => ({
+export const wordOf = (offset: HostOffset, flags = 0): Word => ({
   high: (Math.floor(offset / WORD) | flags) >>> 0,
   low: offset % WORD,
 });

@@ -1,0 +1,61 @@
+/**
+ * Whether the mapping of guest bytes that were allocated once is lost.
+ * @module
+ */
+import type { Qcow2Disk } from './disk.js';
+import type { Faults } from './faults.js';
+import { Mappings } from './mapping.js';
+import { clustersOf, type Piece, pieces } from './pieces.js';
+import { faultsIn } from './soundness.js';
+import { guestOffset, type HostOffset, plus } from './units.js';
+import type { View } from './view.js';
+
+/** A contradiction in the mapping, which is only reported here: the image is not marked. */
+class Contradiction extends Error {}
+
+const reported: Faults = {
+  corrupt(why) {
+    throw new Contradiction(why);
+  },
+};
+
+/**
+ * What is wrong with the mapping of the first `length` guest bytes, all of which were allocated in this
+ * layer once. QEMU may unallocate them (commit, going back to a snapshot), but leaves a sound image.
+ * Where all are allocated, as usual, only their L2 entries are read.
+ * @throws IoError
+ */
+export function lostMapping(disk: Qcow2Disk, length: number): readonly string[] {
+  const lost = findLost(disk, length);
+  if (lost === undefined) return [];
+  const faults = faultsIn(disk);
+  return faults.length === 0 ? [] : [lost, ...faults];
+}
+
+function findLost({ view, cache }: Qcow2Disk, length: number): string | undefined {
+  const mappings = new Mappings(view, cache, reported);
+  const end = Math.min(length, view.header.size);
+  try {
+    for (const piece of pieces(view, mappings, guestOffset(0), end)) {
+      const bytes = `bytes ${piece.from} to ${piece.to} of the disk`;
+      const start = lastClusterOf(view, piece);
+      if (start === undefined) return `${bytes} have no place in the image`;
+      if (start >= view.host.length) return `${bytes} are mapped past the end of the file`;
+    }
+    return undefined;
+  } catch (error) {
+    if (error instanceof Contradiction) return error.message;
+    throw error;
+  }
+}
+
+/**
+ * Where the last cluster of a piece starts in the file, if its bytes are there. Zero clusters are not:
+ * no store makes them, and the check tells damage from what QEMU has done.
+ */
+function lastClusterOf(view: View, piece: Piece): HostOffset | undefined {
+  const { mapping } = piece;
+  if (mapping.kind === 'compressed') return mapping.offset;
+  if (mapping.kind !== 'data') return undefined;
+  return plus(mapping.offset, view.geometry.bytesOf(clustersOf(view, piece).count - 1));
+}
