@@ -1,6 +1,6 @@
 /**
  * `nvtpm`: a machine with a TPM whose state lives in an image. The layers have sub-paths of their own:
- * `nvtpm/tis`, `nvtpm/nvram`, `nvtpm/block`, `nvtpm/lock`, `nvtpm/testing`.
+ * `nvtpm/tis`, `nvtpm/nvram`, `nvtpm/block`, `nvtpm/lock`, `nvtpm/migration`, `nvtpm/testing`.
  * @module
  */
 export { IoError, NvtpmError, type Outcome } from './errors.js';

@@ -14,7 +14,7 @@ import { MachineError } from './errors.js';
 export interface Task {
   /** The image that it may store to; undefined for a store that needs no lock. */
   readonly image: BlockNode | undefined;
-  /** Aborted once nobody wants the response any more. */
+  /** Aborted once the response is not wanted any more. */
   readonly signal: AbortSignal;
   /** Runs the command to its end, synchronously. To be called at most once. */
   run(): Uint8Array;

@@ -132,7 +132,8 @@ export class Machine {
    * @throws LockError LOCKED, ABORTED
    */
   async whenIdle(wait: AsyncLockWait = {}): Promise<void> {
-    if (this.#phase.is === 'on') await this.#phase.turns.whenIdle();
+    if (this.#phase.is !== 'on') return;
+    await this.#phase.turns.whenIdle();
     const { image } = this.#options;
     if (image !== undefined) await withLockAsync(image, wait, () => {});
   }

@@ -57,7 +57,8 @@ class Worker implements Calls {
       const path = this.#options?.image?.path ?? 'the store';
       throw new LockError('ABORTED', path, 'the command was cancelled before it ran');
     }
-    return this.#instance.process(command, locality);
+    // A copy: cloning a part of a buffer clones all of it.
+    return new Uint8Array(this.#instance.process(command, locality));
   }
 
   hashStart(): void {

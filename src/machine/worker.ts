@@ -99,7 +99,9 @@ export class WorkerMachine {
     locality = 0,
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<Uint8Array> {
-    const { result, cancel } = this.#demand('on').link.call('execute', command, locality);
+    const { link } = this.#demand('on');
+    // A copy: cloning a part of a buffer clones all of it.
+    const { result, cancel } = link.call('execute', new Uint8Array(command), locality);
     if (signal?.aborted) cancel();
     signal?.addEventListener('abort', cancel);
     return result.finally(() => signal?.removeEventListener('abort', cancel));

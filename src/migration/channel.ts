@@ -41,7 +41,7 @@ export class Channel implements Disposable {
   /** Called when a line or the end has arrived. */
   #wake: () => void = () => {};
 
-  /** Takes the socket over; nobody else may read from it. */
+  /** Takes the socket over: it is read from here only. */
   constructor(socket: Socket) {
     this.#socket = socket;
     socket.on('data', (part: Buffer) => this.#take(part));

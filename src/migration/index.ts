@@ -4,7 +4,7 @@
  */
 export { Channel, ChannelError, type ChannelWait } from './channel.js';
 export { MigrationError, type MigrationErrorCode } from './errors.js';
-export type { Manifest } from './manifest.js';
+export { type Manifest, makeManifest, readManifest } from './manifest.js';
 export { type End, type MigrateOptions, type MigrationEnd, migrate } from './source.js';
 export {
   type Movable,

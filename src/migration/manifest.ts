@@ -21,6 +21,7 @@ export interface Manifest {
   readonly tis: unknown;
 }
 
+/** A state as data that survives JSON: what a migration sends, and what a snapshot's file can hold. */
 export function makeManifest({ engine, volatile, store, tis }: MachineState): Manifest {
   const bytes = Buffer.from(volatile.bytes).toString('base64');
   const travelling = { version: volatile.version, bytes };
@@ -42,7 +43,10 @@ const at = (message: unknown, path: string): unknown =>
 const matches = (pattern: RegExp) => (value: unknown) =>
   typeof value === 'string' && pattern.test(value);
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
-const isDigest = matches(/^[0-9a-f]{64}$/);
+/** A store that is not in an image may have none. */
+const isUuid = (value: unknown): boolean => value === undefined || matches(/^[0-9a-f]{32}$/)(value);
+const areDigests = (value: unknown): boolean =>
+  isObject(value) && Object.values(value).every(matches(/^[0-9a-f]{64}$/));
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
@@ -54,15 +58,15 @@ const SHAPE: Rules<unknown> = {
   'the engine has a version':                  m => ['1.2', '2.0'].includes(at(m, 'engine.version') as string),
   'the volatile state has a version':          m => isCount(at(m, 'volatile.version')),
   'the volatile state is in base64':           m => matches(BASE64)(at(m, 'volatile.bytes')),
-  'the uuid of the store is 16 bytes in hex':  m => matches(/^[0-9a-f]{32}$/)(at(m, 'store.uuid')),
+  'the uuid of the store is 16 bytes in hex':  m => isUuid(at(m, 'store.uuid')),
   'the generation is a number':                m => isCount(at(m, 'store.generation')),
   'the epoch is a number':                     m => isCount(at(m, 'store.epoch')),
-  'the stored blobs have digests':             m => Object.values(at(m, 'store.blobs') ?? { none: 0 }).every(isDigest),
+  'the stored blobs have digests':             m => areDigests(at(m, 'store.blobs')),
   'the state of the TIS is there':             m => isObject(at(m, 'tis')),
 };
 
 /**
- * The state that a message of the source carries.
+ * The state that a manifest carries.
  * @throws MigrationError MALFORMED, naming every rule that `message` breaks
  */
 export function readManifest(message: unknown): MachineState {

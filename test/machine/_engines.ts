@@ -44,7 +44,7 @@ class CountedEngine implements Engine {
     this.#of = of;
   }
 
-  /** The engine, which nobody uses after it was closed. */
+  /** The engine; using it after it was closed is a bug. */
   get #live(): Tpm12 {
     if (this.#closed) throw new Error('the engine is used after it was closed');
     return this.#tpm;

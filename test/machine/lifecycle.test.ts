@@ -1,17 +1,14 @@
 /** Transitions that fail: afterwards the phase is the old one, or off with everything released. */
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type BlockNode, openImage, takeGuard } from '../../src/block/index.js';
+import { type BlockNode, openImage, takeGuard, withLock } from '../../src/block/index.js';
 import { commands, STARTUP, secretOf } from '../../src/guest/index.js';
-import {
-  IoError,
-  type Machine,
-  MachineError,
-  type MachineState,
-  StateError,
-} from '../../src/index.js';
+import { IoError, Machine, MachineError, type MachineState, StateError } from '../../src/index.js';
 import { LockError } from '../../src/lock/index.js';
-import { NvramError } from '../../src/nvram/index.js';
+import { makeManifest, readManifest } from '../../src/migration/index.js';
+import { MemoryStore, NvramError } from '../../src/nvram/index.js';
+import { systemEntropy as entropy } from '../../src/system.js';
+import { SimulatedDisk } from '../../src/testing/index.js';
 import { scratch, toHex } from '../_files.js';
 import { type EngineStep, Engines } from './_engines.js';
 import { blankDisk, guestOf, inStore, type More, machineOn, newImage } from './_machines.js';
@@ -96,16 +93,20 @@ function infoOf({ image }: Held): { generation: number } {
 }
 
 test('an engine that came up is closed where the epoch cannot be written after it (B16)', t => {
-  const disk = blankDisk();
+  const first = blankDisk();
   const engines = new Engines();
-  const machine = machineOn(disk, { engine: engines.make });
-  machine.powerOn();
-  machine.powerOff();
+  const setUp = machineOn(first, { engine: engines.make });
+  setUp.powerOn();
+  setUp.powerOff();
+  const content = withLock(first, undefined, disk => disk.read(0, disk.length));
   let failures = 0;
   for (let step = 0; ; step += 1) {
+    const disk = new SimulatedDisk(content);
     disk.failAfter(step, () => new IoError('write', disk.path, { code: 'EIO' }));
+    const machine = machineOn(disk, { engine: engines.make });
     try {
       machine.powerOn();
+      machine.cutPower();
       break;
     } catch (error) {
       t.true(error instanceof IoError, String(error));
@@ -114,9 +115,7 @@ test('an engine that came up is closed where the epoch cannot be written after i
       failures += 1;
     }
   }
-  t.true(failures >= 3, 'mark, flush and commit');
-  disk.failAfter(1e9, () => new Error());
-  machine.powerOff();
+  t.true(failures >= 3, 'acknowledgement record, flush and commit');
   t.is(engines.open, 0);
 });
 
@@ -235,14 +234,9 @@ test('save and load: a snapshot resumes where it was, as often as the image hold
   t.is(pcrOf(machine), pcr, 'the machine goes on');
   guestOf(machine).run(commands.extend(10, secretOf('later')));
   machine.powerOff();
-  // As JSON and back, as an emulator's file has it; only the bytes are of a type of their own.
-  const { bytes, version } = saved.volatile;
-  const text = JSON.stringify({ ...saved, volatile: { version, bytes: [...bytes] } });
-  const read = JSON.parse(text) as { volatile: { bytes: number[]; version: number } };
-  const copy = {
-    ...read,
-    volatile: { version: read.volatile.version, bytes: Uint8Array.from(read.volatile.bytes) },
-  } as unknown as MachineState;
+  // As JSON and back, as an emulator's file has it.
+  const copy = readManifest(JSON.parse(JSON.stringify(makeManifest(saved))));
+  t.deepEqual(copy, saved);
   for (let times = 0; times < 2; times += 1) {
     machine.load(copy);
     t.is(pcrOf(machine), pcr);
@@ -292,4 +286,32 @@ test('a snapshot is not taken while the guest holds a command that runs, and not
   const { machine } = running(t);
   machine.powerOff();
   t.throws(() => machine.save(), { instanceOf: MachineError, code: 'PHASE' });
+});
+
+test('a machine over a store in memory: no guard, no lock, and the same life', async t => {
+  const engines = new Engines();
+  let store = new MemoryStore();
+  const options = { entropy, engine: engines.make, store: () => store };
+  const machine = new Machine({ ...options, expectExisting: true });
+  t.throws(() => machine.powerOn(), { instanceOf: NvramError, code: 'EMPTY' });
+  t.is(engines.open, 0);
+  store = new MemoryStore();
+  const fresh = new Machine(options);
+  fresh.powerOn();
+  const guest = guestOf(fresh);
+  guest.run(commands.startup(STARTUP.CLEAR));
+  const pcr = toHex(guest.run(commands.extend(10, secretOf('measured'))));
+  t.is((await fresh.execute(new Uint8Array(10))).length, 10);
+  t.like(fresh.storeInfo, { path: 'memory', generation: 0, epoch: 0, encrypted: false });
+  t.throws(() => fresh.handOver(), { instanceOf: MachineError, code: 'UNSUPPORTED' });
+  t.is(fresh.power, 'on');
+  const saved = fresh.save();
+  fresh.powerOff();
+  store = new MemoryStore({ blobs: store.snapshot() });
+  fresh.load(saved);
+  t.is(pcrOf(fresh), pcr);
+  fresh.cutPower();
+  store = new MemoryStore({ blobs: new Map([['permall', new Uint8Array(4)]]) });
+  t.throws(() => fresh.load(saved), { instanceOf: MachineError, code: 'REFUSED' });
+  t.is(engines.open, 0);
 });

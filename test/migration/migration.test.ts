@@ -120,7 +120,7 @@ test('kept: a target that says yes and has taken nothing is not believed', async
 test('fenced: the target took over and its yes is lost: the source stays down', async t => {
   const all = await hosts(t);
   const [, far] = all.sockets;
-  // The answer never leaves, and nobody notices.
+  // The answer never leaves, and the target does not notice.
   far.write = ((_: unknown, done: () => void) => {
     done();
     return true;
