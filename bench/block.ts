@@ -87,10 +87,12 @@ function runOurs(folder: string, pattern: Pattern): number {
   const path = image(folder, pattern);
   const node = openImage(path);
   const bytes = new Uint8Array(pattern.bytes).fill(2);
+  const disk = node.lock();
   const used = time(pattern, offset => {
-    if (pattern.writes) node.write(offset, bytes);
-    else node.read(offset, pattern.bytes);
+    if (pattern.writes) disk.write(offset, bytes);
+    else disk.read(offset, pattern.bytes);
   });
+  disk.release();
   node.close();
   rmSync(path);
   return used;
