@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from 'node:path';
-import { createQcow2, openImage } from '../src/block/index.js';
+import { createQcow2, openImage, withLock } from '../src/block/index.js';
 import { machineOver } from '../src/cli/images.js';
 import {
   authorised,
@@ -18,7 +18,7 @@ import {
   WELL_KNOWN_SECRET,
 } from '../src/guest/index.js';
 import type { Machine } from '../src/machine/index.js';
-import { formatStore, inspectStore, NvramStore } from '../src/nvram/index.js';
+import { inspectStore, openStore } from '../src/nvram/index.js';
 import { systemEntropy as entropy } from '../src/system.js';
 import { TisDriver } from '../src/tis/index.js';
 import { noTrace } from '../src/trace.js';
@@ -78,8 +78,9 @@ export function benchStore(folder: string, rounds: number): string[] {
   using blobImage = openImage(blobPath, { readOnly: false });
   const machine = machineOver(tpmImage, common);
   machine.powerOn();
-  formatStore(blobImage, { entropy });
-  const store = NvramStore.activate(blobImage);
+  const store = withLock(blobImage, undefined, disk =>
+    openStore(disk, { entropy, whenEmpty: 'format' }).activate(),
+  );
   const blob = new Uint8Array(PERMALL_BYTES);
   const view = new DataView(blob.buffer);
 
@@ -114,7 +115,7 @@ export function benchStore(folder: string, rounds: number): string[] {
         name: 'open the image, validate the store, close',
         run: () => {
           using image = openImage(tpmPath, { readOnly: true });
-          inspectStore(image);
+          withLock(image, undefined, disk => inspectStore(disk));
         },
       },
     ],

@@ -20,7 +20,7 @@ test('only the n-th operation of the kind fails', t => {
   t.throws(() => disk.write(1, ones(1)), { code: 'IO', message: /no space left/ });
   disk.write(2, ones(1));
   t.deepEqual([...file.view.subarray(0, 3)], [1, 0, 1]);
-  t.deepEqual(node.counts, { read: 1, write: 3, flush: 1, truncate: 0 });
+  t.deepEqual(node.counts, { read: 1, write: 3, flush: 1, truncate: 0, writeBack: 0 });
 });
 
 test('several in a row fail, or all from there on', t => {
