@@ -66,8 +66,8 @@ export class DamagedCopy implements Disposable {
     readSync(this.#fd, this.#found, 0, length, 0);
     for (let at = 0; at < length; at += CHUNK_BYTES) {
       const end = Math.min(length, at + CHUNK_BYTES);
-      if (this.#isNow(this.#sound, at, end)) continue;
-      writeSync(this.#fd, this.#sound, at, end - at, at);
+      if (!this.#isNow(this.#sound, at, end)) writeSync(this.#fd, this.#sound, at, end - at, at);
+      // Also where a power on has mended the damage.
       this.#sound.copy(this.#damaged, at, at, end);
     }
   }

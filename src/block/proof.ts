@@ -8,8 +8,8 @@ import { equal } from '../wire/codec.js';
 import type { LockedNode } from './node.js';
 import { tracesIn } from './qcow2/emptiness.js';
 import { eraseUnused } from './qcow2/erase.js';
-import { isOverlay } from './qcow2/header.js';
-import { lostMapping } from './qcow2/lost-mapping.js';
+import { has, INCOMPATIBLE, isOverlay } from './qcow2/header.js';
+import { damage, lostMapping } from './qcow2/lost-mapping.js';
 import { Qcow2Node } from './qcow2/node.js';
 import { isTagged, readTag, type StoreTag, tagExtension } from './qcow2/store-tag.js';
 import { isZeros } from './zeros.js';
@@ -75,15 +75,16 @@ function proveZeros(disk: LockedNode): Emptiness {
 }
 
 /**
- * What is wrong with the mapping of the first `length` guest bytes of an image that has a tag, as
- * sentences; empty if nothing is. Formatting allocates them, so an unallocated part of them is lost,
- * unless the image checks clean (qemu-img commit empties an overlay).
+ * What is wrong with the mapping of the first `length` guest bytes, as sentences; empty if nothing is.
+ * With a tag, formatting has allocated them, so an unallocated part of them is lost, unless the image
+ * checks clean (qemu-img commit empties an overlay). Without one, once in the life of an image, it must
+ * have no damage.
  * @throws IoError, ImageError
  */
 export function mappingFaults(disk: LockedNode, length: number): readonly string[] {
   const image = Qcow2Node.diskOf(disk);
-  if (image === undefined || !isTagged(image.view.extensions)) return [];
-  return lostMapping(image, length);
+  if (image === undefined || has(image.view.header, INCOMPATIBLE.dirty)) return [];
+  return isTagged(image.view.extensions) ? lostMapping(image, length) : damage(image);
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Qcow2Disk } from './disk.js';
 import type { Faults } from './faults.js';
 import { Mappings } from './mapping.js';
 import { clustersOf, type Piece, pieces } from './pieces.js';
-import { faultsIn } from './soundness.js';
+import { faultsIn, faultsOf } from './soundness.js';
 import { guestOffset, type HostOffset, plus } from './units.js';
 import type { View } from './view.js';
 
@@ -19,32 +19,60 @@ const reported: Faults = {
   },
 };
 
+/** What the mapping of guest bytes looks like. */
+interface Examined {
+  /** Bytes that have no place in the file: lost, if they ever had one. */
+  lost?: string;
+  /** Bytes whose place is that of metadata: damage for certain. */
+  overlap?: string;
+  /** Bytes that are not this layer's alone: writing them allocates, by refcounts that must be sound. */
+  isShared: boolean;
+}
+
 /**
  * What is wrong with the mapping of the first `length` guest bytes, all of which were allocated in this
  * layer once. QEMU may unallocate them (commit, going back to a snapshot), but leaves a sound image.
- * Where all are allocated, as usual, only their L2 entries are read.
+ * Where all are allocated and written in place, as usual, only their L2 entries are read.
  * @throws IoError
  */
 export function lostMapping(disk: Qcow2Disk, length: number): readonly string[] {
-  const lost = findLost(disk, length);
-  if (lost === undefined) return [];
+  const { lost, overlap, isShared } = examine(disk, length);
+  if (lost === undefined) return overlap === undefined && !isShared ? [] : damage(disk, overlap);
   const faults = faultsIn(disk);
   return faults.length === 0 ? [] : [lost, ...faults];
 }
 
-function findLost({ view, cache }: Qcow2Disk, length: number): string | undefined {
+/** What a full check finds besides leaked clusters, which every power cut may leave. */
+export function damage(disk: Qcow2Disk, overlap?: string): readonly string[] {
+  const found = disk.check();
+  const isDamaged = found.corruptions + found.checkErrors > 0;
+  const faults = isDamaged ? faultsOf(found) : [];
+  return overlap === undefined ? faults : [overlap, ...faults];
+}
+
+function examine({ view, cache, overlap }: Qcow2Disk, length: number): Examined {
   const mappings = new Mappings(view, cache, reported);
   const end = Math.min(length, view.header.size);
+  const examined: Examined = { isShared: false };
   try {
     for (const piece of pieces(view, mappings, guestOffset(0), end)) {
       const bytes = `bytes ${piece.from} to ${piece.to} of the disk`;
       const start = lastClusterOf(view, piece);
-      if (start === undefined) return `${bytes} have no place in the image`;
-      if (start >= view.host.length) return `${bytes} are mapped past the end of the file`;
+      if (start === undefined) return { ...examined, lost: `${bytes} have no place in the image` };
+      if (start >= view.host.length) {
+        return { ...examined, lost: `${bytes} are mapped past the end of the file` };
+      }
+      const { mapping } = piece;
+      if (mapping.kind !== 'data' || !mapping.copied) {
+        examined.isShared = true;
+        continue;
+      }
+      const hit = overlap.sectionAt(mapping.offset, piece.to - piece.from + piece.into);
+      if (hit !== undefined) examined.overlap ??= `${bytes} are mapped onto ${hit}`;
     }
-    return undefined;
+    return examined;
   } catch (error) {
-    if (error instanceof Contradiction) return error.message;
+    if (error instanceof Contradiction) return { ...examined, lost: error.message };
     throw error;
   }
 }

@@ -130,6 +130,11 @@ export class Overlap {
     );
   }
 
+  /** The metadata that bytes of the file overlap with, if any. */
+  sectionAt(offset: HostOffset, length: number): Section | undefined {
+    return this.#find(offset, length, undefined);
+  }
+
   /** Stops a change of a table, of one cluster at `offset`, that overlaps with another kind. */
   checkTable(what: string, offset: HostOffset, own: Section): void {
     if (this.#sound.has(offset)) return;
