@@ -8,16 +8,19 @@ import { join } from 'node:path';
 import test from 'ava';
 import {
   type BlockNode,
+  checkImage,
   createQcow2,
   formatQcow2,
   openImage,
   openQcow2,
+  repairImage,
+  withLock,
 } from '../../src/block/index.js';
 import { AREA_BYTES_MIN } from '../../src/nvram/index.js';
 import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
 import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { activated, blob, contents, format, platter } from './_stores.js';
+import { activated, blob, contents, format, inspected, platter } from './_stores.js';
 
 const imageOn = (disk: SimulatedDisk): BlockNode => openQcow2(disk, { readOnly: false });
 
@@ -41,10 +44,28 @@ function outcomes(before: SimulatedDisk, act: (node: BlockNode) => void, limit: 
 
 const formatMin = (node: BlockNode): void => format(node, { areaLength: AREA_BYTES_MIN });
 
-test('formatting a store in an image leaves an empty one, whenever it is cut off', t => {
-  const { cut, finished } = outcomes(image(), formatMin, 200);
-  t.deepEqual(cut, ['EMPTY', 'EMPTY: none']);
-  t.deepEqual(finished, ['EMPTY: none']);
+test('formatting a store in an image leaves an empty one, or leaks, whenever it is cut off', t => {
+  const found = new Set<string>();
+  let cuts = 0;
+  const act = (disk: SimulatedDisk): void => formatMin(imageOn(disk));
+  for (const { disk } of everyPowerCut(platter(image()), act, { limit: 24 })) {
+    // A full check each: every eleventh of some ten thousand.
+    cuts += 1;
+    if (cuts % 11 !== 0) continue;
+    const node = imageOn(disk);
+    const before = contents(node);
+    found.add(before);
+    if (before !== 'IMAGE') continue;
+    // Leaks are all that can be there, and an image with leaks is not proven to be empty.
+    const { corruptions, checkErrors } = withLock(node, undefined, checkImage);
+    t.deepEqual({ corruptions, checkErrors }, { corruptions: 0, checkErrors: 0 });
+    withLock(node, undefined, disk => repairImage(disk, 'leaks'));
+    const { verdict, findings } = inspected(node);
+    // Leaks past the end of the file are none to qemu-img, but the end of a file can be lost.
+    if (verdict !== 'EMPTY') t.regex(findings.join(), /^the file was cut short/);
+  }
+  t.deepEqual([...found].sort(), ['EMPTY', 'EMPTY: none', 'IMAGE']);
+  t.deepEqual(outcomes(image(), formatMin, 1).finished, ['EMPTY: none']);
 });
 
 test('a store in an image leaves the old blob or the new one; a finished one has stored', t => {

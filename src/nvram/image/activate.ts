@@ -42,7 +42,6 @@ export function tag(disk: LockedNode, { directory }: Opened): void {
   const found = storeTag(disk);
   if (found !== undefined && isTagOf(directory, found)) return;
   allocateArea(disk, directory.areaLength);
-  disk.flush();
   writeStoreTag(disk, { uuid: directory.uuid, kind: TAG_KIND });
 }
 

@@ -150,7 +150,6 @@ function land(disk: LockedNode, opened: Opened, { directory, writes }: CommitPla
   if (directory.areaLength > opened.directory.areaLength) {
     // Durable before a directory claims it: an unallocated part of an area counts as lost.
     allocateArea(disk, directory.areaLength);
-    disk.flush();
   }
   writeJoined(writes, (offset, bytes) => disk.write(offset, bytes));
   disk.flush();

@@ -3,8 +3,18 @@
  * guest byte read as zero, so a disk of zeros is EMPTY only where the image proves it.
  * @module
  */
+
+import { imageInfo } from '../../block/inspect.js';
 import { ImageError, type LockedNode } from '../../block/node.js';
-import { mappingFaults, proveEmpty, type StoreTag, storeTag } from '../../block/proof.js';
+import {
+  type Emptiness,
+  imageFaults,
+  mappingFaults,
+  proveEmpty,
+  type StoreTag,
+  storeTag,
+} from '../../block/proof.js';
+import { isZeros } from '../../block/zeros.js';
 import type { NvtpmError } from '../../errors.js';
 import { noTrace, type Trace } from '../../trace.js';
 import { equal } from '../../wire/codec.js';
@@ -12,7 +22,7 @@ import { NvramError } from '../errors.js';
 import { type AssessedVerdict, type Assessment, assess } from './assess.js';
 import type { Key } from './cipher.js';
 import { Keyring } from './keyring.js';
-import { type Directory, TAG_KIND } from './layout.js';
+import { AREA_BYTES_MAX, type Directory, TAG_KIND } from './layout.js';
 
 /** IMAGE: the image is damaged, whatever can be read of the store. */
 export type Verdict = AssessedVerdict | 'WRONG_KEY' | 'IMAGE';
@@ -96,7 +106,11 @@ function withImage(disk: LockedNode, found: Inspection): Inspection {
   const tag = storeTag(disk);
   if (found.state === undefined) return withProof(disk, found, tag);
   const { directory } = found.state;
-  const faults = mappingFaults(disk, directory.areaLength);
+  const faults = [
+    ...mappingFaults(disk, directory.areaLength),
+    // A new TPM is made over an EMPTY store, so it must be what was written last.
+    ...(found.verdict === 'EMPTY' ? imageFaults(disk) : []),
+  ];
   if (faults.length > 0) return refused('IMAGE', found, faults);
   if (tag === undefined || isTagOf(directory, tag)) return found;
   const note = `the header names store ${hex(tag.uuid)}, and store ${hex(directory.uuid)} is here`;
@@ -108,13 +122,26 @@ function withProof(disk: LockedNode, found: Inspection, tag: StoreTag | undefine
     const why = `the header names store ${hex(tag.uuid)}, and it is gone`;
     return refused('CORRUPT', found, [why]);
   }
-  const proof = proveEmpty(disk);
+  const proof = emptiness(disk);
   if (proof.proven) return { ...found, isProvenByHeader: proof.byHeader };
+  const faults = imageFaults(disk);
+  if (faults.length > 0) return refused('IMAGE', found, faults);
   const why = 'there is no directory and no acknowledgement record';
-  return refused('CORRUPT', found, [
-    `${why}: a store that lost its head, or no store`,
-    ...proof.why,
-  ]);
+  const what = `${why}: a store that lost its head, or no store`;
+  return refused('CORRUPT', found, [what, ...proof.why]);
+}
+
+const STEP_BYTES = 2 ** 20;
+
+/** Of a raw disk, which may be a large device, as much is read as a store can take. */
+function emptiness(disk: LockedNode): Emptiness {
+  const hasHeader = imageInfo(disk).version !== undefined;
+  if (hasHeader || disk.length <= AREA_BYTES_MAX) return proveEmpty(disk);
+  for (let at = 0; at < AREA_BYTES_MAX; at += STEP_BYTES) {
+    if (isZeros(disk.read(at, STEP_BYTES))) continue;
+    return { proven: false, why: [`there is data after offset ${at}`] };
+  }
+  return { proven: true, byHeader: false };
 }
 
 export const isTagOf = ({ uuid }: Pick<Directory, 'uuid'>, tag: StoreTag): boolean =>
