@@ -63,6 +63,8 @@ export class Qcow2Disk implements Bytes, Faults {
   readonly #marks: boolean;
   readonly #guest: GuestDisk;
   #damage: ImageError | undefined;
+  /** Whether a write was begun under this lock: a refusal before that leaves the file as it is. */
+  #isWriting = false;
 
   /**
    * @param below the lock of the file, for as long as this is used
@@ -183,6 +185,7 @@ export class Qcow2Disk implements Bytes, Faults {
     const error = new ImageError('DAMAGED', this.view.path, [why], advice);
     if (this.#marks && this.#damage === undefined) {
       this.#damage = error;
+      if (!this.#isWriting) throw error;
       try {
         this.headerWriter.markCorrupt();
       } catch {
@@ -214,6 +217,7 @@ export class Qcow2Disk implements Bytes, Faults {
       throw new ImageError('READONLY', this.view.path, ['the image was opened read-only']);
     }
     this.#demandSound();
+    this.#isWriting = true;
     const isDirty = has(this.view.header, INCOMPATIBLE.dirty);
     if (isDirty) this.#repairDirty();
     if (isDirty || this.view.header.autoclear !== 0n) this.headerWriter.rewrite({ autoclear: 0n });
