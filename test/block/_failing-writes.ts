@@ -16,12 +16,12 @@ import {
   writeZeroes,
 } from '../../src/block/index.js';
 import { IoError, NvtpmError } from '../../src/errors.js';
-import { type Fault, FaultNode } from '../../src/testing/index.js';
+import { type Fault, FaultNode, SimulatedDisk } from '../../src/testing/index.js';
 import { usingNode } from './_disk.js';
 import { MemoryNode } from './_memory.js';
 import { Model } from './_model.js';
 import type { Template } from './_power-cut.js';
-import type { Random } from './_random.js';
+import { type Random, random } from './_random.js';
 
 const TAG = { uuid: new Uint8Array(16).fill(0xee), kind: 'test' };
 
@@ -48,6 +48,9 @@ export const grow =
     model.grow(length);
     if (disk.length < length) disk.truncate(length);
   };
+/** Writes of 700 bytes all over a disk of so many bytes, in a scattered order. */
+export const scattered = (size: number, value: number): Operation[] =>
+  Array.from({ length: 23 }, (_, i) => write(Math.floor(((i * 7) % 23) * (size / 23)), 700, value));
 export const tag: Operation = disk => void writeStoreTag(disk, TAG);
 export const allocate =
   (length: number): Operation =>
@@ -82,9 +85,9 @@ export function anyOperation(next: Random, disk: LockedNode): Operation {
 const isFailure = (error: unknown): boolean =>
   error instanceof IoError || (error instanceof ImageError && error.code === 'BROKEN');
 
-/** A file, its model, and those who use it. */
+/** A file, its model, and the nodes on it. */
 export class Life {
-  readonly file: MemoryNode;
+  readonly file: SimulatedDisk;
   readonly model: Model;
   /** What went wrong, as sentences. */
   readonly #findings: string[] = [];
@@ -92,7 +95,7 @@ export class Life {
   readonly #cacheBytes: number;
 
   constructor({ image, disk, backing }: Template, cacheBytes: number) {
-    this.file = new MemoryNode(new Uint8Array(image));
+    this.file = new SimulatedDisk(image);
     this.model = new Model(disk);
     this.#backing = backing;
     this.#cacheBytes = cacheBytes;
@@ -110,10 +113,18 @@ export class Life {
     return new Opener(file, openQcow2(file, options), this.model, this.#findings);
   }
 
-  /** What is wrong with the image, as sentences. */
-  examine(): string[] {
+  /** The bytes of the file. */
+  get bytes(): Uint8Array {
+    return this.file.read(0, this.file.length);
+  }
+
+  /**
+   * What is wrong with the image, as sentences.
+   * @param bytes of the file, if the power was cut
+   */
+  examine(bytes = this.bytes): string[] {
     const faults = [...this.#findings];
-    const file = new MemoryNode(this.file.view.slice());
+    const file = new MemoryNode(bytes);
     try {
       usingNode(openQcow2(file, { backing: this.backing() }), disk => {
         // A dirty image is repaired by the first write.
@@ -174,25 +185,29 @@ export class Opener {
   }
 }
 
-/** A life with an operation in which something fails, and what comes after it. */
+/** A life with operations in which something fails, and what comes after them. */
 export interface Script {
   readonly template: Template;
-  readonly operation: Operation;
+  readonly operations: readonly Operation[];
   readonly cacheBytes: number;
   readonly fault: Fault;
   /** Whether another process changes the image after the failure. */
   readonly second: boolean;
 }
 
-/** How many writes, flushes and truncations of the file an operation and the release make. */
-export function countSteps({ template, operation, cacheBytes }: Omit<Script, 'fault' | 'second'>): {
+/** How many writes, flushes and truncations of the file the operations and the release make. */
+export function countSteps({
+  template,
+  operations,
+  cacheBytes,
+}: Omit<Script, 'fault' | 'second'>): {
   write: number;
   flush: number;
   truncate: number;
 } {
   const life = new Life(template, cacheBytes);
   const opener = life.opener();
-  opener.do(() => operation);
+  for (const operation of operations) opener.do(() => operation);
   opener.do(() => flush);
   opener.release();
   return opener.file.counts;
@@ -214,7 +229,7 @@ export function live(
   const goOn = (opener: Opener): void => {
     for (let i = 0; i < more; i += 1) opener.do(disk => anyOperation(next, disk));
   };
-  first.do(() => script.operation);
+  for (const operation of script.operations) first.do(() => operation);
   first.do(() => flush);
   if (script.second) {
     first.release();
@@ -225,6 +240,56 @@ export function live(
   goOn(first);
   first.do(() => flush);
   first.release();
-  keep(life.file.view);
+  keep(life.bytes);
   return life.examine();
+}
+
+export interface RandomLife {
+  readonly findings: readonly string[];
+  /** How many operations failed. */
+  readonly failures: number;
+  /** The file as it is in the end. */
+  readonly left: Uint8Array;
+}
+
+/**
+ * A random life: up to three failures, locks that are released in between, in half of the lives a second
+ * process, and in a third of them a power cut in the end. The same seed gives the same life.
+ */
+export function randomLife(template: Template, seed: number): RandomLife {
+  const next = random(seed);
+  const life = new Life(template, next(2) === 0 ? 1 : 2 ** 20);
+  const first = life.opener(Array.from({ length: 1 + next(3) }, () => randomFault(next)));
+  const other = next(2) === 0 ? life.opener() : first;
+  for (let i = 0; i < 50; i += 1) {
+    const turn = next(8);
+    if (turn === 0) first.release();
+    if (turn === 1) {
+      first.release();
+      for (let left = next(6); left > 0; left -= 1) other.do(disk => anyOperation(next, disk));
+      other.release();
+    }
+    first.do(disk => anyOperation(next, disk));
+  }
+  let left: Uint8Array;
+  if (next(3) === 0) {
+    life.model.lost();
+    left = life.file.wreckage(next);
+  } else {
+    first.do(() => flush);
+    first.release();
+    left = life.bytes;
+  }
+  return { findings: life.examine(left.slice()), failures: first.failures, left };
+}
+
+function randomFault(next: Random): Fault {
+  const errno = next(2) === 0 ? 'EIO' : 'ENOSPC';
+  const kind = next(8);
+  if (kind === 0) return { on: 'flush', nth: 1 + next(30), effect: { kind: 'error', errno } };
+  if (kind === 1) return { on: 'truncate', nth: 1 + next(10), effect: { kind: 'error', errno } };
+  const bytes = 512 * (1 + next(4));
+  const effect =
+    next(2) === 0 ? ({ kind: 'error', errno } as const) : { kind: 'short', bytes, errno };
+  return { on: 'write', nth: 1 + next(60), times: 1 + next(3), effect } as Fault;
 }

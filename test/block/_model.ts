@@ -12,7 +12,7 @@ export class Model {
   /** Another value that is as good, per byte: NONE, a value, or ANY. */
   #other: Int16Array;
   /** What the changes since the last flush replaced. A lost lock may bring it back. */
-  #replaced: { readonly at: number; readonly bytes: Uint8Array }[] = [];
+  #replaced: { readonly at: number; readonly bytes: Uint8Array; readonly other: Int16Array }[] = [];
 
   constructor(disk: Uint8Array) {
     this.#expected = disk.slice();
@@ -25,7 +25,9 @@ export class Model {
 
   /** Runs a change of bytes; if it throws, they hold what was there or what was to come, in any mixture. */
   change(at: number, bytes: Uint8Array, work: () => void): void {
-    this.#replaced.push({ at, bytes: this.#expected.slice(at, at + bytes.length) });
+    const end = at + bytes.length;
+    const before = { bytes: this.#expected.slice(at, end), other: this.#other.slice(at, end) };
+    this.#replaced.push({ at, ...before });
     try {
       work();
     } catch (error) {
@@ -53,7 +55,10 @@ export class Model {
 
   /** What was not flushed may be lost. */
   lost(): void {
-    for (const { at, bytes } of this.#replaced) this.#also(at, bytes);
+    for (const { at, bytes, other } of this.#replaced) {
+      this.#also(at, bytes);
+      this.#also(at, other);
+    }
     this.#replaced = [];
   }
 
@@ -68,11 +73,11 @@ export class Model {
     return undefined;
   }
 
-  #also(at: number, bytes: Uint8Array): void {
-    for (let i = 0; i < bytes.length; i += 1) {
-      const value = bytes[i]!;
+  #also(at: number, values: Uint8Array | Int16Array): void {
+    for (let i = 0; i < values.length; i += 1) {
+      const value = values[i]!;
       const other = this.#other[at + i]!;
-      if (value === this.#expected[at + i] || value === other) continue;
+      if (value === NONE || value === this.#expected[at + i] || value === other) continue;
       this.#other[at + i] = other === NONE ? value : ANY;
     }
   }

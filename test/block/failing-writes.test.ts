@@ -23,6 +23,7 @@ import {
   Life,
   live,
   type Operation,
+  scattered,
   tag,
   write,
   zero,
@@ -37,7 +38,7 @@ const KIB = 2 ** 10;
 interface Kind {
   readonly name: string;
   readonly template: Template;
-  readonly operation: Operation;
+  readonly operations: readonly Operation[];
 }
 
 /** An image of ours: 512-byte clusters, so that every table is small, and what was done to it. */
@@ -68,25 +69,27 @@ const BIGGER_TABLE = 'a bigger refcount table';
 const small = made(64 * KIB, {}, write(0, 4000, 1));
 // biome-ignore format: table
 const OURS: readonly Kind[] = [
-  { name: 'a write in place',              template: small, operation: write(100, 3000, 2) },
-  { name: 'a new cluster',                 template: small, operation: write(10_000, 100, 2) },
-  { name: 'new clusters, filled',          template: small, operation: write(3900, 6000, 2) },
-  { name: 'a new L2 table',                template: small, operation: write(40_000, 600, 2) },
-  { name: 'a new refcount block',          template: small, operation: write(3900, 40_000, 2) },
-  { name: BIGGER_TABLE,                    template: made(2100 * KIB, {}, write(0, 1850 * KIB, 1)), operation: write(1850 * KIB, 80 * KIB, 2) },
-  { name: 'copy on write of an overlay',   template: overlay(64 * KIB), operation: write(5000, 700, 2) },
-  { name: 'zeros over an overlay',         template: overlay(64 * KIB), operation: zero(5000, 3000) },
-  { name: 'growing an overlay',            template: overlay(33 * KIB), operation: grow(60 * KIB) },
-  { name: 'zeros over data',               template: small, operation: zero(100, 3000) },
-  { name: 'zeros over data, version 2',    template: made(64 * KIB, { version: 2, refcountBits: 16 }, write(0, 4000, 1)), operation: zero(100, 3000) },
-  { name: 'a write into reserved zeros',   template: made(64 * KIB, {}, write(0, 4000, 1), zero(0, 4000)), operation: write(300, 2000, 2) },
-  { name: 'a write into plain zeros',      template: made(64 * KIB, {}, write(0, 100, 1), zero(0, 4096), zero(8192, 4096)), operation: write(8200, 2000, 2) },
-  { name: 'an area is allocated',          template: made(64 * KIB, {}, write(0, 3000, 1), zero(0, 1000)), operation: allocate(20_000) },
-  { name: 'the area of an overlay',        template: overlay(64 * KIB), operation: allocate(20_000) },
-  { name: 'growing within the L1 table',   template: made(33 * KIB, {}), operation: grow(64 * KIB) },
-  { name: 'growing the L1 table',          template: made(64 * KIB, {}, write(0, 60_000, 1)), operation: grow(4096 * KIB) },
-  { name: 'a tag',                         template: small, operation: tag },
-  { name: 'free clusters erased',          template: small, operation: erase },
+  { name: 'a write in place',              template: small, operations: [write(100, 3000, 2)] },
+  { name: 'a new cluster',                 template: small, operations: [write(10_000, 100, 2)] },
+  { name: 'new clusters, filled',          template: small, operations: [write(3900, 6000, 2)] },
+  { name: 'a new L2 table',                template: small, operations: [write(40_000, 600, 2)] },
+  { name: 'a new refcount block',          template: small, operations: [write(3900, 40_000, 2)] },
+  { name: BIGGER_TABLE,                    template: made(2100 * KIB, {}, write(0, 1850 * KIB, 1)), operations: [write(1850 * KIB, 80 * KIB, 2)] },
+  { name: 'copy on write of an overlay',   template: overlay(64 * KIB), operations: [write(5000, 700, 2)] },
+  { name: 'zeros over an overlay',         template: overlay(64 * KIB), operations: [zero(5000, 3000)] },
+  { name: 'growing an overlay',            template: overlay(33 * KIB), operations: [grow(60 * KIB)] },
+  { name: 'zeros over data',               template: small, operations: [zero(100, 3000)] },
+  { name: 'zeros over data, version 2',    template: made(64 * KIB, { version: 2, refcountBits: 16 }, write(0, 4000, 1)), operations: [zero(100, 3000)] },
+  { name: 'a write into reserved zeros',   template: made(64 * KIB, {}, write(0, 4000, 1), zero(0, 4000)), operations: [write(300, 2000, 2)] },
+  { name: 'a write into plain zeros',      template: made(64 * KIB, {}, write(0, 100, 1), zero(0, 4096), zero(8192, 4096)), operations: [write(8200, 2000, 2)] },
+  { name: 'an area is allocated',          template: made(64 * KIB, {}, write(0, 3000, 1), zero(0, 1000)), operations: [allocate(20_000)] },
+  { name: 'the area of an overlay',        template: overlay(64 * KIB), operations: [allocate(20_000)] },
+  { name: 'growing within the L1 table',   template: made(33 * KIB, {}), operations: [grow(64 * KIB)] },
+  { name: 'growing the L1 table',          template: made(64 * KIB, {}, write(0, 60_000, 1)), operations: [grow(4096 * KIB)] },
+  { name: 'a tag',                         template: small, operations: [tag] },
+  { name: 'writes all over the disk',      template: made(256 * KIB, {}), operations: scattered(256 * KIB, 2) },
+  { name: 'writes all over an overlay',    template: overlay(64 * KIB), operations: scattered(64 * KIB, 2) },
+  { name: 'free clusters erased',          template: small, operations: [erase] },
 ];
 
 /** Images that only QEMU makes. */
@@ -97,9 +100,9 @@ function theirs(folder: string): Kind[] {
   disk.fill(1, 0, 30_000);
   writeFileSync(raw, disk);
   const kinds: Kind[] = [];
-  const add = (name: string, operation: Operation): void => {
+  const add = (name: string, ...operations: readonly Operation[]): void => {
     const image = new Uint8Array(readFileSync(path));
-    kinds.push({ name, template: { name, image, disk }, operation });
+    kinds.push({ name, template: { name, image, disk }, operations });
   };
   const convert = (...options: string[]): void =>
     void qemuImg('convert', '-f', 'raw', '-O', 'qcow2', ...options, raw, path);
@@ -108,6 +111,7 @@ function theirs(folder: string): Kind[] {
   qemuImg('snapshot', '-c', 's', path);
   add('copy on write of a snapshot', write(5000, 700, 2));
   add('copy on write of many clusters', write(100, 29_000, 2));
+  add('writes all over a snapshot', ...scattered(64 * KIB, 2));
   add('zeros over a snapshot', zero(5000, 3000));
   add('the area of a snapshot', allocate(10_000));
   convert('-c', '-o', 'cluster_size=4096');
@@ -151,19 +155,19 @@ interface Failures {
  * @param stride 1, or every how many steps of it fail
  * @param keep is given every file that is left
  */
-function everyFailure({ name, template, operation }: Kind, stride = 1, keep?: Keep): Failures {
+function everyFailure({ name, template, operations }: Kind, stride = 1, keep?: Keep): Failures {
   const faults: string[] = [];
   let lives = 0;
   // With the smallest cache metadata is written in the middle of operations.
   for (const cacheBytes of [1, 2 ** 20]) {
-    const counts = countSteps({ template, operation, cacheBytes });
+    const counts = countSteps({ template, operations, cacheBytes });
     for (const on of ['write', 'flush', 'truncate'] as const) {
       for (let nth = 1; nth <= counts[on]; nth += stride) {
         for (const effect of EFFECTS[on]) {
           for (const { times, second } of SEQUELS) {
             lives += 1;
             const fault = { on, nth, times, effect };
-            const script = { template, operation, cacheBytes, fault, second };
+            const script = { template, operations, cacheBytes, fault, second };
             const found = live(script, random(lives), 6, keep);
             const what = JSON.stringify({ ...fault, cacheBytes, second });
             faults.push(...found.map(each => `${name}: ${what}: ${each}`));
@@ -239,7 +243,7 @@ const allocating = (kinds: readonly Kind[]): Kind[] =>
  * they are more than 2,000, at the extremes.
  */
 function everyLanding(kind: Kind, Disk = SimulatedDisk): { landings: number; faults: string[] } {
-  const { name, template, operation } = kind;
+  const { name, template, operations } = kind;
   const life = new Life(template, 2 ** 20);
   const faults: string[] = [];
   let landings = 0;
@@ -250,7 +254,7 @@ function everyLanding(kind: Kind, Disk = SimulatedDisk): { landings: number; fau
     const node = openQcow2(below, { backing: life.backing() });
     try {
       withLock(node, {}, disk => {
-        operation(disk, model);
+        for (const operation of operations) operation(disk, model);
         flush(disk, model);
       });
       finished = true;
