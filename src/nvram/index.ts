@@ -11,13 +11,7 @@ export { ENCRYPTION_EXTRA_BYTES, type Entropy, KEY_BYTES, type Key } from './ima
 export { type FormatOptions, formatStore } from './image/format.js';
 export { HandedOverStore } from './image/handed-over.js';
 export { isCurrent, keptGenerations } from './image/history.js';
-export {
-  faultOf,
-  type Inspection,
-  type InspectOptions,
-  inspectStore,
-  type Verdict,
-} from './image/inspect.js';
+export { type InspectOptions, inspectStore } from './image/inspect.js';
 export {
   type AckRecord,
   type AckState,
@@ -34,6 +28,7 @@ export {
 export type { Blob, OpenStoreOptions } from './image/opened.js';
 export type { RekeyReport } from './image/rekey.js';
 export { repairStore } from './image/repair.js';
+export { faultOf, type Inspection, type Verdict } from './image/verdict.js';
 export { MemoryStore, type MemoryStoreOptions } from './memory/store.js';
 export {
   BLOB_BYTES_DEFAULT,

@@ -316,4 +316,19 @@ peerTest('nor of an image with an internal snapshot of an older state', ['qemu-i
   qemuImg('snapshot', '-c', 'then', path);
   const shot = store(new MemoryNode(new Uint8Array(readFileSync(path))), blob(900, 2));
   attack(t, shot.view.slice(), 5);
+
+  // Pointers that lead to the snapshot's own tables, which hold the older state, complete.
+  const view = new DataView(shot.view.buffer, shot.view.byteOffset);
+  const [l1, snapshots] = [Number(view.getBigUint64(40)), Number(view.getBigUint64(64))];
+  const older = view.getBigUint64(snapshots);
+  const l2 = view.getBigUint64(Number(older));
+  for (const [at, value] of [
+    [40, older],
+    [l1, l2],
+    [l1, l2 | (1n << 63n)],
+  ] as const) {
+    const image = shot.view.slice();
+    new DataView(image.buffer).setBigUint64(at, value);
+    t.is(found(t, image), 'IMAGE', `${value.toString(16)} at ${at}`);
+  }
 });

@@ -1,11 +1,17 @@
 /** The fault node does what its script says, when it says so, and nothing else. */
 import test from 'ava';
+import { type LockedNode, withLock } from '../../src/block/index.js';
 import { type Effect, FaultNode, type Operation } from '../../src/testing/index.js';
 import { MemoryNode } from '../block/_memory.js';
 
 const ones = (length: number): Uint8Array => new Uint8Array(length).fill(1);
 
-function setUp(on: Operation, nth: number, effect: Effect, times?: number) {
+function setUp(
+  on: Operation,
+  nth: number,
+  effect: Effect,
+  times?: number,
+): { file: MemoryNode; node: FaultNode; disk: LockedNode } {
   const file = new MemoryNode(new Uint8Array(16));
   const script = [{ on, nth, effect, ...(times === undefined ? {} : { times }) }];
   const node = new FaultNode(file, script);
@@ -30,17 +36,17 @@ test('several in a row fail, or all from there on', t => {
 });
 
 // biome-ignore format: table
-const WRITES: readonly [effect: Effect, landed: number, told: boolean][] = [
+const WRITES: readonly [effect: Effect, landed: number, reported: boolean][] = [
   [{ kind: 'short', bytes: 3, errno: 'ENOSPC' }, 3, true],
   [{ kind: 'torn', bytes: 3 },                   3, false],
   [{ kind: 'drop' },                             0, false],
   [{ kind: 'delay', ms: 1 },                     8, false],
 ];
-for (const [effect, landed, told] of WRITES) {
+for (const [effect, landed, reported] of WRITES) {
   test(`a write with ${effect.kind}: ${landed} of 8 bytes land`, t => {
     const { file, disk } = setUp('write', 1, effect);
     const write = (): void => disk.write(0, ones(8));
-    if (told) t.throws(write, { code: 'IO' });
+    if (reported) t.throws(write, { code: 'IO' });
     else t.notThrows(write);
     t.is(
       file.view.reduce((sum, byte) => sum + byte, 0),
@@ -49,7 +55,7 @@ for (const [effect, landed, told] of WRITES) {
   });
 }
 
-test('a dropped flush and a dropped resize do nothing and say nothing', t => {
+test('a dropped flush and a dropped resize do nothing and report nothing', t => {
   const flush = setUp('flush', 1, { kind: 'drop' });
   flush.disk.flush();
   t.deepEqual(flush.file.log, []);
@@ -63,4 +69,16 @@ test('a torn read has zeros at its end', t => {
   file.view.fill(1);
   t.deepEqual([...disk.read(0, 4)], [1, 1, 0, 0]);
   t.deepEqual([...disk.read(0, 4)], [1, 1, 1, 1]);
+});
+
+test('write-backs are counted at the outermost release, and a failing one breaks the node', t => {
+  const { node, disk } = setUp('writeBack', 2, { kind: 'error', errno: 'EIO' });
+  withLock(node, undefined, () => {});
+  t.is(node.counts.writeBack, 0, 'the outer lock is held');
+  disk.release();
+  t.is(node.counts.writeBack, 1);
+  node.lock().abandon();
+  t.is(node.counts.writeBack, 1, 'an abandoned lock writes nothing back');
+  t.throws(() => node.lock().release(), { code: 'IO' });
+  t.throws(() => node.lock(), { code: 'BROKEN' });
 });

@@ -5,11 +5,11 @@
 import type { LockedNode } from '../../block/node.js';
 import { allocateArea, storeTag, writeStoreTag } from '../../block/proof.js';
 import { acknowledge, planCommit, writeCommit } from './commit.js';
-import { isTagOf } from './inspect.js';
 import { SLOT_OFFSETS, TAG_KIND } from './layout.js';
 import type { Opened } from './opened.js';
 import { encodeDirectory } from './pages.js';
 import { scrub } from './scrub.js';
+import { isTagOf } from './witness.js';
 
 /**
  * Makes a validated store the caller's. Runs inside the lock that validated it.

@@ -9,10 +9,11 @@ import type { BlobName } from '../store.js';
 import { activate } from './activate.js';
 import { ActiveStore } from './active.js';
 import { writeFormat } from './format.js';
-import { faultOf, type Inspection, inspect } from './inspect.js';
+import { inspect } from './inspect.js';
 import { Keyring } from './keyring.js';
 import type { AckState } from './layout.js';
 import { Opened, type OpenStoreOptions } from './opened.js';
+import { faultOf, type Inspection } from './verdict.js';
 
 /** What an EMPTY disk means to the caller. */
 export interface OpenPolicy {

@@ -8,7 +8,7 @@ import { BLOB_BYTES_DEFAULT, BLOB_BYTES_MAX } from '../store.js';
 import { tag } from './activate.js';
 import { headOf } from './assess.js';
 import { BlobCipher, type Entropy } from './cipher.js';
-import { faultOf, inspect } from './inspect.js';
+import { inspect } from './inspect.js';
 import { Keyring } from './keyring.js';
 import {
   ACK_RECORD_OFFSET,
@@ -26,6 +26,7 @@ import {
 } from './layout.js';
 import { Opened, type OpenStoreOptions } from './opened.js';
 import { encodeAckRecord, encodeDirectory } from './pages.js';
+import { faultOf } from './verdict.js';
 
 export interface FormatOptions extends OpenStoreOptions {
   /** Random bytes, for the uuid and for encryption. */
