@@ -5,9 +5,14 @@
  */
 import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { type BlockNode, createQcow2, openImage } from '../src/block/index.js';
+import { type BlockNode, createQcow2, openImage, withLock } from '../src/block/index.js';
 import { entropy } from '../src/cli/images.js';
-import { type FormatOptions, formatStore, NvramStore } from '../src/nvram/index.js';
+import {
+  type ActiveStore,
+  type FormatOptions,
+  formatStore,
+  openStore,
+} from '../src/nvram/index.js';
 import { type Case, table, takeTurns } from './measure.js';
 
 const KIB = 1024;
@@ -32,7 +37,7 @@ export function bare(folder: string, length: number, note = ''): Case & { close:
 
 interface StoreCase extends Case {
   readonly image: BlockNode;
-  readonly store: NvramStore;
+  readonly store: ActiveStore;
 }
 
 /** Stores a blob of `length` bytes, each time another, beside `others` blobs of 1 KiB. */
@@ -49,8 +54,10 @@ function storing(
   const path = join(folder, `${name}.qcow2`);
   createQcow2(path, { size });
   const image = openImage(path, { readOnly: false });
-  formatStore(image, { entropy, ...format });
-  const store = NvramStore.activate(image, { entropy });
+  const store = withLock(image, undefined, disk => {
+    formatStore(disk, { entropy, ...format });
+    return openStore(disk, { entropy }).activate();
+  });
   const blob = new Uint8Array(length);
   const view = new DataView(blob.buffer);
   store.store('permall', blob);
