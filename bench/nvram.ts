@@ -56,7 +56,7 @@ function storing(
   const image = openImage(path, { readOnly: false });
   const store = withLock(image, undefined, disk => {
     formatStore(disk, { entropy, ...format });
-    return openStore(disk, { entropy, key: format.key }).activate();
+    return openStore(disk, { entropy }).activate();
   });
   const blob = new Uint8Array(length);
   const view = new DataView(blob.buffer);

@@ -17,8 +17,8 @@ import {
   Tpm12Client,
   WELL_KNOWN_SECRET,
 } from '../src/guest/index.js';
-import type { Machine } from '../src/machine/index.js';
-import { inspectStore, openStore } from '../src/nvram/index.js';
+import type { Machine } from '../src/machine.js';
+import { formatStore, inspectStore, openStore } from '../src/nvram/index.js';
 import { systemEntropy as entropy } from '../src/system.js';
 import { TisDriver } from '../src/tis/index.js';
 import { noTrace } from '../src/trace.js';
@@ -78,9 +78,10 @@ export function benchStore(folder: string, rounds: number): string[] {
   using blobImage = openImage(blobPath, { readOnly: false });
   const machine = machineOver(tpmImage, common);
   machine.powerOn();
-  const store = withLock(blobImage, undefined, disk =>
-    openStore(disk, { entropy, whenEmpty: 'format' }).activate(),
-  );
+  const store = withLock(blobImage, undefined, disk => {
+    formatStore(disk, { entropy });
+    return openStore(disk).activate();
+  });
   const blob = new Uint8Array(PERMALL_BYTES);
   const view = new DataView(blob.buffer);
 
@@ -94,7 +95,7 @@ export function benchStore(folder: string, rounds: number): string[] {
       floor,
       least,
       {
-        name: `store of a blob of ${PERMALL_BYTES} bytes (lock, validate, write, flush, mark)`,
+        name: `store of a blob of ${PERMALL_BYTES} bytes (lock, validate, write, flush, record)`,
         run: round => {
           view.setUint32(0, round);
           store.store('permall', blob);

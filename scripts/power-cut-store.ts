@@ -5,10 +5,11 @@
  * closed in order, plain and encrypted. Prints what was found, and fails if anything was lost.
  * @module
  */
-import { type LockedNode, withLock } from '../src/block/index.js';
+import { withLock } from '../src/block/index.js';
 import {
   type ActiveStore,
   AREA_BYTES_MIN,
+  type FormatOptions,
   formatStore,
   type Inspection,
   inspectStore,
@@ -24,12 +25,16 @@ const entropy = (length: number): Uint8Array => new Uint8Array(length).fill(0x42
 const KEY: Key = { kind: 'key', bytes: new Uint8Array(32).fill(1) };
 const OTHER: Key = { kind: 'key', bytes: new Uint8Array(32).fill(2) };
 const blob = (length: number, fill: number): Uint8Array => new Uint8Array(length).fill(fill);
-const locked = <T>(disk: SimulatedDisk, act: (locked: LockedNode) => T): T =>
-  withLock(disk, undefined, act);
-const inspected = (disk: SimulatedDisk): Inspection => locked(disk, each => inspectStore(each));
-const activated = (disk: SimulatedDisk, key?: Key): ActiveStore =>
-  locked(disk, each => openStore(each, { entropy, key }).activate());
 const platter = (disk: SimulatedDisk): Uint8Array => disk.read(0, disk.length);
+
+const format = (disk: SimulatedDisk, more: Partial<FormatOptions> = {}): void =>
+  withLock(disk, undefined, locked =>
+    formatStore(locked, { entropy, areaLength: AREA_BYTES_MIN, ...more }),
+  );
+const activated = (disk: SimulatedDisk, key?: Key): ActiveStore =>
+  withLock(disk, undefined, locked => openStore(locked, { entropy, key }).activate());
+const inspected = (disk: SimulatedDisk): Inspection =>
+  withLock(disk, undefined, locked => inspectStore(locked));
 
 /** What is found without a key: the verdict, and what the current permall is, by its digest. */
 function state(disk: SimulatedDisk, keys: readonly (Key | undefined)[]): string {
@@ -55,14 +60,9 @@ interface Scenario {
   readonly now: string;
 }
 
-const format = (
-  disk: SimulatedDisk,
-  more: { key?: Key | undefined; historyLength?: number } = {},
-) => locked(disk, each => formatStore(each, { entropy, areaLength: AREA_BYTES_MIN, ...more }));
-
-function used(key?: Key, historyLength = 1): SimulatedDisk {
+function used(key?: Key): SimulatedDisk {
   const disk = new SimulatedDisk(AREA_BYTES_MIN);
-  format(disk, { historyLength, key });
+  format(disk, { historyLength: 1, key });
   const store = activated(disk, key);
   store.store('permall', blob(600, 1));
   store.store('permall', blob(600, 2));
@@ -77,6 +77,8 @@ const blank = (): SimulatedDisk => {
 const OLD = '600 x 2';
 const on = (act: (store: ActiveStore) => void, key?: Key) => (disk: SimulatedDisk) =>
   act(activated(disk, key));
+const repair = (disk: SimulatedDisk): boolean =>
+  withLock(disk, undefined, locked => repairStore(locked, { entropy }));
 const kept = (store: ActiveStore): number => store.kept[0]!;
 
 // biome-ignore format: table
@@ -90,12 +92,13 @@ const SCENARIOS: readonly Scenario[] = [
   { name: 'delete',        before: () => used(), old: OLD, now: 'none', act: on(store => store.delete('permall')) },
   { name: 'restore',       before: () => used(), old: OLD, now: '600 x 1', act: on(store => store.restore(kept(store))) },
   { name: 'encrypted store', before: () => used(KEY), old: OLD, now: '600 x 3', act: on(store => store.store('permall', blob(600, 3)), KEY) },
-  { name: 'add a key',     before: () => used(), old: OLD, now: OLD, act: on(store => store.rekey(KEY)) },
-  { name: 'change a key',  before: () => used(KEY), old: OLD, now: OLD, act: on(store => store.rekey(OTHER), KEY) },
-  { name: 'remove a key',  before: () => used(KEY), old: OLD, now: OLD, act: on(store => store.rekey(undefined), KEY) },
+  { name: 'add a key',     before: () => used(), old: OLD, now: OLD, act: on(store => void store.rekey(KEY)) },
+  { name: 'change a key',  before: () => used(KEY), old: OLD, now: OLD, act: on(store => void store.rekey(OTHER), KEY) },
+  { name: 'remove a key',  before: () => used(KEY), old: OLD, now: OLD, act: on(store => void store.rekey(undefined), KEY) },
   { name: 'clean close',   before: () => used(), old: OLD, now: OLD, act: on(store => store.close()) },
-  { name: 'hand over',     before: () => used(), old: OLD, now: OLD, act: on(store => store.handOver()) },
-  { name: 'repair',        before: () => used(), old: OLD, now: OLD, act: disk => { on(() => {})(disk); locked(disk, each => repairStore(each, { entropy })); } },
+  { name: 'hand over',     before: () => used(), old: OLD, now: OLD, act: on(store => void store.handOver()) },
+  { name: 'take back',     before: () => used(), old: OLD, now: OLD, act: on(store => void store.handOver().resume()) },
+  { name: 'repair',        before: () => used(), old: OLD, now: OLD, act: disk => { on(() => {})(disk); repair(disk); } },
 ];
 
 let faults = 0;
