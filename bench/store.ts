@@ -17,7 +17,7 @@ import {
   Tpm12Client,
   WELL_KNOWN_SECRET,
 } from '../src/guest/index.js';
-import type { Machine } from '../src/machine.js';
+import type { Machine } from '../src/machine/index.js';
 import { formatStore, inspectStore, openStore } from '../src/nvram/index.js';
 import { systemEntropy as entropy } from '../src/system.js';
 import { TisDriver } from '../src/tis/index.js';
