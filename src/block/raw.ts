@@ -2,51 +2,19 @@
  * The raw node: the disk is the file, byte for byte.
  * @module
  */
-import type { LockHolder, LockType } from '../lock/lock.js';
-import { type Bytes, LockableNode } from './lockable.js';
+import { type FilterBytes, FilterNode } from './filter.js';
 import type { BlockNode, LockedNode } from './node.js';
 import { demandRange } from './range.js';
 
 /** A disk on `file`, which the node then owns. */
 export const openRaw = (file: BlockNode): BlockNode => new RawNode(file);
 
-class RawNode extends LockableNode {
+class RawNode extends FilterNode<BlockNode> {
   readonly driver = 'raw';
-  readonly file: BlockNode;
-  protected readonly bytes: RawBytes;
-
-  constructor(file: BlockNode) {
-    super();
-    this.file = file;
-    this.bytes = new RawBytes();
-  }
-
-  get path(): string {
-    return this.file.path;
-  }
-
-  get readOnly(): boolean {
-    return this.file.readOnly;
-  }
-
-  lockHolder(type: LockType): LockHolder | undefined {
-    return this.file.lockHolder(type);
-  }
-
-  protected acquire(type: LockType): LockedNode | undefined {
-    return this.file.tryLock(type);
-  }
-
-  protected override begin(below: LockedNode): void {
-    this.bytes.below = below;
-  }
-
-  protected closeBelow(): void {
-    this.file.close();
-  }
+  protected readonly bytes = new RawBytes();
 }
 
-class RawBytes implements Bytes {
+class RawBytes implements FilterBytes {
   below!: LockedNode;
 
   get length(): number {

@@ -3,10 +3,9 @@
  * goes wrong in a given way. Scripted and deterministic, to be put between any two nodes.
  * @module
  */
-import { type Bytes, LockableNode } from '../block/lockable.js';
+import { type FilterBytes, FilterNode } from '../block/filter.js';
 import type { LockedNode, ProtocolNode } from '../block/node.js';
 import { IoError } from '../errors.js';
-import type { LockHolder, LockType } from '../lock/lock.js';
 
 /** `writeBack`: the outermost release of the lock, which writes back what nodes still hold. */
 export type Operation = 'read' | 'write' | 'flush' | 'truncate' | 'writeBack';
@@ -31,24 +30,14 @@ export interface Fault {
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-export class FaultNode extends LockableNode implements ProtocolNode {
+export class FaultNode extends FilterNode<ProtocolNode> implements ProtocolNode {
   readonly driver = 'fault';
-  readonly file: ProtocolNode;
   protected readonly bytes: FaultyBytes;
 
   /** @param script where several faults name one operation, the first of them happens */
   constructor(file: ProtocolNode, script: readonly Fault[]) {
-    super();
-    this.file = file;
+    super(file);
     this.bytes = new FaultyBytes(script);
-  }
-
-  get path(): string {
-    return this.file.path;
-  }
-
-  get readOnly(): boolean {
-    return this.file.readOnly;
   }
 
   /** How many operations there were so far: where a script can be put. */
@@ -60,28 +49,12 @@ export class FaultNode extends LockableNode implements ProtocolNode {
     return this.file.peek(offset, length);
   }
 
-  lockHolder(type: LockType): LockHolder | undefined {
-    return this.file.lockHolder(type);
-  }
-
-  protected acquire(type: LockType): LockedNode | undefined {
-    return this.file.tryLock(type);
-  }
-
-  protected override begin(below: LockedNode): void {
-    this.bytes.below = below;
-  }
-
   protected override writeBack(): void {
     this.bytes.writeBack();
   }
-
-  protected closeBelow(): void {
-    this.file.close();
-  }
 }
 
-class FaultyBytes implements Bytes {
+class FaultyBytes implements FilterBytes {
   below!: LockedNode;
   readonly counts: Record<Operation, number> = {
     read: 0,
