@@ -74,6 +74,7 @@ const OURS: readonly Kind[] = [
   { name: 'new clusters, filled',          template: small, operations: [write(3900, 6000, 2)] },
   { name: 'a new L2 table',                template: small, operations: [write(40_000, 600, 2)] },
   { name: 'a new refcount block',          template: small, operations: [write(3900, 40_000, 2)] },
+  { name: 'several new refcount blocks',   template: made(256 * KIB, {}), operations: [write(3900, 150_000, 2)] },
   { name: BIGGER_TABLE,                    template: made(2100 * KIB, {}, write(0, 1850 * KIB, 1)), operations: [write(1850 * KIB, 80 * KIB, 2)] },
   { name: 'copy on write of an overlay',   template: overlay(64 * KIB), operations: [write(5000, 700, 2)] },
   { name: 'zeros over an overlay',         template: overlay(64 * KIB), operations: [zero(5000, 3000)] },
