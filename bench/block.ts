@@ -86,7 +86,6 @@ function image(folder: string, { allocated }: Pattern): string {
 function runOurs(folder: string, pattern: Pattern): number {
   const path = image(folder, pattern);
   const node = openImage(path);
-  const disk = node.lock();
   const bytes = new Uint8Array(pattern.bytes).fill(2);
   const disk = node.lock();
   const used = time(pattern, offset => {

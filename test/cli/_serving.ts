@@ -6,8 +6,6 @@ import type { Readable } from 'node:stream';
 import { hex, toHex } from '../_files.js';
 import { PROGRAM } from './_cli.js';
 
-const PATIENCE_MS = 60_000;
-
 export interface End {
   readonly exit: number | null;
   readonly out: string;
@@ -20,14 +18,13 @@ async function whereOf(
   said: { out: string; err: string },
   closed: Promise<unknown>,
 ): Promise<number | string> {
-  const signal = AbortSignal.timeout(PATIENCE_MS);
   for (;;) {
     const where = /listening at (.+?);/.exec(said.out + said.err)?.[1];
     const port = where && /:(\d+)$/.exec(where)?.[1];
     if (where !== undefined) return port ? Number(port) : where;
     const ended = await Promise.race([
-      once(child.stdout, 'data', { signal }).then(() => false),
-      once(child.stderr, 'data', { signal }).then(() => false),
+      once(child.stdout, 'data').then(() => false),
+      once(child.stderr, 'data').then(() => false),
       closed.then(() => true),
     ]);
     if (ended) throw new Error(`it ended: ${said.out}${said.err}`);
