@@ -4,7 +4,7 @@
  * 2 TiB that counts what is read.
  */
 import test from 'ava';
-import { assess, type Readable } from '../../src/nvram/image/assess.js';
+import { assess } from '../../src/nvram/image/assess.js';
 import { BlobCipher, ENCRYPTION_EXTRA_BYTES } from '../../src/nvram/image/cipher.js';
 import { Keyring } from '../../src/nvram/image/keyring.js';
 import {
@@ -18,6 +18,7 @@ import {
   SLOT_OFFSETS,
 } from '../../src/nvram/image/layout.js';
 import { encodeAckRecord, encodeDirectory, sha256 } from '../../src/nvram/image/pages.js';
+import type { Readable } from '../../src/nvram/image/slots.js';
 import { BLOB_BYTES_MAX, KEY_BYTES } from '../../src/nvram/index.js';
 import { entropy, KEY } from './_stores.js';
 

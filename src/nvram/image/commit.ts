@@ -14,7 +14,6 @@ import { allocateArea } from '../../block/proof.js';
 import { equal } from '../../wire/codec.js';
 import { NvramError } from '../errors.js';
 import { type BlobName, type Changes, demandBlobLength, demandBlobName } from '../store.js';
-import { headOf } from './assess.js';
 import type { BlobCipher } from './cipher.js';
 import { isCurrent, keptGenerations, pruned, stateOf } from './history.js';
 import { writeJoined } from './joined.js';
@@ -30,6 +29,7 @@ import {
 import type { Opened } from './opened.js';
 import { encodeAckRecord, encodeDirectory, sha256 } from './pages.js';
 import { type Draft, place, type Write } from './place.js';
+import { headOf } from './slots.js';
 
 /** What a commit changes: the entries, and other fields of the directory. */
 export interface Revised extends Partial<Pick<Directory, 'epoch' | 'encryption' | 'unscrubbed'>> {

@@ -6,7 +6,6 @@ import type { LockedNode } from '../../block/node.js';
 import { NvramError } from '../errors.js';
 import { BLOB_BYTES_DEFAULT, BLOB_BYTES_MAX } from '../store.js';
 import { tag } from './activate.js';
-import { headOf } from './assess.js';
 import { BlobCipher, type Entropy } from './cipher.js';
 import { inspect } from './inspect.js';
 import { Keyring } from './keyring.js';
@@ -26,6 +25,7 @@ import {
 } from './layout.js';
 import { Opened, type OpenStoreOptions } from './opened.js';
 import { encodeAckRecord, encodeDirectory } from './pages.js';
+import { headOf } from './slots.js';
 import { faultOf } from './verdict.js';
 
 export interface FormatOptions extends OpenStoreOptions {
