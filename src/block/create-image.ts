@@ -40,6 +40,7 @@ export function createImage<T>(
   try {
     const guard = takeGuard(file, 'writer', options.imageLock ?? 'auto');
     const lock = bdrv_lock(file, ONCE);
+    if (made && lock.length > 0) throw new IoError('create', path, formattedByOther());
     // Only now is it certain that no other instance has stored in it.
     try {
       formatQcow2(file, options);
@@ -60,6 +61,10 @@ export function createImage<T>(
 /** Makes a new qcow2 file. @throws what createImage throws */
 export const createQcow2 = (path: string, options: CreateImageOptions): void =>
   createImage(path, options, () => {});
+
+/** Another process has formatted the new file before it was locked here. */
+const formattedByOther = (): Error =>
+  Object.assign(new Error('another process formatted it first'), { code: 'EEXIST' });
 
 function openOrMake(
   path: string,
