@@ -3,14 +3,13 @@
  * @module
  */
 
-/** Runs `act` with a signal that is aborted when the process is told to end. */
-export async function untilSignal<T>(act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+/**
+ * Runs `act` with a signal that is aborted when the process is told to end. The handlers stay: a signal
+ * that comes while the process ends by itself must not take its exit code.
+ */
+export function untilSignal<T>(act: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const quit = new AbortController();
   const onSignal = (): void => quit.abort();
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
-  try {
-    return await act(quit.signal);
-  } finally {
-    process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
-  }
+  return act(quit.signal);
 }
