@@ -1,7 +1,7 @@
 /**
  * Reads and writes of a qcow2 image beside `qemu-img bench` on such an image and beside plain reads
  * and writes of a raw file: the same offsets, the host's page cache for all three (cache=writeback),
- * one request at a time. Opening and closing are not counted, as `qemu-img bench` does not.
+ * one request at a time. Opening, the lock and closing are not counted, as `qemu-img bench` does not.
  * @module
  */
 import { spawnSync } from 'node:child_process';
@@ -86,11 +86,13 @@ function image(folder: string, { allocated }: Pattern): string {
 function runOurs(folder: string, pattern: Pattern): number {
   const path = image(folder, pattern);
   const node = openImage(path);
+  const disk = node.lock();
   const bytes = new Uint8Array(pattern.bytes).fill(2);
   const used = time(pattern, offset => {
-    if (pattern.writes) node.write(offset, bytes);
-    else node.read(offset, pattern.bytes);
+    if (pattern.writes) disk.write(offset, bytes);
+    else disk.read(offset, pattern.bytes);
   });
+  disk.release();
   node.close();
   rmSync(path);
   return used;

@@ -82,7 +82,7 @@ export class MemoryNode extends LockableNode<LowerLock> implements ProtocolNode,
     }
     if (length < this.#length) this.#room.fill(0, length, this.#length);
     if (length > this.#room.length) {
-      const room = new Uint8Array(Math.min(this.#limit, length + 2 ** 20));
+      const room = new Uint8Array(Math.min(this.#limit, length + Math.max(2 ** 14, length / 4)));
       room.set(this.view);
       this.#room = room;
     }

@@ -1,7 +1,15 @@
 /** Features of the format, each with the real QEMU as its measure or its maker. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import test from 'ava';
@@ -17,6 +25,7 @@ import {
   openRaw,
   repairImage,
 } from '../../src/block/index.js';
+import type { LockDriver } from '../../src/lock/lock.js';
 import { hex, scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { qemuCheck, qemuImg, qemuIo, run } from '../_qemu.js';
@@ -167,6 +176,19 @@ peerTest('growing an overlay does not uncover more of a longer backing file', PE
       { backing: allow },
     );
     qemuIo(path, `read -P 0xbb 0 ${length}`, `read -P 0 ${length} ${MIB - length}`);
+    t.is(qemuCheck(path), 0);
+  }
+});
+
+peerTest('growing uncovers nothing that is mapped behind the disk', PEERS, t => {
+  for (const compat of ['0.10', '1.1']) {
+    const path = join(scratch(t), 'a.qcow2');
+    qemuImg('create', '-q', '-f', 'qcow2', '-o', `compat=${compat}`, path, '1M');
+    qemuIo(path, 'write -P 5 0 1M');
+    // A machine's state that was gone back to lies there, or what a cut-off resize has left.
+    patch(path, 24, '0000000000018600');
+    using(path, disk => disk.truncate(MIB));
+    qemuIo(path, 'read -P 5 0 99840', `read -P 0 99840 ${MIB - 99_840}`);
     t.is(qemuCheck(path), 0);
   }
 });
@@ -337,6 +359,38 @@ test('a terabyte of nothing opens in little memory', t => {
     t.like(checkImage(disk), { corruptions: 0, checkErrors: 0 });
   });
   t.true(process.memoryUsage.rss() - before < 64 * MIB);
+});
+
+/** A driver that does something else where it is to lock a file for the first time. */
+const meddling = (path: string, meddle: () => boolean): LockDriver => {
+  let free: boolean | undefined;
+  return {
+    flavour: 'ofd',
+    tryLock: () => (free ??= existsSync(path) && meddle()),
+    unlock: () => {},
+    holder: () => undefined,
+  } as Partial<LockDriver> as LockDriver;
+};
+
+test('a new image that another process has locked or formatted first is left alone', t => {
+  const path = join(scratch(t), 'a.qcow2');
+  const locked = meddling(path, () => false);
+  t.throws(() => createQcow2(path, { size: MIB, lockDriver: locked }), { code: 'LOCKED' });
+  t.is(statSync(path).size, 0, 'it is not removed');
+  unlinkSync(path);
+
+  const formatted = meddling(path, () => {
+    writeFileSync(path, 'precious');
+    return true;
+  });
+  const error = { code: 'IO', message: /EEXIST/ };
+  t.throws(() => createQcow2(path, { size: MIB, lockDriver: formatted }), error);
+  t.is(readFileSync(path, 'utf8'), 'precious');
+  unlinkSync(path);
+
+  const backing = { name: 'n'.repeat(2000), format: 'raw' } as const;
+  t.throws(() => createQcow2(path, { size: MIB, backing }), { code: 'UNSUPPORTED' });
+  t.false(existsSync(path), 'what could not be formatted is removed');
 });
 
 test('a raw disk is the file, within its length', t => {

@@ -77,7 +77,7 @@ function formatNew(
   options: FormatQcow2Options,
 ): void {
   if (disk.length > 0) {
-    const cause = new Error('another process formatted it first (EEXIST)');
+    const cause = new Error('another process formatted it first');
     throw new IoError('create', file.path, Object.assign(cause, { code: 'EEXIST' }));
   }
   try {
