@@ -1,6 +1,6 @@
 /**
- * `node dist/scripts/kill-store.js [kills]`: kills a storing process that many times (1,000 unless
- * told otherwise) at random moments, and fails if anything acknowledged is missing.
+ * `node dist/scripts/kill-store.js [kills]`: kills a storing process that many times (1,000 by
+ * default) at random moments, and fails if anything acknowledged is missing.
  * @module
  */
 import { mkdtempSync, rmSync } from 'node:fs';

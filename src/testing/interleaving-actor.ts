@@ -42,7 +42,6 @@ function awaitTurn(step: Step): void {
   untilGranted();
   if (words[Word.DIES] === 0) return;
   isDead = true;
-  words[Word.HOLDS] = 0;
   throw new Death();
 }
 
@@ -133,6 +132,7 @@ port.on('message', () => {
     awaitTurn('begin');
   };
   port.postMessage(outcomeOf(() => play({ disk: new StagedDisk(), begin })));
+  // The lock of an actor that died is released by now, as of one that kept it.
   words[Word.HOLDS] = 0;
   hand(Turn.DONE);
 });

@@ -1,6 +1,6 @@
 /** What the instances of interleavings.test.ts do. */
 import { type BlockNode, withLock } from '../../src/block/index.js';
-import { openStore } from '../../src/nvram/index.js';
+import { type ActiveStore, openStore } from '../../src/nvram/index.js';
 import type { Stage } from '../../src/testing/index.js';
 import { activated, blob, entropy, inspected } from './_stores.js';
 
@@ -66,16 +66,23 @@ function freezeHeads(disk: BlockNode): void {
 export function returning({ disk, begin }: Stage): string {
   const left = activated(disk).handOver();
   begin();
-  left.resume().store('permall', blob(600, 7));
-  return 'took back, stored 7';
+  return goOn(left.resume());
+}
+
+function goOn(store: ActiveStore): string {
+  try {
+    store.store('permall', blob(600, 7));
+    return 'took back, stored 7';
+  } catch (error) {
+    return `took back, then ${(error as { code?: string }).code}`;
+  }
 }
 
 /** A source that stores, hands over, and takes back. */
 export function hesitant({ disk, begin }: Stage): string {
   const store = activated(disk);
   begin();
-  store.handOver().resume().store('permall', blob(600, 7));
-  return 'took back, stored 7';
+  return goOn(store.handOver().resume());
 }
 
 /** A destination that takes over what is handed over, and nothing else, in one lock cycle. */

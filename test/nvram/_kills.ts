@@ -32,7 +32,7 @@ export async function killOften(
     const found = stored(path);
     if (typeof found === 'string') tally.faults.push(found);
     else if (found < last) tally.faults.push(`acknowledged ${last}, found ${found}`);
-    else if (found > last + 1) tally.faults.push(`told of ${last}, found ${found}`);
+    else if (found > last + 1) tally.faults.push(`acknowledged ${last}, found ${found}`);
     else if (found > last) tally.ahead += 1;
     tally.acknowledged = Math.max(tally.acknowledged, last);
   }

@@ -232,7 +232,7 @@ test('adding, changing and removing the key keep the state, and leave nothing of
   plain.close();
 
   const keyed = activated(disk, { key: KEY });
-  t.is(keyed.kept.length, 1, 'the kept state is sealed too');
+  t.is(keyed.kept.length, 1, 'the kept state is encrypted too');
   keyed.rekey(PASSWORD);
   keyed.close();
   t.is(opened(disk, KEY), 'WRONG_KEY');
@@ -274,7 +274,7 @@ test('once a key was added and the next power on is over, nothing is in the clea
     activated(disk).rekey(KEY);
   };
   for (const { disk: cut } of everyPowerCut(platter(disk), act, { limit: 40 })) {
-    if (opened(new SimulatedDisk(platter(cut))) === found) continue; // Not sealed yet.
+    if (opened(new SimulatedDisk(platter(cut))) === found) continue; // Not encrypted yet.
     const next = activated(cut, { key: KEY });
     t.deepEqual(next.load('permall'), SECRET);
     if (exposed(cut)) return t.fail('the secret is still there');

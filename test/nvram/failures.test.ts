@@ -94,7 +94,7 @@ for (const errno of ['ENOSPC', 'EIO']) {
 }
 
 test('twin: an instance that builds on a generation that was never acknowledged is noticed', t => {
-  // A disk whose mark always covers the newest generation makes every generation look acknowledged.
+  // A disk whose record always covers the newest generation makes every generation look acknowledged.
   class Boastful extends SimulatedDisk {
     override read(offset: number, length: number): Uint8Array {
       const bytes = super.read(offset, length);

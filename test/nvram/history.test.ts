@@ -119,7 +119,7 @@ test('a blob above the limit is refused, one at the limit is not', t => {
   t.is(contents(disk), 'OK: 1000 × 1');
 });
 
-test('a repair settles a store that was cut off, fences off its instance, and repairs nothing else', t => {
+test('a repair finishes a store that was cut off, fences off its instance, and repairs nothing else', t => {
   const disk = formatted();
   const store = activated(disk);
   store.store('permall', blob(700, 1));
@@ -128,9 +128,9 @@ test('a repair settles a store that was cut off, fences off its instance, and re
   t.is(contents(disk), 'OK: 700 × 2');
   t.is(inspected(disk).state!.ackRecord!.state, 'clean');
   t.throws(() => store.store('permall', blob(700, 3)), { code: 'FENCED' });
-  const settled = platter(disk);
+  const closed = platter(disk);
   t.false(repaired(disk), 'there is nothing left to do');
-  t.deepEqual(platter(disk), settled);
+  t.deepEqual(platter(disk), closed);
 
   disk.write(inspected(disk).state!.directory.entries[0]!.offset, Uint8Array.of(0xff));
   const damaged = platter(disk);

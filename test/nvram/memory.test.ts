@@ -23,7 +23,7 @@ const content = fc.option(
 const change = fc.array(fc.tuple(names, content), { maxLength: 3 });
 
 /** What a store answers, in a form that can be compared. */
-function told(act: () => unknown): unknown {
+function answerTo(act: () => unknown): unknown {
   try {
     return act() ?? 'nothing';
   } catch (error) {
@@ -39,10 +39,10 @@ test('both stores answer alike, whatever is committed and loaded', t => {
         commit.map(([name, bytes]) => [name, bytes && blob(bytes.length, bytes.fill)]),
       );
       const answers = stores.map(store => [
-        told(() => store.commit(changes)),
+        answerTo(() => store.commit(changes)),
         store.pristine,
         ...['permall', 'savestate', 'a.b-c', '0', 'BAD', ''].map(name =>
-          told(() => Buffer.from(store.load(name) ?? []).toString('hex')),
+          answerTo(() => Buffer.from(store.load(name) ?? []).toString('hex')),
         ),
       ]);
       t.deepEqual(answers[0], answers[1]);

@@ -40,7 +40,7 @@ test('other data on the disk are CORRUPT and not EMPTY, wherever they lie', t =>
   }
 });
 
-test('a store that lost both directories and the mark is CORRUPT, not EMPTY', t => {
+test('a store that lost both directories and the record is CORRUPT, not EMPTY', t => {
   const disk = wellUsed();
   for (const offset of [...SLOT_OFFSETS, ACK_RECORD_OFFSET])
     disk.write(offset, new Uint8Array(512));
@@ -142,7 +142,7 @@ test('an instance that another one has replaced can store nothing', t => {
   t.is(contents(disk), 'OK: 100 × 3');
 });
 
-test('handed over and taken back, or fenced if somebody came', t => {
+test('handed over and taken back, or fenced if another instance became active', t => {
   const disk = formatted();
   const source = activated(disk);
   source.store('permall', blob(100, 1));

@@ -139,7 +139,7 @@ test('twin: a disk that never flushes is noticed', t => {
   t.false(noticed(storeNew));
 });
 
-type Step = 'blob' | 'directory' | 'barrier' | 'mark';
+type Step = 'blob' | 'directory' | 'barrier' | 'record';
 
 /** A commit by hand, in the order of `steps`, into the other slot as it should be or in place. */
 function commitByHand(disk: SimulatedDisk, steps: readonly Step[], inPlace = false): void {
@@ -156,21 +156,21 @@ function commitByHand(disk: SimulatedDisk, steps: readonly Step[], inPlace = fal
     blob: () => disk.write(offset, bytes),
     directory: () => disk.write(SLOT_OFFSETS[into]!, page),
     barrier: () => disk.flush(),
-    mark: () =>
+    record: () =>
       disk.write(ACK_RECORD_OFFSET, encodeAckRecord({ state: 'open', uuid, generation, epoch })),
   };
   for (const step of steps) act[step]();
 }
 
-const IN_ORDER: Step[] = ['blob', 'directory', 'barrier', 'mark'];
+const IN_ORDER: Step[] = ['blob', 'directory', 'barrier', 'record'];
 
 test('twin: a commit in place is noticed; the same one into the other slot is in order', t => {
   t.true(noticed(disk => commitByHand(disk, IN_ORDER, true)));
   t.false(noticed(disk => commitByHand(disk, IN_ORDER)));
 });
 
-test('twin: a mark that is written before the barrier is noticed', t => {
-  t.true(noticed(disk => commitByHand(disk, ['blob', 'directory', 'mark', 'barrier'])));
+test('twin: a record that is written before the barrier is noticed', t => {
+  t.true(noticed(disk => commitByHand(disk, ['blob', 'directory', 'record', 'barrier'])));
 });
 
 test('twin: a reader that believes the newest directory without its digests is noticed', t => {

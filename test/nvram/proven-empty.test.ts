@@ -174,13 +174,11 @@ test('data anywhere in the image is CORRUPT, a mapping that is lost is IMAGE', t
 const headerLength = (image: Uint8Array): number =>
   new DataView(image.buffer, image.byteOffset).getUint32(100);
 
-test('an image without a tag gets one from its next activation, and then a lost mapping shows', t => {
-  // As qemu-img convert makes it: the same disk, another header, no cluster for zeros.
-  const disk = withImage(owned(blank()), node =>
-    withLock(node, undefined, held => held.read(0, DISK_BYTES)),
-  );
-  const file = blank();
-  withImage(file, node =>
+/** An image as qemu-img convert makes it: the same disk, another header, no cluster for zeros. */
+function converted(file: MemoryNode): MemoryNode {
+  const disk = withImage(file, node => withLock(node, undefined, held => held.read(0, DISK_BYTES)));
+  const copy = blank();
+  withImage(copy, node =>
     withLock(node, undefined, held => {
       for (let at = 0; at < DISK_BYTES; at += CLUSTER_BYTES) {
         const bytes = disk.subarray(at, at + CLUSTER_BYTES);
@@ -188,15 +186,53 @@ test('an image without a tag gets one from its next activation, and then a lost 
       }
     }),
   );
+  return copy;
+}
+
+/** The image with one big-endian word of 64 bits set. */
+function patched(image: Uint8Array, at: number, value: bigint): Uint8Array {
+  const copy = image.slice();
+  new DataView(copy.buffer).setBigUint64(at, value);
+  return copy;
+}
+const wordAt = (image: Uint8Array, at: number): number =>
+  Number(new DataView(image.buffer, image.byteOffset).getBigUint64(at) & 0xff_ffff_ffff_ffffn);
+
+test('an image without a tag gets one from its next activation, and then a lost mapping shows', t => {
+  const file = converted(owned(blank()));
   withImage(file, node => {
     t.is(withLock(node, undefined, storeTag), undefined);
     const store = activated(node);
     t.deepEqual(withLock(node, undefined, storeTag)?.uuid, store.uuid);
     store.close();
   });
-  const view = new DataView(file.view.buffer, file.view.byteOffset);
-  view.setBigUint64(Number(view.getBigUint64(40)), 0n);
-  t.is(found(t, file.view), 'CORRUPT');
+  t.is(found(t, patched(file.view, wordAt(file.view, 40), 0n)), 'CORRUPT');
+});
+
+test('a part of the area that lost its mapping is IMAGE, although no blob lies there', t => {
+  const activatedOnce = converted(owned(blank()));
+  withImage(activatedOnce, node => activated(node).close());
+  for (const { view } of [owned(blank()), activatedOnce]) {
+    const l2 = wordAt(view, wordAt(view, 40));
+    const last = AREA_BYTES_MIN / CLUSTER_BYTES - 1;
+    t.is(found(t, view), '900 × 2');
+    t.is(found(t, patched(view, l2 + 8 * last, 0n)), 'IMAGE');
+  }
+});
+
+test('what an area grew by is allocated too', t => {
+  const file = owned(blank());
+  let areaLength = 0;
+  withImage(file, node => {
+    const store = activated(node);
+    store.store('savestate', blob(130_000, 3));
+    store.close();
+    ({ areaLength } = inspected(node).state!.directory);
+  });
+  t.true(areaLength > AREA_BYTES_MIN + 130_000);
+  const l2 = wordAt(file.view, wordAt(file.view, 40));
+  t.is(found(t, file.view), '900 × 2');
+  t.is(found(t, patched(file.view, l2 + 8 * (areaLength / CLUSTER_BYTES - 1), 0n)), 'IMAGE');
 });
 
 test('a tag of another store is noted, and replaced by the next activation', t => {

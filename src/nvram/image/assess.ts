@@ -71,7 +71,7 @@ export interface Assessment {
 }
 
 /**
- * Reads and judges slots, blobs and record; writes nothing. Reads at most two areas, one blob at a
+ * Validates slots, blobs and record; writes nothing. Reads at most two areas, one blob at a
  * time. Errors of the disk itself pass through.
  */
 export function assess(disk: Readable, keys: Keys): Assessment {

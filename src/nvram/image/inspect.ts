@@ -1,5 +1,5 @@
 /**
- * What is in an image: the store, judged by what is on the disk, by the key, and by the image itself.
+ * What is in an image: the store as it is on the disk, checked with the key and against the image itself.
  * @module
  */
 import type { LockedNode } from '../../block/node.js';
@@ -17,7 +17,7 @@ export interface InspectOptions {
 }
 
 /**
- * Reads and judges everything under a lock that is held; writes nothing. Damage is a verdict, not an
+ * Reads and validates everything under a lock that is held; writes nothing. Damage is a verdict, not an
  * exception.
  * @throws IoError; ImageError where the image cannot be read at all
  */
