@@ -1,7 +1,7 @@
 /**
  * The image guard: the bytes that QEMU locks in an image file for as long as it is open
- * (block/file-posix.c since 2.10). For permission n, byte 100+n is held by whoever uses it and byte
- * 200+n by whoever does not share it, all as shared locks of one byte. Held from activation to
+ * (block/file-posix.c since 2.10). For permission n, a holder that uses it locks byte 100+n, and one
+ * that does not share it byte 200+n, all as shared locks of one byte. Held from activation to
  * power-off, on the descriptor of the image, beside the short lock of bdrv_lock, whose range then
  * begins behind these bytes: taking or releasing one of the two never touches the other.
  * @module
@@ -67,7 +67,7 @@ export const guardBytes = (role: GuardRole): number[] => {
   return [...uses.map(each => byteOf(USES, each)), ...denies.map(each => byteOf(DENIES, each))];
 };
 
-/** The bytes that nobody else may hold: who denies what we use, who uses what we deny. */
+/** The bytes that no other holder may have: those that deny what is used, and use what is denied. */
 const forbiddenBytes = (role: GuardRole): number[] => {
   const { uses, denies }: Needs = GUARD_ROLES[role];
   return [...uses.map(each => byteOf(DENIES, each)), ...denies.map(each => byteOf(USES, each))];
@@ -77,7 +77,7 @@ const forbiddenBytes = (role: GuardRole): number[] => {
 const MEANING = new Map<number, string>(
   ALL.flatMap(each => [
     [byteOf(USES, each), `may ${PERMISSIONS[each].verb}`],
-    [byteOf(DENIES, each), `lets nobody else ${PERMISSIONS[each].verb}`],
+    [byteOf(DENIES, each), `lets no other process ${PERMISSIONS[each].verb}`],
   ]),
 );
 const GUARD_BYTES = [...MEANING.keys()];
@@ -151,7 +151,7 @@ interface Conflict {
 }
 
 /**
- * Locks first, then looks whether somebody else holds what must not be held: of two that come at
+ * Locks first, then looks whether another holder has what must not be held: of two that come at
  * the same time both may fail, but never do both succeed.
  */
 function tryTake(locks: FileLocks, role: GuardRole): Conflict | undefined {

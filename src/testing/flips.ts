@@ -17,7 +17,8 @@ export function* everyFlip(
   options: { offset?: number; length?: number; stride?: number } = {},
 ): Generator<Flip, void, void> {
   const { offset = 0, length = bytes.length - offset, stride = 1 } = options;
-  const flipped = bytes.slice();
+  // A copy also of a Buffer, whose slice() shares memory.
+  const flipped = Uint8Array.from(bytes);
   for (let at = 0; at < length * 8; at += stride) {
     const byte = offset + Math.floor(at / 8);
     const bit = at % 8;

@@ -72,7 +72,7 @@ test('the refusal names the process, what it does, and what to do', async t => {
   const who = `process ${other.process.pid} \\(node _guard.js image.qcow2\\)`;
   t.throws(() => takeGuard(opened(t, path), 'writer'), {
     code: 'LOCKED',
-    message: new RegExp(`is in use: ${who} lets nobody else write to it .*stop that machine`),
+    message: new RegExp(`is in use: ${who} lets no other process write to it .*stop that machine`),
   });
   t.throws(() => takeGuard(opened(t, path, { readOnly: true }), 'reader'), {
     code: 'LOCKED',
