@@ -7,8 +7,9 @@
  * Default: 10,000,000 accesses. Ends with exit code 1 where something was thrown, an access took
  * over a millisecond of its own, or memory has grown by over a megabyte.
  */
+
+import { random } from '../lab/tis/random.js';
 import { Tis, type TisBackend } from '../src/tis/index.js';
-import { random } from '../test/tis/_random.js';
 
 const [accesses = 10_000_000, seed = 1] = process.argv.slice(2).map(Number);
 

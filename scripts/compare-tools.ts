@@ -1,7 +1,7 @@
 /**
  * trousers' clients (tpm-tools, tpm-quote-tools, simple-tpm-pk11) before swtpm over TCP and before
  * `nvtpm serve` on a qcow2 image, step by step: each must have the same exit code and say the same,
- * but for the bytes of keys. test/tools/ does it; this shows it.
+ * but for the bytes of keys. lab/tools/ does it; this shows it.
  *
  *     node dist/scripts/compare-tools.js
  *
@@ -12,8 +12,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { compared } from '../test/tools/_comparison.js';
-import { LIFE, REVOCABLE } from '../test/tools/_steps.js';
+import { compared } from '../lab/tools/comparison.js';
+import { LIFE, REVOCABLE } from '../lab/tools/steps.js';
 
 const totals = { steps: 0, tools: 0, differences: 0, surprises: 0 };
 for (const steps of [LIFE, REVOCABLE]) {

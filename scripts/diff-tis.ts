@@ -6,7 +6,7 @@
  * Default: 5000 scripts of 200 accesses, half of them with TPM 1.2, half with TPM 2.0. Ends with
  * exit code 1 where the two differ in anything that docs/tis.md does not list, and shows how.
  */
-import { Differential } from '../test/tis/_differential.js';
+import { Differential } from '../lab/tis/differential.js';
 
 const [scripts = 5000, accesses = 200, first = 1] = process.argv.slice(2).map(Number);
 const total = { scripts: 0, accesses: 0, compared: 0, commands: 0, high: 0, differences: 0 };

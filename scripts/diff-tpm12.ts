@@ -11,13 +11,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ALL_STEPS, guestOf } from '../lab/guests/families.js';
+import { Swtpm, writePermall } from '../lab/peers/swtpm.js';
+import { DEPARTURES } from '../lab/reference/departures.js';
+import { type Met, Mirror } from '../lab/reference/mirror.js';
+import { owned } from '../lab/reference/states.js';
 import { ordinalName, resultName } from '../src/guest/index.js';
 import { COMMANDS } from '../src/tpm/tpm12/commands.js';
-import { Swtpm, writePermall } from '../test/_swtpm.js';
-import { DEPARTURES } from '../test/tpm/_departures.js';
-import { type Met, Mirror } from '../test/tpm/_mirror.js';
-import { owned } from '../test/tpm/_states.js';
-import { ALL_STEPS, guestOf } from '../test/tpm/random/families.js';
 
 /** How often each ordinal must be met, with requests as they should be and with others. */
 const MET_MIN = 50;

@@ -11,9 +11,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { qemuCheck, run } from '../test/_qemu.js';
-import { randomLife } from '../test/block/_failing-writes.js';
-import { ownTemplates, qemuTemplates } from '../test/block/_power-cut.js';
+import { randomLife } from '../lab/block/failing-writes.js';
+import { ownTemplates, qemuTemplates } from '../lab/block/power-cut.js';
+import { qemuCheck, run } from '../lab/peers/qemu.js';
 
 const [lives = 5000, first = 1, samples = 300] = process.argv.slice(2).map(Number);
 const folder = mkdtempSync(join(tmpdir(), 'nvtpm-failing-'));

@@ -13,9 +13,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { run } from '../test/_qemu.js';
-import { damaged, ourVerdict, use, type Verdict, type Victim } from '../test/block/_fuzz.js';
-import { ownTemplates, qemuTemplates } from '../test/block/_power-cut.js';
+import { damaged, ourVerdict, use, type Verdict, type Victim } from '../lab/block/fuzz.js';
+import { ownTemplates, qemuTemplates } from '../lab/block/power-cut.js';
+import { run } from '../lab/peers/qemu.js';
 
 const [images = 20_000, first = 1, samples = 500] = process.argv.slice(2).map(Number);
 const folder = mkdtempSync(join(tmpdir(), 'nvtpm-fuzz-'));

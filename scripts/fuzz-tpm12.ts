@@ -9,11 +9,11 @@
  * Default: 200,000 commands. Ends with exit code 1 at the first that is otherwise, and shows it.
  */
 import fc from 'fast-check';
+import { Unsound, Victim } from '../lab/guests/attack.js';
+import { guestOf } from '../lab/guests/families.js';
+import { mutated, STATES } from '../lab/guests/mutations.js';
+import { owned } from '../lab/reference/states.js';
 import { COMMANDS } from '../src/tpm/tpm12/commands.js';
-import { Unsound, Victim } from '../test/tpm/_attack.js';
-import { mutated, STATES } from '../test/tpm/_mutations.js';
-import { owned } from '../test/tpm/_states.js';
-import { guestOf } from '../test/tpm/random/families.js';
 
 const [commands = 200_000, seed = 1] = process.argv.slice(2).map(Number);
 /** Commands that one TPM gets before the next one, of another state, takes its place. */

@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { killOften } from '../test/nvram/_kills.js';
+import { killOften } from '../lab/store/kills.js';
 
 const kills = Number(process.argv[2] ?? 1000);
 const folder = mkdtempSync(join(tmpdir(), 'nvtpm-kill-'));

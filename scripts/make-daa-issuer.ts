@@ -1,14 +1,14 @@
 /**
  * Makes fixtures/daa/issuer.json: the primes of an issuer of DAA credentials, by OpenSSL. All else
- * that an issuer has follows from them (test/tpm/_daa.ts).
+ * that an issuer has follows from them (lab/reference/daa.ts).
  *
  *     node dist/scripts/make-daa-issuer.js
  */
 import { checkPrimeSync, generatePrimeSync } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT } from '../test/_files.js';
-import { writeSums } from './transcripts/sums.js';
+import { ROOT } from '../lab/files.js';
+import { writeSums } from '../lab/recorder/sums.js';
 
 const EXPONENT = 65537n;
 

@@ -10,9 +10,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-
-import { qemuCheck, run } from '../test/_qemu.js';
-import { liveAndDie, ownTemplates, qemuTemplates } from '../test/block/_power-cut.js';
+import { liveAndDie, ownTemplates, qemuTemplates } from '../lab/block/power-cut.js';
+import { qemuCheck, run } from '../lab/peers/qemu.js';
 
 const [seeds = 2000, first = 1, samples = 300] = process.argv.slice(2).map(Number);
 const folder = mkdtempSync(join(tmpdir(), 'nvtpm-power-'));

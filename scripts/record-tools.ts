@@ -9,12 +9,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ROOT } from '../lab/files.js';
+import { Swtpm } from '../lab/peers/swtpm.js';
+import { toHex } from '../lab/recorder/recorder.js';
+import { writeSums } from '../lab/recorder/sums.js';
+import { Tcsd } from '../lab/tools/tcsd.js';
 import { commands, PRESENCE, plain, STARTUP } from '../src/guest/index.js';
-import { ROOT } from '../test/_files.js';
-import { Swtpm } from '../test/_swtpm.js';
-import { Tcsd } from '../test/tools/_tcsd.js';
-import { toHex } from './transcripts/recorder.js';
-import { writeSums } from './transcripts/sums.js';
 
 /** What the tools are asked, in the order of a first use of a TPM. `-y` and `-z`: 20 zero bytes. */
 const TOOLS: readonly (readonly [string, ...string[]])[] = [

@@ -5,12 +5,12 @@
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ROOT } from '../lab/files.js';
+import { AREA, OWNER, Recorder, type Scenario, SRK, toHex } from '../lab/recorder/recorder.js';
+import { writeSums } from '../lab/recorder/sums.js';
+import type { Transcript } from '../lab/recorder/transcript.js';
+import { SCENARIOS } from '../lab/scenarios/scenarios.js';
 import { commands, STARTUP } from '../src/guest/index.js';
-import { ROOT } from '../test/_files.js';
-import { AREA, OWNER, Recorder, type Scenario, SRK, toHex } from './transcripts/recorder.js';
-import { SCENARIOS } from './transcripts/scenarios.js';
-import { writeSums } from './transcripts/sums.js';
-import type { Transcript } from './transcripts/transcript.js';
 
 const SOURCE = 'swtpm 0.7.1 (libtpms 0.9.2), TPM 1.2';
 const RECORDED_BY = 'scripts/record-transcripts.ts';

@@ -10,11 +10,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Swtpm } from '../test/_swtpm.js';
-import type { Difference } from '../test/tpm/_replay.js';
-import { addContents } from '../test/tpm/travel/_contents.js';
-import { live } from '../test/tpm/travel/_lives.js';
-import { born, type Origin, travel } from '../test/tpm/travel/_proof.js';
+import { Swtpm } from '../lab/peers/swtpm.js';
+import type { Difference } from '../lab/recorder/replay.js';
+import { addContents } from '../lab/travel/contents.js';
+import { live } from '../lab/travel/lives.js';
+import { born, type Origin, travel } from '../lab/travel/proof.js';
 
 const [lives = '500', first = '1', only] = process.argv.slice(2);
 const PROGRESS = 50;

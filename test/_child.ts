@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { ExecutionContext } from 'ava';
-import { ROOT } from './_files.js';
+import { ROOT } from '../lab/files.js';
 
 export class Child {
   readonly process: ChildProcess;

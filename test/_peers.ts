@@ -3,7 +3,7 @@
  * what they skip elsewhere. Under NVTPM_REQUIRE_PEERS=1 a missing peer is a failure, not a skip.
  */
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
-import { which } from './_which.js';
+import { which } from '../lab/which.js';
 
 export { which };
 

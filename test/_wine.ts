@@ -18,7 +18,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
-import { ROOT, scratch } from './_files.js';
+import { ROOT, scratch } from '../lab/files.js';
 
 const CACHE = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
 const PREPARED = process.env['NVTPM_WINDOWS_NODE'] ?? join(CACHE, 'nvtpm/windows');

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import test from 'ava';
-import { ROOT } from './_files.js';
+import { ROOT } from '../lab/files.js';
 
 const SRC = join(ROOT, 'src');
 
@@ -24,16 +24,19 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   testing:   ['root', 'wire', 'lock', 'block', 'nvram', 'tpm', 'tis', 'machine'],
 };
 
-const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter(f =>
-  f.endsWith('.ts'),
-);
-const importsOf = new Map(
-  files.map(file => {
-    const text = readFileSync(join(SRC, file), 'utf8');
-    const paths = [...text.matchAll(/^(?:import|export|\}).* from '(\.[^']+)\.js';$/gm)];
-    return [file, paths.map(([, path]) => `${relative(SRC, join(SRC, dirname(file), path!))}.ts`)];
-  }),
-);
+const sources = (folder: string): string[] =>
+  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).filter(file =>
+    file.endsWith('.ts'),
+  );
+
+/** What a file imports, as paths from `root`. */
+function importsIn(root: string, file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  const paths = text.matchAll(/^(?:import|export|\}).* from '(\.[^']+)\.js';$/gm);
+  return [...paths].map(([, path]) => `${relative(root, join(root, dirname(file), path!))}.ts`);
+}
+
+const importsOf = new Map(sources('src').map(file => [file, importsIn(SRC, file)]));
 const layerOf = (file: string): string => (file.includes('/') ? file.split('/')[0]! : 'root');
 
 test('imports go one way', t => {
@@ -44,6 +47,23 @@ test('imports go one way', t => {
       : imports
           .filter(path => ![layerOf(file), ...MAY_IMPORT[layerOf(file)]!].includes(layerOf(path)))
           .map(path => `${file} imports ${path}`),
+  );
+  t.deepEqual(wrong, []);
+});
+
+test('lab imports only lab and src, and only tests import scripts and test', t => {
+  const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
+    lab: ['lab', 'src'],
+    scripts: ['scripts', 'lab', 'src'],
+    bench: ['bench', 'lab', 'src'],
+    test: ['test', 'examples', 'scripts', 'lab', 'src'],
+  };
+  const wrong = Object.entries(OUTSIDE).flatMap(([folder, allowed]) =>
+    sources(folder).flatMap(file =>
+      importsIn(ROOT, join(folder, file))
+        .filter(path => !allowed.includes(path.split('/')[0]!))
+        .map(path => `${folder}/${file} imports ${path}`),
+    ),
   );
   t.deepEqual(wrong, []);
 });

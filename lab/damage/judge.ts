@@ -3,7 +3,7 @@
  * @module
  */
 import { spawnSync } from 'node:child_process';
-import { PROGRAM } from '../program.js';
+import { PROGRAM } from '../program/program.js';
 import {
   coldStart,
   type Identity,

@@ -6,7 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PROGRAM } from '../program.js';
+import { PROGRAM } from '../program/program.js';
 import { asOwner } from '../subject.js';
 
 export interface Shape {

@@ -9,7 +9,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
-import { PROGRAM } from '../program.js';
+import { PROGRAM } from '../program/program.js';
 import { asOwner, encrypt, kindOf, reopen } from '../subject.js';
 import { copiesIn, LEAVE_SECRETS, SECRETS, type SecretName } from './secrets.js';
 

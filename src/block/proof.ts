@@ -9,7 +9,7 @@ import type { LockedNode } from './node.js';
 import { tracesIn } from './qcow2/emptiness.js';
 import { eraseUnused } from './qcow2/erase.js';
 import { has, INCOMPATIBLE, isOverlay } from './qcow2/header.js';
-import { damage, lostMapping } from './qcow2/lost-mapping.js';
+import { damage, hasSnapshots, lostMapping } from './qcow2/lost-mapping.js';
 import { Qcow2Node } from './qcow2/node.js';
 import { faultsIn } from './qcow2/soundness.js';
 import { isTagged, readTag, type StoreTag, tagExtension } from './qcow2/store-tag.js';
@@ -46,19 +46,20 @@ export function writeStoreTag(disk: LockedNode, tag: StoreTag): boolean {
 
 /**
  * Whether nothing can have been stored in the image. For qcow2: a full check without a finding, no tag,
- * and zeros in every cluster that is allocated, in the whole chain of an overlay. For a raw disk: zeros.
+ * and zeros in every cluster that is allocated, in the whole chain of an overlay. For a raw disk, which
+ * may be a large device: zeros in the first `rawBytes` bytes.
  * @throws IoError, ImageError
  */
-export function proveEmpty(disk: LockedNode): Emptiness {
+export function proveEmpty(disk: LockedNode, rawBytes = Infinity): Emptiness {
   const image = Qcow2Node.diskOf(disk);
-  if (image === undefined) return proveZeros(disk);
+  if (image === undefined) return proveZeros(disk, Math.min(rawBytes, disk.length));
   const why = tracesIn(image);
   if (why.length > 0) return { proven: false, why };
   if (!isOverlay(image.view.header)) return { proven: true, byHeader: true };
   if (image.backing === undefined) {
     return { proven: false, why: ['its backing file was not opened with the image'] };
   }
-  const below = proveEmpty(image.backing);
+  const below = proveEmpty(image.backing, rawBytes);
   if (below.proven) return below;
   return { proven: false, why: below.why.map(each => `its backing file: ${each}`) };
 }
@@ -75,9 +76,9 @@ export function imageFaults(disk: LockedNode): readonly string[] {
 
 const STEP_BYTES = 2 ** 20;
 
-function proveZeros(disk: LockedNode): Emptiness {
-  for (let at = 0; at < disk.length; at += STEP_BYTES) {
-    const bytes = disk.read(at, Math.min(STEP_BYTES, disk.length - at));
+function proveZeros(disk: LockedNode, length: number): Emptiness {
+  for (let at = 0; at < length; at += STEP_BYTES) {
+    const bytes = disk.read(at, Math.min(STEP_BYTES, length - at));
     if (isZeros(bytes)) continue;
     const offset = at + bytes.findIndex(byte => byte !== 0);
     return { proven: false, why: [`there is data at offset ${offset}`] };
@@ -89,12 +90,13 @@ function proveZeros(disk: LockedNode): Emptiness {
  * What is wrong with the mapping of the first `length` guest bytes, as sentences; empty if nothing is.
  * With a tag, formatting has allocated them, so an unallocated part of them is lost, unless the image
  * checks clean (qemu-img commit empties an overlay). Without one, once in the life of an image, it must
- * have no damage.
+ * have no damage, and neither may an image with snapshots.
  * @throws IoError, ImageError
  */
 export function mappingFaults(disk: LockedNode, length: number): readonly string[] {
   const image = Qcow2Node.diskOf(disk);
-  if (image === undefined || has(image.view.header, INCOMPATIBLE.dirty)) return [];
+  if (image === undefined) return [];
+  if (has(image.view.header, INCOMPATIBLE.dirty)) return hasSnapshots(image) ? damage(image) : [];
   return isTagged(image.view.extensions) ? lostMapping(image, length) : damage(image);
 }
 

@@ -9,6 +9,9 @@
 import { copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { using } from '../../lab/block/disk.js';
+import { hex, scratch } from '../../lab/files.js';
+import { qemuCheck, qemuImg, qemuIo, run } from '../../lab/peers/qemu.js';
 import {
   type BlockNode,
   checkImage,
@@ -18,10 +21,7 @@ import {
   repairImage,
 } from '../../src/block/index.js';
 import { NvtpmError } from '../../src/errors.js';
-import { hex, scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { qemuCheck, qemuImg, qemuIo, run } from '../_qemu.js';
-import { using } from './_disk.js';
 
 type Access = 'done' | 'refused at open' | 'failed';
 

@@ -2,6 +2,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
+import { using } from '../../lab/block/disk.js';
+import { scratch } from '../../lab/files.js';
+import { qemuCheck, qemuIo } from '../../lab/peers/qemu.js';
 import {
   type BlockNode,
   bdrv_lock,
@@ -14,10 +17,7 @@ import {
 } from '../../src/block/index.js';
 import type { TraceEvent } from '../../src/trace.js';
 import { Child } from '../_child.js';
-import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { qemuCheck, qemuIo } from '../_qemu.js';
-import { using } from './_disk.js';
 
 const test = (process.platform === 'linux' ? anyTest : anyTest.skip) as TestFn;
 

@@ -7,13 +7,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { checkImage, formatQcow2, openQcow2, withLock } from '../../src/block/index.js';
-import { MetadataCache } from '../../src/block/qcow2/cache.js';
-import { PowerCut, SimulatedDisk } from '../../src/testing/index.js';
-import { scratch } from '../_files.js';
-import { peerTest } from '../_peers.js';
-import { qemuCheck, qemuImg, run } from '../_qemu.js';
-import { usingNode } from './_disk.js';
+import { usingNode } from '../../lab/block/disk.js';
 import {
   allocate,
   countSteps,
@@ -27,11 +21,17 @@ import {
   tag,
   write,
   zero,
-} from './_failing-writes.js';
-import { MemoryNode } from './_memory.js';
-import { Model } from './_model.js';
-import type { Template } from './_power-cut.js';
-import { random } from './_random.js';
+} from '../../lab/block/failing-writes.js';
+import { MemoryNode } from '../../lab/block/memory.js';
+import { Model } from '../../lab/block/model.js';
+import type { Template } from '../../lab/block/power-cut.js';
+import { random } from '../../lab/block/random.js';
+import { scratch } from '../../lab/files.js';
+import { qemuCheck, qemuImg, run } from '../../lab/peers/qemu.js';
+import { checkImage, formatQcow2, openQcow2, withLock } from '../../src/block/index.js';
+import { MetadataCache } from '../../src/block/qcow2/cache.js';
+import { PowerCut, SimulatedDisk } from '../../src/testing/index.js';
+import { peerTest } from '../_peers.js';
 
 const KIB = 2 ** 10;
 

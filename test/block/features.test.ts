@@ -13,6 +13,10 @@ import {
 import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import test from 'ava';
+import { using, usingNode } from '../../lab/block/disk.js';
+import { MemoryNode } from '../../lab/block/memory.js';
+import { hex, scratch } from '../../lab/files.js';
+import { qemuCheck, qemuImg, qemuIo, run } from '../../lab/peers/qemu.js';
 import {
   type BackingReference,
   checkImage,
@@ -26,11 +30,7 @@ import {
   repairImage,
 } from '../../src/block/index.js';
 import type { LockDriver } from '../../src/lock/lock.js';
-import { hex, scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { qemuCheck, qemuImg, qemuIo, run } from '../_qemu.js';
-import { using, usingNode } from './_disk.js';
-import { MemoryNode } from './_memory.js';
 
 const MIB = 2 ** 20;
 const PEERS = ['qemu-img', 'qemu-io'];

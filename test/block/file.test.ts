@@ -10,9 +10,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { scratch } from '../../lab/files.js';
 import { openFile, withLock } from '../../src/block/index.js';
 import { IoError } from '../../src/errors.js';
-import { scratch } from '../_files.js';
 
 /** What can happen to a file that is open, and whether stores into it would be lost. */
 // biome-ignore format: table

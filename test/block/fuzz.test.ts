@@ -3,10 +3,10 @@
  * to the metadata of sound images; a sample here, tens of thousands with scripts/fuzz-qcow2.ts.
  */
 import test from 'ava';
-import { scratch } from '../_files.js';
+import { damaged, use, type Victim } from '../../lab/block/fuzz.js';
+import { ownTemplates, qemuTemplates } from '../../lab/block/power-cut.js';
+import { scratch } from '../../lab/files.js';
 import { peerTest } from '../_peers.js';
-import { damaged, use, type Victim } from './_fuzz.js';
-import { ownTemplates, qemuTemplates } from './_power-cut.js';
 
 function survive(victims: readonly Victim[], seeds: number): number {
   let refusals = 0;

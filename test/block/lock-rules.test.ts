@@ -5,6 +5,10 @@
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { using, usingNode } from '../../lab/block/disk.js';
+import { MemoryNode } from '../../lab/block/memory.js';
+import { scratch } from '../../lab/files.js';
+import { qemuCheck, qemuImg, qemuIo, run } from '../../lab/peers/qemu.js';
 import {
   bdrv_lock,
   checkImage,
@@ -21,11 +25,7 @@ import { Qcow2Node } from '../../src/block/qcow2/node.js';
 import { IoError } from '../../src/errors.js';
 import { FaultNode, PowerCut, SimulatedDisk } from '../../src/testing/index.js';
 import { Child } from '../_child.js';
-import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { qemuCheck, qemuImg, qemuIo, run } from '../_qemu.js';
-import { using, usingNode } from './_disk.js';
-import { MemoryNode } from './_memory.js';
 
 const MIB = 2 ** 20;
 const KIB = 2 ** 10;

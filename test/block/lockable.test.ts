@@ -2,10 +2,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
+import { scratch } from '../../lab/files.js';
 import { type FileNode, openFile, openRaw } from '../../src/block/index.js';
 import { type Bytes, LockableNode, type LowerLock } from '../../src/block/lockable.js';
 import { Child } from '../_child.js';
-import { scratch } from '../_files.js';
 
 const test = (process.platform === 'linux' ? anyTest : anyTest.skip) as TestFn;
 

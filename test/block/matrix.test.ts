@@ -7,17 +7,17 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { using } from '../../lab/block/disk.js';
+import { random } from '../../lab/block/random.js';
+import { scratch } from '../../lab/files.js';
+import { qemuCheck, qemuImg, qemuIo, run } from '../../lab/peers/qemu.js';
 import {
   type CreateImageOptions,
   checkImage,
   createQcow2,
   type LockedNode,
 } from '../../src/block/index.js';
-import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { qemuCheck, qemuImg, qemuIo, run } from '../_qemu.js';
-import { using } from './_disk.js';
-import { random } from './_random.js';
 
 const SIZE = 4 * 2 ** 20;
 const KINDS = ['fresh', 'preallocated', 'snapshot', 'overlay', 'compressed', 'zeroed'] as const;

@@ -4,10 +4,15 @@
  * sample here, thousands with scripts/power-cut-qcow2.ts.
  */
 import test from 'ava';
+import {
+  liveAndDie,
+  ownTemplates,
+  qemuTemplates,
+  type Template,
+} from '../../lab/block/power-cut.js';
+import { scratch } from '../../lab/files.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
-import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { liveAndDie, ownTemplates, qemuTemplates, type Template } from './_power-cut.js';
 
 function faultsOf(templates: readonly Template[], seeds: number, Disk = SimulatedDisk): string[] {
   const faults: string[] = [];

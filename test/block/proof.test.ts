@@ -6,6 +6,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { using, usingNode } from '../../lab/block/disk.js';
+import { MemoryNode } from '../../lab/block/memory.js';
+import { random } from '../../lab/block/random.js';
+import { scratch } from '../../lab/files.js';
+import { qemuCheck, qemuImg, qemuIo, run } from '../../lab/peers/qemu.js';
 import {
   allocateArea,
   checkImage,
@@ -31,12 +36,7 @@ import {
 import { isZeros } from '../../src/block/zeros.js';
 import { NvtpmError } from '../../src/errors.js';
 import { everyFlip, everyPowerCut, PowerCut, SimulatedDisk } from '../../src/testing/index.js';
-import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { qemuCheck, qemuImg, qemuIo, run } from '../_qemu.js';
-import { using, usingNode } from './_disk.js';
-import { MemoryNode } from './_memory.js';
-import { random } from './_random.js';
 
 const PEERS = ['qemu-img', 'qemu-io'];
 const MIB = 2 ** 20;

@@ -1,9 +1,9 @@
 /** Headers: what qemu-img writes is read, and each rule of the format has an image that breaks it. */
 import test from 'ava';
+import { MemoryNode } from '../../lab/block/memory.js';
+import { hex } from '../../lab/files.js';
 import type { ImageError, ImageErrorCode } from '../../src/block/node.js';
 import { openQcow2, Qcow2Node } from '../../src/block/qcow2/node.js';
-import { hex } from '../_files.js';
-import { MemoryNode } from './_memory.js';
 
 // The first 112 bytes of `qemu-img create -f qcow2 h.qcow2 64M`, qemu-img 7.2.22. The file is
 // 196616 bytes long; of the rest only the table and the block of refcounts are not zero.

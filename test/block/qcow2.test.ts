@@ -2,6 +2,11 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { using } from '../../lab/block/disk.js';
+import { MemoryNode } from '../../lab/block/memory.js';
+import { type Random, random } from '../../lab/block/random.js';
+import { scratch } from '../../lab/files.js';
+import { qemuCheck, qemuImg, qemuIo } from '../../lab/peers/qemu.js';
 import {
   type CreateImageOptions,
   createQcow2,
@@ -11,12 +16,7 @@ import {
   openQcow2,
   withLock,
 } from '../../src/block/index.js';
-import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { qemuCheck, qemuImg, qemuIo } from '../_qemu.js';
-import { using } from './_disk.js';
-import { MemoryNode } from './_memory.js';
-import { type Random, random } from './_random.js';
 
 const MIB = 2 ** 20;
 const PEERS = ['qemu-img', 'qemu-io'];

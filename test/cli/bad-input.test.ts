@@ -10,9 +10,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { scratch } from '../../lab/files.js';
+import { nvtpm, PROGRAM, type Run } from '../../lab/program/cli.js';
 import { openImage, withLock } from '../../src/block/index.js';
-import { scratch } from '../_files.js';
-import { nvtpm, PROGRAM, type Run } from './_cli.js';
 
 const GET_RANDOM = '00c10000000e0000004600000008';
 

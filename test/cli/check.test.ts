@@ -3,9 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
-import { scratch } from '../_files.js';
+import { scratch } from '../../lab/files.js';
+import { nvtpm } from '../../lab/program/cli.js';
 import { peerTest } from '../_peers.js';
-import { nvtpm } from './_cli.js';
 
 const GET_RANDOM = '00c10000000e0000004600000008';
 

@@ -3,12 +3,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { scratch } from '../../lab/files.js';
+import { nvtpm } from '../../lab/program/cli.js';
 import { withLock } from '../../src/block/index.js';
 import { inspectStore } from '../../src/nvram/index.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
-import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { nvtpm } from './_cli.js';
 
 test('the demonstration holds, for people and as data', t => {
   const folder = scratch(t);

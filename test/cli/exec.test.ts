@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { scratch } from '../_files.js';
-import { nvtpm } from './_cli.js';
+import { scratch } from '../../lab/files.js';
+import { nvtpm } from '../../lab/program/cli.js';
 
 const PCR_READ = '00c10000000e0000001500000000';
 

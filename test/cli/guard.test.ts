@@ -3,11 +3,11 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { scratch } from '../../lab/files.js';
+import { nvtpm } from '../../lab/program/cli.js';
 import { openImage } from '../../src/block/index.js';
-import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
 import { machineOn } from '../machine/_machines.js';
-import { nvtpm } from './_cli.js';
 
 const GET_RANDOM = '00c10000000e0000004600000008';
 

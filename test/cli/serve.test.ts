@@ -6,11 +6,11 @@ import { existsSync, lstatSync, readFileSync, rmSync, writeFileSync } from 'node
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { scratch } from '../_files.js';
+import { scratch } from '../../lab/files.js';
+import { nvtpm } from '../../lab/program/cli.js';
+import { Serving } from '../../lab/program/serving.js';
+import { askAt, SwtpmSubject } from '../../lab/tools/subjects.js';
 import { peerTest } from '../_peers.js';
-import { askAt, SwtpmSubject } from '../tools/_subjects.js';
-import { nvtpm } from './_cli.js';
-import { Serving } from './_serving.js';
 
 const PCR_READ = '00c1 0000000e 00000015 00000000';
 const PCR_ZERO = `00c40000001e00000000${'00'.repeat(20)}`;

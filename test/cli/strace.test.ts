@@ -2,8 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ROOT, scratch } from '../../lab/files.js';
 import { createQcow2 } from '../../src/block/index.js';
-import { ROOT, scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
 
 /** The calls between the two words of the writer, in short: what was done, not to which bytes. */

@@ -1,5 +1,8 @@
 /** State goes from an image to swtpm 0.7.1 and back: both find the same EK and the same owner. */
 import { join } from 'node:path';
+import { scratch, toHex } from '../../lab/files.js';
+import { swtpm } from '../../lab/peers/swtpm.js';
+import { nvtpm } from '../../lab/program/cli.js';
 import { createQcow2, openImage, withLock } from '../../src/block/index.js';
 import { fingerprint } from '../../src/cli/commands/info.js';
 import {
@@ -12,11 +15,8 @@ import {
 } from '../../src/guest/index.js';
 import { openStore } from '../../src/nvram/index.js';
 import { systemEntropy as entropy } from '../../src/system.js';
-import { scratch, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { swtpm } from '../_swtpm.js';
 import { guestOf, machineOn } from '../machine/_machines.js';
-import { nvtpm } from './_cli.js';
 
 peerTest(
   'the permall of the demonstration’s image starts in swtpm, with its EK and its owner',

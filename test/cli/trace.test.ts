@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { scratch } from '../_files.js';
-import { nvtpm, PROGRAM } from './_cli.js';
+import { scratch } from '../../lab/files.js';
+import { nvtpm, PROGRAM } from '../../lab/program/cli.js';
 
 /** The time line of these events, without its times. */
 function told(folder: string, events: readonly object[], ...more: string[]): string[] {

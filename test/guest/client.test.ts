@@ -1,6 +1,8 @@
 /** The guest's client against swtpm: what it asks works there, and its secrets mean something. */
 import { createHash, randomBytes } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
+import { hex, toHex } from '../../lab/files.js';
+import { type Swtpm, swtpm, unwrapState, wrapState } from '../../lab/peers/swtpm.js';
 import {
   authorised,
   CAP,
@@ -16,9 +18,7 @@ import {
   Tpm12Client,
   TpmResponseError,
 } from '../../src/guest/index.js';
-import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { type Swtpm, swtpm, unwrapState, wrapState } from '../_swtpm.js';
 
 const entropy = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
 const OWNER = secretOf('owner');

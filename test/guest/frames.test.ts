@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import test from 'ava';
 import fc from 'fast-check';
+import { hex, toHex } from '../../lab/files.js';
 import {
   ANY_PCR,
   authorised,
@@ -13,7 +14,6 @@ import {
   TpmResponseError,
   TpmResponseFault,
 } from '../../src/guest/index.js';
-import { hex, toHex } from '../_files.js';
 
 const session = { handle: 1, nonceEven: new Uint8Array(20), shared: undefined };
 const auth = { session, secret: new Uint8Array(20), nonceOdd: new Uint8Array(20) };

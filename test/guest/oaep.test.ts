@@ -1,8 +1,8 @@
 /** Secrets on their way to the EK: OAEP with SHA-1 and "TCPA", undone by hand (RFC 8017 §7.1.2). */
 import { constants, createHash, generateKeyPairSync, privateDecrypt } from 'node:crypto';
 import test from 'ava';
+import { toHex } from '../../lab/files.js';
 import { encryptTo, RSA_2048 } from '../../src/guest/index.js';
-import { toHex } from '../_files.js';
 
 const sha1 = (...parts: readonly Uint8Array[]): Buffer =>
   createHash('sha1').update(Buffer.concat(parts)).digest();

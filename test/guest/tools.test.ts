@@ -3,6 +3,7 @@
  * what that TPM answered. fixtures/clients/tpm-tools.json holds both.
  */
 import test from 'ava';
+import { fixture, hex, toHex } from '../../lab/files.js';
 import {
   authorised,
   type Command,
@@ -22,7 +23,6 @@ import {
 } from '../../src/guest/index.js';
 import { key11, keyParms, nvDataPublic } from '../../src/guest/structures.js';
 import { bytes, decode, Reader, sized, struct, u8, u16, u32 } from '../../src/wire/codec.js';
-import { fixture, hex, toHex } from '../_files.js';
 
 interface Recorded {
   readonly exchanges: readonly { tool: string; request: string; response: string }[];

@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { sums } from '../../scripts/transcripts/sums.js';
-import type { Transcript } from '../../scripts/transcripts/transcript.js';
+import { fixture, hex, ROOT } from '../../lab/files.js';
+import { sums } from '../../lab/recorder/sums.js';
+import type { Transcript } from '../../lab/recorder/transcript.js';
 import { ORDINALS } from '../../src/guest/index.js';
-import { fixture, hex, ROOT } from '../_files.js';
 
 const FOLDER = join(ROOT, 'fixtures');
 const names = readdirSync(join(FOLDER, 'transcripts')).sort();

@@ -1,9 +1,9 @@
 /** Many processes, one image: no update is lost or torn. */
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
+import { scratch } from '../../lab/files.js';
 import { createQcow2, openImage, withLock } from '../../src/block/index.js';
 import { Child } from '../_child.js';
-import { scratch } from '../_files.js';
 import { FRESH, LEFT, readBlob, WRITERS, writeBlob } from './_blob.js';
 
 const test = (process.platform === 'linux' ? anyTest : anyTest.skip) as TestFn;

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
+import { ROOT, scratch } from '../../lab/files.js';
 import { bdrv_lock, bdrv_unlock, createQcow2, openImage } from '../../src/block/index.js';
 import { firstSupported } from '../../src/lock/drivers.js';
 import {
@@ -13,7 +14,6 @@ import {
 } from '../../src/lock/index.js';
 import { NativeError } from '../../src/native/error.js';
 import { Child } from '../_child.js';
-import { ROOT, scratch } from '../_files.js';
 
 // One after the other: the environment belongs to the process.
 const test = (process.platform === 'linux' ? anyTest.serial : anyTest.skip) as TestFn;

@@ -2,6 +2,7 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
+import { scratch } from '../../lab/files.js';
 import {
   closeFile,
   type LockFlavour,
@@ -10,7 +11,6 @@ import {
   WHOLE_FILE,
 } from '../../src/lock/index.js';
 import { Child } from '../_child.js';
-import { scratch } from '../_files.js';
 
 const test = (process.platform === 'linux' ? anyTest : anyTest.skip) as TestFn;
 

@@ -1,6 +1,7 @@
 /** The image guard between our own processes: which roles coexist, and what is left afterwards. */
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
+import { scratch } from '../../lab/files.js';
 import {
   type BlockNode,
   bdrv_lock,
@@ -18,7 +19,6 @@ import { EXIT_CODES } from '../../src/cli/exit-codes.js';
 import { LockError, lockDriverFor, WHOLE_FILE } from '../../src/lock/index.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
 import { Child } from '../_child.js';
-import { scratch } from '../_files.js';
 import { fileOf } from './_file-of.js';
 
 const test = (process.platform === 'linux' ? anyTest : anyTest.skip) as TestFn;

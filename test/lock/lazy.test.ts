@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import test from 'ava';
-import { ROOT } from '../_files.js';
+import { ROOT } from '../../lab/files.js';
 
 function loadsKoffi(code: string): boolean {
   const script = `

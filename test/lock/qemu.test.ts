@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
+import { ROOT, scratch } from '../../lab/files.js';
+import { qemuCheck, qemuIo, run } from '../../lab/peers/qemu.js';
 import {
   type BlockNode,
   bdrv_lock,
@@ -21,9 +23,7 @@ import { EXIT_CODES } from '../../src/cli/exit-codes.js';
 import { type LockDriver, LockError, lockDriverFor, WHOLE_FILE } from '../../src/lock/index.js';
 import { openStore } from '../../src/nvram/index.js';
 import { Child } from '../_child.js';
-import { ROOT, scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { qemuCheck, qemuIo, run } from '../_qemu.js';
 import { fileOf } from './_file-of.js';
 
 function image(t: ExecutionContext): string {

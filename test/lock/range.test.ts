@@ -3,6 +3,7 @@ import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
+import { scratch } from '../../lab/files.js';
 import type { LockDriver, LockRange, LockType } from '../../src/lock/lock.js';
 import { overlap, subtract } from '../../src/lock/range.js';
 import {
@@ -14,7 +15,6 @@ import {
   noteUnlock,
 } from '../../src/lock/registry.js';
 import { lengthOf } from '../../src/lock/win32.js';
-import { scratch } from '../_files.js';
 
 // Ranges within the first 16 bytes, byte 15 standing for all that follow.
 const range: fc.Arbitrary<LockRange> = fc.oneof(

@@ -3,12 +3,12 @@ import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import anyTest, { type TestFn } from 'ava';
+import { scratch } from '../../lab/files.js';
 import { holdersOf } from '../../src/lock/holders.js';
 import { type LockRange, WHOLE_FILE } from '../../src/lock/lock.js';
 import { overlap } from '../../src/lock/range.js';
 import { RecordLocks } from '../../src/lock/record-locks.js';
 import { abiOf, type Fcntl, FlockBuffer } from '../../src/native/fcntl.js';
-import { scratch } from '../_files.js';
 
 const test = (process.platform === 'linux' ? anyTest : anyTest.skip) as TestFn;
 

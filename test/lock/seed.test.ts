@@ -6,10 +6,10 @@ import { closeSync, openSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
+import { scratch } from '../../lab/files.js';
 import { openFile } from '../../src/block/index.js';
 import { lock } from '../../src/lock/index.js';
 import { Child } from '../_child.js';
-import { scratch } from '../_files.js';
 import { type NestedLocks, OurLocks, SeedLocks } from './_seed.js';
 
 const test = (process.platform === 'linux' ? anyTest.serial : anyTest.skip) as TestFn;

@@ -8,10 +8,10 @@ import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
+import { ROOT, scratch } from '../../lab/files.js';
 import { bdrv_lock, bdrv_unlock, createQcow2, openFile, openImage } from '../../src/block/index.js';
 import { type LockFlavour, lockDriverFor } from '../../src/lock/index.js';
 import { Child } from '../_child.js';
-import { ROOT, scratch } from '../_files.js';
 
 const test = (process.platform === 'linux' ? anyTest : anyTest.skip) as TestFn;
 

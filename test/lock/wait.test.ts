@@ -3,6 +3,7 @@ import { getEventListeners } from 'node:events';
 import { openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
+import { scratch } from '../../lab/files.js';
 import {
   closeFile,
   LockError,
@@ -14,7 +15,6 @@ import {
   WHOLE_FILE,
 } from '../../src/lock/index.js';
 import { Child } from '../_child.js';
-import { scratch } from '../_files.js';
 
 const test = (process.platform === 'linux' ? anyTest.serial : anyTest.skip) as TestFn;
 

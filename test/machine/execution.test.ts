@@ -3,6 +3,7 @@ import { copyFileSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { hex, scratch, toHex } from '../../lab/files.js';
 import { type LockedNode, openImage, takeGuard } from '../../src/block/index.js';
 import { commands } from '../../src/guest/index.js';
 import {
@@ -14,7 +15,6 @@ import {
   type Task,
 } from '../../src/index.js';
 import { LockError } from '../../src/lock/index.js';
-import { hex, scratch, toHex } from '../_files.js';
 import { guestOf, type More, machineOn, newImage } from './_machines.js';
 
 const IMAGE = (() => {

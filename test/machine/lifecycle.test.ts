@@ -1,6 +1,7 @@
 /** Transitions that fail: afterwards the phase is the old one, or off with everything released. */
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { scratch, toHex } from '../../lab/files.js';
 import { type BlockNode, openImage, takeGuard, withLock } from '../../src/block/index.js';
 import { commands, STARTUP, secretOf } from '../../src/guest/index.js';
 import { IoError, Machine, MachineError, type MachineState, StateError } from '../../src/index.js';
@@ -9,7 +10,6 @@ import { makeManifest, readManifest } from '../../src/migration/index.js';
 import { MemoryStore, NvramError } from '../../src/nvram/index.js';
 import { systemEntropy as entropy } from '../../src/system.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
-import { scratch, toHex } from '../_files.js';
 import { type EngineStep, Engines } from './_engines.js';
 import { blankDisk, guestOf, inStore, type More, machineOn, newImage } from './_machines.js';
 

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { scratch, toHex } from '../../lab/files.js';
 import { openImage } from '../../src/block/index.js';
 import { IoError } from '../../src/errors.js';
 import {
@@ -18,7 +19,6 @@ import {
 } from '../../src/guest/index.js';
 import { NvramError } from '../../src/nvram/index.js';
 import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
-import { scratch, toHex } from '../_files.js';
 import { blankDisk, guestOf, inStore, machineOn, newImage } from './_machines.js';
 
 const OWNER = secretOf('owner');

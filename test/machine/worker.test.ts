@@ -1,6 +1,7 @@
 /** A machine whose TPM lives in a worker: the guest's processor never waits for it. */
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { hex, scratch, toHex } from '../../lab/files.js';
 import { openImage, takeGuard } from '../../src/block/index.js';
 import { plain } from '../../src/guest/frames.js';
 import { commands, STARTUP } from '../../src/guest/index.js';
@@ -9,7 +10,6 @@ import { LockError } from '../../src/lock/index.js';
 import { accept, Channel, migrate, takeBack } from '../../src/migration/index.js';
 import { NvramError } from '../../src/nvram/index.js';
 import { noTrace, type TraceEvent } from '../../src/trace.js';
-import { hex, scratch, toHex } from '../_files.js';
 import { connection, stored } from '../migration/_hosts.js';
 import { machineOn, newImage } from './_machines.js';
 import { BUGGY, type SetupData } from './_worker-setup.js';

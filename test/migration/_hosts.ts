@@ -6,12 +6,12 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { scratch, toHex } from '../../lab/files.js';
 import { type BlockNode, type GuardMode, openImage, withLock } from '../../src/block/index.js';
 import { commands, STARTUP, secretOf } from '../../src/guest/index.js';
 import type { Machine } from '../../src/index.js';
 import { Channel } from '../../src/migration/index.js';
 import { openStore } from '../../src/nvram/index.js';
-import { scratch, toHex } from '../_files.js';
 import { guestOf, type More, machineOn, newImage } from '../machine/_machines.js';
 
 const EK_IMAGE = (() => {

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import test from 'ava';
+import { toHex } from '../../lab/files.js';
 import {
   type BlockNode,
   openFile,
@@ -25,7 +26,6 @@ import {
 } from '../../src/migration/index.js';
 import { inspectStore, MemoryStore, NvramError } from '../../src/nvram/index.js';
 import { FaultNode } from '../../src/testing/index.js';
-import { toHex } from '../_files.js';
 import { guestOf } from '../machine/_machines.js';
 import { connection, type Hosts, hosts, pcrOf, peerThatSends, runsOn, stored } from './_hosts.js';
 

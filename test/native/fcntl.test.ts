@@ -1,6 +1,7 @@
 /** fcntl(2): the structures of each system, and which systems are refused. */
 import { constants } from 'node:os';
 import test from 'ava';
+import { hex, toHex } from '../../lab/files.js';
 import {
   ABIS,
   abiOf,
@@ -10,7 +11,6 @@ import {
   retrying,
 } from '../../src/native/fcntl.js';
 import { assertLayout } from '../../src/native/koffi.js';
-import { hex, toHex } from '../_files.js';
 
 // Written by hand from each system's <fcntl.h>: an exclusive lock on 2 bytes at 0x0102030405.
 // biome-ignore format: table

@@ -1,8 +1,9 @@
 /** What the instances of interleavings.test.ts do. */
+
+import { activated, blob, entropy, inspected } from '../../lab/store/stores.js';
 import { type BlockNode, withLock } from '../../src/block/index.js';
 import { type ActiveStore, openStore } from '../../src/nvram/index.js';
 import type { Stage } from '../../src/testing/index.js';
-import { activated, blob, entropy, inspected } from './_stores.js';
 
 /** An instance that is active and stores once. */
 export function active({ disk, begin }: Stage): string {

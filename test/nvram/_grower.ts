@@ -1,7 +1,8 @@
 /** Stores a small blob, then one that needs more file than the limit of this process allows. */
+
+import { activated, blob } from '../../lab/store/stores.js';
 import { openImage } from '../../src/block/index.js';
 import { NvramError } from '../../src/nvram/index.js';
-import { activated, blob } from './_stores.js';
 
 const image = openImage(process.argv[2]!, { readOnly: false });
 const store = activated(image);

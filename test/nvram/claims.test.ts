@@ -4,6 +4,7 @@
  * 2 TiB that counts what is read.
  */
 import test from 'ava';
+import { entropy, KEY } from '../../lab/store/stores.js';
 import { assess } from '../../src/nvram/image/assess.js';
 import { BlobCipher, ENCRYPTION_EXTRA_BYTES } from '../../src/nvram/image/cipher.js';
 import { Keyring } from '../../src/nvram/image/keyring.js';
@@ -20,7 +21,6 @@ import {
 import { encodeAckRecord, encodeDirectory, sha256 } from '../../src/nvram/image/pages.js';
 import type { Readable } from '../../src/nvram/image/slots.js';
 import { BLOB_BYTES_MAX, KEY_BYTES } from '../../src/nvram/index.js';
-import { entropy, KEY } from './_stores.js';
 
 const GIB = 2 ** 30;
 const DISK_BYTES = 2048 * GIB;

@@ -1,5 +1,16 @@
 /** Encrypted stores: what is on the disk, which key opens them, and what a change of the key leaves. */
 import test from 'ava';
+import {
+  activated,
+  blob,
+  formatted,
+  inspected,
+  KEY,
+  OTHER_KEY,
+  opened,
+  platter,
+  repaired,
+} from '../../lab/store/stores.js';
 import { BlobCipher } from '../../src/nvram/image/cipher.js';
 import {
   ACK_RECORD_OFFSET,
@@ -17,17 +28,6 @@ import {
 } from '../../src/nvram/image/pages.js';
 import type { Key } from '../../src/nvram/index.js';
 import { everyFlip, everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
-import {
-  activated,
-  blob,
-  formatted,
-  inspected,
-  KEY,
-  OTHER_KEY,
-  opened,
-  platter,
-  repaired,
-} from './_stores.js';
 
 const PASSWORD: Key = { kind: 'password', bytes: new TextEncoder().encode('correct horse') };
 const SECRET = new TextEncoder().encode('the private part of the endorsement key');

@@ -5,10 +5,6 @@
  * instance starts, on the same disk and after a power cut, and the power is cut once more after it.
  */
 import test from 'ava';
-import { IoError } from '../../src/errors.js';
-import { ACK_RECORD_OFFSET, SLOT_OFFSETS } from '../../src/nvram/image/layout.js';
-import { encodeAckRecord, readDirectory } from '../../src/nvram/image/pages.js';
-import { SimulatedDisk } from '../../src/testing/index.js';
 import {
   activated,
   blob,
@@ -19,7 +15,11 @@ import {
   KEY,
   opened,
   platter,
-} from './_stores.js';
+} from '../../lab/store/stores.js';
+import { IoError } from '../../src/errors.js';
+import { ACK_RECORD_OFFSET, SLOT_OFFSETS } from '../../src/nvram/image/layout.js';
+import { encodeAckRecord, readDirectory } from '../../src/nvram/image/pages.js';
+import { SimulatedDisk } from '../../src/testing/index.js';
 
 const OLD = '700 × 2';
 const NEW = '900 × 3';

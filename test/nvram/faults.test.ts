@@ -6,11 +6,11 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { ROOT, scratch } from '../../lab/files.js';
+import { activated, blob, contents, format } from '../../lab/store/stores.js';
 import { createQcow2, openFile, openImage, openQcow2 } from '../../src/block/index.js';
 import { AREA_BYTES_MIN } from '../../src/nvram/index.js';
 import { type Effect, FaultNode, type Operation } from '../../src/testing/index.js';
-import { ROOT, scratch } from '../_files.js';
-import { activated, blob, contents, format } from './_stores.js';
 
 const OLD = '700 × 1';
 const NEW = '900 × 2';

@@ -1,8 +1,6 @@
 /** Kept states, growth, limits, repair: the rest of what a store does. */
 import test from 'ava';
 import fc from 'fast-check';
-import { type ActiveStore, AREA_BYTES_MIN } from '../../src/nvram/index.js';
-import { everyPowerCut, PowerCut, SimulatedDisk } from '../../src/testing/index.js';
 import {
   activated,
   blob,
@@ -13,7 +11,9 @@ import {
   opened,
   platter,
   repaired,
-} from './_stores.js';
+} from '../../lab/store/stores.js';
+import { type ActiveStore, AREA_BYTES_MIN } from '../../src/nvram/index.js';
+import { everyPowerCut, PowerCut, SimulatedDisk } from '../../src/testing/index.js';
 
 test('the last states are kept, as many as asked for, and come back as new ones', t => {
   const disk = formatted({ historyLength: 3 });

@@ -3,8 +3,8 @@
  * commit. Method: every interleaving of their lock, read, write, flush and unlock steps.
  */
 import test from 'ava';
+import { activated, blob, contents, formatted, platter } from '../../lab/store/stores.js';
 import { everyInterleaving, SimulatedDisk } from '../../src/testing/index.js';
-import { activated, blob, contents, formatted, platter } from './_stores.js';
 
 const ACTORS = new URL('./_actors.js', import.meta.url).href;
 const actor = (name: string, mortal = false) => ({ module: ACTORS, name, mortal });

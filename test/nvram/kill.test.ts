@@ -3,8 +3,8 @@
  * stored. scripts/kill-store.ts does the same a thousand times.
  */
 import test from 'ava';
-import { scratch } from '../_files.js';
-import { killOften } from './_kills.js';
+import { scratch } from '../../lab/files.js';
+import { killOften } from '../../lab/store/kills.js';
 
 test('every store that was acknowledged before a SIGKILL is there', async t => {
   let seed = 1;

@@ -1,10 +1,5 @@
 /** What each state of a store allows, what a refusal leaves behind, and how many locks each step takes. */
 import test from 'ava';
-import { withLock } from '../../src/block/index.js';
-import { IoError } from '../../src/errors.js';
-import { BlobCipher } from '../../src/nvram/image/cipher.js';
-import { type ActiveStore, type HandedOverStore, openStore } from '../../src/nvram/index.js';
-import { SimulatedDisk } from '../../src/testing/index.js';
 import {
   activated,
   blob,
@@ -16,7 +11,12 @@ import {
   OTHER_KEY,
   opened,
   platter,
-} from './_stores.js';
+} from '../../lab/store/stores.js';
+import { withLock } from '../../src/block/index.js';
+import { IoError } from '../../src/errors.js';
+import { BlobCipher } from '../../src/nvram/image/cipher.js';
+import { type ActiveStore, type HandedOverStore, openStore } from '../../src/nvram/index.js';
+import { SimulatedDisk } from '../../src/testing/index.js';
 
 /** A disk that counts how often its outermost lock is acquired. */
 class CountingDisk extends SimulatedDisk {

@@ -1,9 +1,9 @@
 /** The laws of a blob store, kept by the store in memory and the one in an image alike. */
 import test from 'ava';
 import fc from 'fast-check';
+import { activated, blob, format, formatted } from '../../lab/store/stores.js';
 import { type BlobStore, type Changes, MemoryStore } from '../../src/nvram/index.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
-import { activated, blob, format, formatted } from './_stores.js';
 
 const BLOB_LIMIT = 9000;
 

@@ -1,9 +1,5 @@
 /** The outcomes of opening a store stay apart, and damage is never taken for anything else. */
 import test from 'ava';
-import { ACK_RECORD_OFFSET, SLOT_OFFSETS } from '../../src/nvram/image/layout.js';
-import { encodeDirectory, sha256 } from '../../src/nvram/image/pages.js';
-import { AREA_BYTES_MIN, NvramError } from '../../src/nvram/index.js';
-import { everyFlip, SimulatedDisk } from '../../src/testing/index.js';
 import {
   activated,
   blob,
@@ -13,7 +9,11 @@ import {
   inspected,
   platter,
   wellUsed,
-} from './_stores.js';
+} from '../../lab/store/stores.js';
+import { ACK_RECORD_OFFSET, SLOT_OFFSETS } from '../../src/nvram/image/layout.js';
+import { encodeDirectory, sha256 } from '../../src/nvram/image/pages.js';
+import { AREA_BYTES_MIN, NvramError } from '../../src/nvram/index.js';
+import { everyFlip, SimulatedDisk } from '../../src/testing/index.js';
 
 test('a disk of zeros is EMPTY, a formatted one too, and only until the first blob', t => {
   const disk = new SimulatedDisk(AREA_BYTES_MIN);

@@ -6,6 +6,8 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { scratch } from '../../lab/files.js';
+import { activated, blob, contents, format, inspected, platter } from '../../lab/store/stores.js';
 import {
   type BlockNode,
   checkImage,
@@ -18,9 +20,7 @@ import {
 } from '../../src/block/index.js';
 import { AREA_BYTES_MIN } from '../../src/nvram/index.js';
 import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
-import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { activated, blob, contents, format, inspected, platter } from './_stores.js';
 
 const imageOn = (disk: SimulatedDisk): BlockNode => openQcow2(disk, { readOnly: false });
 

@@ -5,10 +5,6 @@
  * sectors can land (everyPowerCut). The twins break the protocol and must be noticed.
  */
 import test from 'ava';
-import { ACK_RECORD_OFFSET, PAGE_BYTES, SLOT_OFFSETS } from '../../src/nvram/image/layout.js';
-import { encodeAckRecord, encodeDirectory, sha256 } from '../../src/nvram/image/pages.js';
-import { type ActiveStore, AREA_BYTES_MIN } from '../../src/nvram/index.js';
-import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
 import {
   activated,
   blob,
@@ -18,7 +14,11 @@ import {
   inspected,
   platter,
   wellUsed,
-} from './_stores.js';
+} from '../../lab/store/stores.js';
+import { ACK_RECORD_OFFSET, PAGE_BYTES, SLOT_OFFSETS } from '../../src/nvram/image/layout.js';
+import { encodeAckRecord, encodeDirectory, sha256 } from '../../src/nvram/image/pages.js';
+import { type ActiveStore, AREA_BYTES_MIN } from '../../src/nvram/index.js';
+import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
 
 interface Tally {
   readonly [found: string]: number;

@@ -7,6 +7,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { MemoryNode } from '../../lab/block/memory.js';
+import { scratch } from '../../lab/files.js';
+import { qemuImg } from '../../lab/peers/qemu.js';
+import { activated, blob, contents, entropy, format, inspected } from '../../lab/store/stores.js';
 import {
   type BlockNode,
   formatQcow2,
@@ -22,11 +26,7 @@ import { NvtpmError } from '../../src/errors.js';
 import { AREA_BYTES_MIN, openStore } from '../../src/nvram/index.js';
 import { everyFlip, SimulatedDisk } from '../../src/testing/index.js';
 import { equal } from '../../src/wire/codec.js';
-import { scratch } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { qemuImg } from '../_qemu.js';
-import { MemoryNode } from '../block/_memory.js';
-import { activated, blob, contents, entropy, format, inspected } from './_stores.js';
 
 const CLUSTER_BITS = 12;
 const CLUSTER_BYTES = 2 ** CLUSTER_BITS;

@@ -6,19 +6,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import {
-  type BlockNode,
-  formatQcow2,
-  openImage,
-  openQcow2,
-  openRaw,
-} from '../../src/block/index.js';
-import { AREA_BYTES_MIN } from '../../src/nvram/index.js';
-import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
-import { scratch } from '../_files.js';
-import { peerTest } from '../_peers.js';
-import { qemuImg } from '../_qemu.js';
-import { MemoryNode } from '../block/_memory.js';
+import { MemoryNode } from '../../lab/block/memory.js';
+import { scratch } from '../../lab/files.js';
+import { qemuImg } from '../../lab/peers/qemu.js';
 import {
   activated,
   format,
@@ -28,7 +18,17 @@ import {
   OTHER_KEY,
   opened,
   platter,
-} from './_stores.js';
+} from '../../lab/store/stores.js';
+import {
+  type BlockNode,
+  formatQcow2,
+  openImage,
+  openQcow2,
+  openRaw,
+} from '../../src/block/index.js';
+import { AREA_BYTES_MIN } from '../../src/nvram/index.js';
+import { everyPowerCut, SimulatedDisk } from '../../src/testing/index.js';
+import { peerTest } from '../_peers.js';
 
 const marked = (name: string, length: number): Uint8Array =>
   Uint8Array.from({ length }, (_, index) => `[${name}!]`.charCodeAt(index % (name.length + 3)));

@@ -3,9 +3,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
-import { scratch } from '../_files.js';
-import { connected, Lines, WIDTH } from '../_qtest.js';
-import { nvtpm, PROGRAM } from '../cli/_cli.js';
+import { scratch } from '../../lab/files.js';
+import { connected, Lines, WIDTH } from '../../lab/peers/qtest.js';
+import { nvtpm, PROGRAM } from '../../lab/program/cli.js';
 
 export type Message = Readonly<Record<string, unknown>>;
 

@@ -2,14 +2,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { scratch } from '../../lab/files.js';
+import { Client } from '../../lab/program/serving.js';
 import { type BlockNode, openFile, withLock } from '../../src/block/index.js';
 import { IoError, Tpm12 } from '../../src/index.js';
 import { type Inspection, inspectStore, NvramError } from '../../src/nvram/index.js';
 import { type BackendEnding, serveBackend } from '../../src/server/index.js';
 import { systemClock as clock, systemEntropy as entropy } from '../../src/system.js';
 import { type Fault, FaultNode } from '../../src/testing/index.js';
-import { scratch } from '../_files.js';
-import { Client } from '../cli/_serving.js';
 import { blankDisk, inStore, machineOn } from '../machine/_machines.js';
 
 const PCR_READ = '00c1 0000000e 00000015 00000000';

@@ -2,13 +2,13 @@
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { scratch } from '../../lab/files.js';
 import { openImage, takeGuard } from '../../src/block/index.js';
 import { commands, STARTUP } from '../../src/guest/index.js';
 import { NvramError } from '../../src/nvram/index.js';
 import { Host } from '../../src/server/host.js';
 import { systemClock as clock } from '../../src/system.js';
 import { noTrace } from '../../src/trace.js';
-import { scratch } from '../_files.js';
 import { guestOf, inStore, machineOn, newImage } from '../machine/_machines.js';
 
 interface Running {

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { scratch } from '../../lab/files.js';
 import { linger } from '../../src/server/linger.js';
-import { scratch } from '../_files.js';
 
 /** What the event loop reads in one piece, and still reads once it is told to wait. */
 const PIECE_BYTES = 64 * 1024;

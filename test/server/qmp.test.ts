@@ -1,9 +1,9 @@
 /** The monitor of `nvtpm run`: the table of requests, what makes no sense, events, several clients. */
 import { once } from 'node:events';
 import test from 'ava';
+import { connected, Qemu, QTEST_PEERS } from '../../lab/peers/qtest.js';
 import { JsonStream } from '../../src/server/json-stream.js';
 import { peerTest } from '../_peers.js';
-import { connected, Qemu, QTEST_PEERS } from '../_qtest.js';
 import { type Message, Monitor, Running } from './_running.js';
 
 /** How QEMU 7.2 answers before qmp_capabilities, and then (recorded from it). */

@@ -1,7 +1,7 @@
 /** The qtest face of `nvtpm run`: the table of requests, what makes no sense, and the registers. */
 import test from 'ava';
+import { Qemu, QTEST_PEERS } from '../../lab/peers/qtest.js';
 import { peerTest } from '../_peers.js';
-import { Qemu, QTEST_PEERS } from '../_qtest.js';
 import { arbitration, suite } from '../tis/_steps.js';
 import { Running } from './_running.js';
 

@@ -5,10 +5,10 @@ import { lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
+import { scratch } from '../../lab/files.js';
+import { Lines } from '../../lab/peers/qtest.js';
+import { nvtpm, PROGRAM } from '../../lab/program/cli.js';
 import { parseAddress } from '../../src/server/index.js';
-import { scratch } from '../_files.js';
-import { Lines } from '../_qtest.js';
-import { nvtpm, PROGRAM } from '../cli/_cli.js';
 import { type Monitor, QtestClient, Running } from './_running.js';
 
 test('addresses are spelt as QEMU spells them', t => {

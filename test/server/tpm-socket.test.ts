@@ -5,8 +5,8 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import { hex, scratch, toHex } from '../../lab/files.js';
 import { serveTpm, type TpmSocketOptions } from '../../src/server/tpm-socket.js';
-import { hex, scratch, toHex } from '../_files.js';
 
 const STARTUP = hex('00c1 0000000c 00000099 0001');
 const READ = hex('00c1 0000000e 00000015 00000001');

@@ -1,8 +1,8 @@
 /** The fault node does what its script says, when it says so, and nothing else. */
 import test from 'ava';
+import { MemoryNode } from '../../lab/block/memory.js';
 import { type LockedNode, withLock } from '../../src/block/index.js';
 import { type Effect, FaultNode, type Operation } from '../../src/testing/index.js';
-import { MemoryNode } from '../block/_memory.js';
 
 const ones = (length: number): Uint8Array => new Uint8Array(length).fill(1);
 

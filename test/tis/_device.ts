@@ -1,8 +1,9 @@
 /**
  * A device on a TPM that answers what the test says, when the test says. Offsets are drawn by hand.
  */
+
+import { hex, toHex } from '../../lab/files.js';
 import { Tis, type TisBackend, type TisOptions } from '../../src/tis/index.js';
-import { hex, toHex } from '../_files.js';
 
 // biome-ignore format: table
 export const REG = {

@@ -4,7 +4,7 @@
  * whatever has the registers.
  */
 import type { ExecutionContext } from 'ava';
-import { hex, toHex } from '../_files.js';
+import { hex, toHex } from '../../lab/files.js';
 import { EXCHANGE } from './_device.js';
 
 export interface World {

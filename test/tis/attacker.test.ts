@@ -5,8 +5,8 @@
  */
 import test from 'ava';
 import fc from 'fast-check';
+import { hex, toHex } from '../../lab/files.js';
 import { TisDriver } from '../../src/tis/index.js';
-import { hex, toHex } from '../_files.js';
 import { type Bench, bench, EXCHANGE, REG } from './_device.js';
 
 /** Offsets that matter, around their edges, and any other; sizes that there are, and others. */

@@ -5,9 +5,9 @@
  */
 import { readFileSync } from 'node:fs';
 import test from 'ava';
+import { Qemu, QTEST_PEERS } from '../../lab/peers/qtest.js';
 import { PAGE } from '../../scripts/tis-page.js';
 import { peerTest } from '../_peers.js';
-import { Qemu, QTEST_PEERS } from '../_qtest.js';
 import { bench } from './_device.js';
 
 const BASE = 0xfed4_0000;

@@ -2,9 +2,9 @@
  * Scripts of register accesses on our device and on QEMU's; scripts/diff-tis.ts is the long run.
  */
 import type { ExecutionContext } from 'ava';
+import { QTEST_PEERS } from '../../lab/peers/qtest.js';
+import { Differential } from '../../lab/tis/differential.js';
 import { peerTest } from '../_peers.js';
-import { QTEST_PEERS } from '../_qtest.js';
-import { Differential } from './_differential.js';
 
 async function start(t: ExecutionContext, ...how: Parameters<typeof Differential.start>) {
   const pair = await Differential.start(...how);

@@ -3,8 +3,8 @@
  * it.
  */
 import test from 'ava';
+import { hex, toHex } from '../../lab/files.js';
 import { type Bus, TIS_BASE, TisDriver, TisDriverError } from '../../src/tis/index.js';
-import { hex, toHex } from '../_files.js';
 import { bench, EXCHANGE, REG } from './_device.js';
 
 const COMMAND = hex(EXCHANGE['1.2'].command);

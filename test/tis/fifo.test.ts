@@ -3,7 +3,7 @@
  * 7.2.
  */
 import test from 'ava';
-import { hex } from '../_files.js';
+import { hex } from '../../lab/files.js';
 import { type Bench, bench, benchIn, EXCHANGE, REG } from './_device.js';
 
 for (const [personality, family] of [

@@ -1,8 +1,8 @@
 /** The steps of QEMU's own test of its TIS, on our device and, where it is installed, on QEMU's. */
 import test from 'ava';
+import { Qemu, QTEST_PEERS } from '../../lab/peers/qtest.js';
 import { TIS_BASE } from '../../src/tis/index.js';
 import { peerTest } from '../_peers.js';
-import { Qemu, QTEST_PEERS } from '../_qtest.js';
 import { bench, EXCHANGE } from './_device.js';
 import { suite, type World } from './_steps.js';
 

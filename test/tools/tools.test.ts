@@ -2,10 +2,10 @@
  * trousers' clients before swtpm over TCP, and before `nvtpm serve` on a qcow2 image: the same exit
  * codes and the same words. Both are killed and started again on the way.
  */
-import { scratch } from '../_files.js';
+import { scratch } from '../../lab/files.js';
+import { compared, PEERS } from '../../lab/tools/comparison.js';
+import { LIFE, REVOCABLE } from '../../lab/tools/steps.js';
 import { peerTest } from '../_peers.js';
-import { compared, PEERS } from './_comparison.js';
-import { LIFE, REVOCABLE } from './_steps.js';
 
 for (const [title, steps] of [
   ['the life of a TPM', LIFE],

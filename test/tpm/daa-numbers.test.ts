@@ -4,11 +4,19 @@
  */
 import test from 'ava';
 import fc from 'fast-check';
+import {
+  bytesOf,
+  daaSign,
+  Issuer,
+  join,
+  number,
+  type Parameters,
+  power,
+} from '../../lab/reference/daa.js';
+import { hostOfBoth, resultOf } from '../../lab/reference/daa-host.js';
 import { modExp, modExpByOpenSsl, toBytes, toNumber } from '../../src/tpm/tpm12/mod-exp.js';
 import { decode, encode, u32 } from '../../src/wire/codec.js';
 import { peerTest } from '../_peers.js';
-import { bytesOf, daaSign, Issuer, join, number, type Parameters, power } from './_daa.js';
-import { hostOfBoth, resultOf } from './_daa-host.js';
 
 const NONE = new Uint8Array();
 const small = (value: number): Uint8Array => Uint8Array.of(value);

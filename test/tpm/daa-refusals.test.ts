@@ -3,11 +3,11 @@
  * wrong digests, wrong stages, wrong sessions, before swtpm 0.7.1 and this engine at once.
  */
 import type { ExecutionContext } from 'ava';
+import { daaSign, type Input, Issuer, join, type Membership } from '../../lab/reference/daa.js';
+import { type DaaHost, type DaaName, hostOfBoth, resultOf } from '../../lab/reference/daa-host.js';
 import { CAP, commands, RESOURCE } from '../../src/guest/index.js';
 import { concat, Reader } from '../../src/wire/codec.js';
 import { peerTest } from '../_peers.js';
-import { daaSign, type Input, Issuer, join, type Membership } from './_daa.js';
-import { type DaaHost, type DaaName, hostOfBoth, resultOf } from './_daa-host.js';
 
 const ZERO = Uint8Array.of(0);
 const WRONG = new Uint8Array(20).fill(0xee);

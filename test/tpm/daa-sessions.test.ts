@@ -1,12 +1,12 @@
 /** DAA sessions at their places, and that nothing of a session is left when it ends. */
 import test from 'ava';
+import { entropy } from '../../lab/reference/rig.js';
+import { owned } from '../../lab/reference/states.js';
 import { daaPlaces, endDaa, findDaa, freshDaa, placeDaa } from '../../src/tpm/tpm12/daa.js';
 import { DaaResource, openDaa, sealDaa } from '../../src/tpm/tpm12/daa-blob.js';
 import { LIMITS } from '../../src/tpm/tpm12/limits.js';
 import { decodePermall } from '../../src/tpm/tpm12/permall.js';
 import { freshStclear, wipeSessions } from '../../src/tpm/tpm12/state.js';
-import { entropy } from './_rig.js';
-import { owned } from './_states.js';
 
 /** A session in which every secret is there. */
 function full() {

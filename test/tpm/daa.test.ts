@@ -4,6 +4,9 @@
  * to ours, so that both must say the same to the last byte, and keep the same.
  */
 import type { ExecutionContext } from 'ava';
+import { type Dialogue, daaSign, goOn, Issuer, join, NotProven } from '../../lab/reference/daa.js';
+import { hostOfBoth, resultOf } from '../../lab/reference/daa-host.js';
+import { ownerSecret } from '../../lab/reference/states.js';
 import {
   authorisedBy,
   CAP,
@@ -21,9 +24,6 @@ import {
 } from '../../src/guest/index.js';
 import { decode, encode, Reader, u32 } from '../../src/wire/codec.js';
 import { peerTest } from '../_peers.js';
-import { type Dialogue, daaSign, goOn, Issuer, join, NotProven } from './_daa.js';
-import { hostOfBoth, resultOf } from './_daa-host.js';
-import { ownerSecret } from './_states.js';
 
 const PEERS = ['swtpm'];
 const { byte, counted, rawCommand } = raw;

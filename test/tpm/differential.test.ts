@@ -3,13 +3,13 @@
  * codes, the same bytes where none are random, and in the end the same permanent state.
  */
 import fc from 'fast-check';
+import { hex, toHex } from '../../lab/files.js';
+import { HEADER_BYTES, mutated, STATES } from '../../lab/guests/mutations.js';
+import { swtpm } from '../../lab/peers/swtpm.js';
+import { MemoryNvram } from '../../lab/reference/memory-nvram.js';
+import { Rig } from '../../lab/reference/rig.js';
 import { CAP, commands, plain } from '../../src/guest/index.js';
-import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { swtpm } from '../_swtpm.js';
-import { MemoryNvram } from './_memory-nvram.js';
-import { HEADER_BYTES, mutated, STATES } from './_mutations.js';
-import { Rig } from './_rig.js';
 
 const ROUND = { numRuns: 300, seed: 20_261_122 };
 const STARTUP = hex('00c1 0000000c 00000099 0001');

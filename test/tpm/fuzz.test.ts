@@ -6,10 +6,10 @@
  */
 import test from 'ava';
 import fc from 'fast-check';
-import { Victim } from './_attack.js';
-import { mutated, STATES } from './_mutations.js';
-import { owned } from './_states.js';
-import { guestOf } from './random/families.js';
+import { Victim } from '../../lab/guests/attack.js';
+import { guestOf } from '../../lab/guests/families.js';
+import { mutated, STATES } from '../../lab/guests/mutations.js';
+import { owned } from '../../lab/reference/states.js';
 
 test('whatever a guest sends, it gets a response, and nothing breaks', t => {
   const property = fc.property(

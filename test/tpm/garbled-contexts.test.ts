@@ -2,7 +2,12 @@
  * A context that somebody garbled: what it holds is parsed before it is proven, and so every block of
  * it that decrypts to something else is refused for a reason of its own, the same here and by swtpm.
  */
-import { SIGNING_DER } from '../../scripts/transcripts/keys-common.js';
+
+import { swtpm } from '../../lab/peers/swtpm.js';
+import { Mirror } from '../../lab/reference/mirror.js';
+import { entropy } from '../../lab/reference/rig.js';
+import { owned } from '../../lab/reference/states.js';
+import { SIGNING_DER } from '../../lab/scenarios/keys-common.js';
 import {
   authorised,
   commands,
@@ -15,10 +20,6 @@ import {
   Tpm12Client,
 } from '../../src/guest/index.js';
 import { peerTest } from '../_peers.js';
-import { swtpm } from '../_swtpm.js';
-import { Mirror } from './_mirror.js';
-import { entropy } from './_rig.js';
-import { owned } from './_states.js';
 
 const { byte, rawCommand } = raw;
 const SRK = new Uint8Array(20);

@@ -4,6 +4,14 @@
  */
 import { generateKeyPairSync, verify } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
+import { hex, toHex } from '../../lab/files.js';
+import { type Swtpm, swtpm } from '../../lab/peers/swtpm.js';
+import { bytesOf, Issuer, join, number } from '../../lab/reference/daa.js';
+import { DaaHost } from '../../lab/reference/daa-host.js';
+import { MemoryNvram } from '../../lab/reference/memory-nvram.js';
+import { Oracle } from '../../lab/reference/oracle.js';
+import { entropy, Rig } from '../../lab/reference/rig.js';
+import { endorsed, owned, ownerSecret } from '../../lab/reference/states.js';
 import {
   authorised,
   CAP,
@@ -32,15 +40,7 @@ import {
 import { sha1 } from '../../src/guest/sessions.js';
 import { decodePermall, encodePermall } from '../../src/tpm/tpm12/permall.js';
 import { concat, decode, encode, sized, u32 } from '../../src/wire/codec.js';
-import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { type Swtpm, swtpm } from '../_swtpm.js';
-import { bytesOf, Issuer, join, number } from './_daa.js';
-import { DaaHost } from './_daa-host.js';
-import { MemoryNvram } from './_memory-nvram.js';
-import { Oracle } from './_oracle.js';
-import { entropy, Rig } from './_rig.js';
-import { endorsed, owned, ownerSecret } from './_states.js';
 
 const PEERS = ['swtpm'];
 const OWNER = secretOf('the owner');

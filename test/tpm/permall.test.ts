@@ -5,16 +5,16 @@
 import { createHash } from 'node:crypto';
 import test from 'ava';
 import fc from 'fast-check';
+import { hex, toHex } from '../../lab/files.js';
+import { transcript, transcripts } from '../../lab/recorder/replay.js';
+import { MemoryNvram } from '../../lab/reference/memory-nvram.js';
+import { entropy, Rig } from '../../lab/reference/rig.js';
+import { endorsed, owned, withIndices } from '../../lab/reference/states.js';
 import { StateError } from '../../src/tpm/engine.js';
 import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
 import { keptKey, rsaKeyOf } from '../../src/tpm/tpm12/keys.js';
 import { decodePermall, encodePermall } from '../../src/tpm/tpm12/permall.js';
 import { concat, decode, encode } from '../../src/wire/codec.js';
-import { hex, toHex } from '../_files.js';
-import { MemoryNvram } from './_memory-nvram.js';
-import { transcript, transcripts } from './_replay.js';
-import { entropy, Rig } from './_rig.js';
-import { endorsed, owned, withIndices } from './_states.js';
 
 const DIGEST_BYTES = 20;
 

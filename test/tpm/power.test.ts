@@ -3,6 +3,10 @@
  * stores. Which commands store, and how a TPM fails, is as observed of libtpms 0.9.2.
  */
 import test from 'ava';
+import { hex, toHex } from '../../lab/files.js';
+import { MemoryNvram } from '../../lab/reference/memory-nvram.js';
+import { Rig } from '../../lab/reference/rig.js';
+import { endorsed, fixedKey } from '../../lab/reference/states.js';
 import {
   authorised,
   CAP,
@@ -17,10 +21,6 @@ import {
 } from '../../src/guest/index.js';
 import { StoreFailure } from '../../src/tpm/engine.js';
 import { decodePermall } from '../../src/tpm/tpm12/permall.js';
-import { hex, toHex } from '../_files.js';
-import { MemoryNvram } from './_memory-nvram.js';
-import { Rig } from './_rig.js';
-import { endorsed, fixedKey } from './_states.js';
 
 const OWNER = secretOf('the owner');
 const SRK = secretOf('the storage root key');

@@ -3,9 +3,9 @@
  * after each the permanent state, byte by byte (fixtures/README.md tells how they were made).
  */
 import test from 'ava';
+import { toHex } from '../../lab/files.js';
+import { Replay, transcript, transcripts } from '../../lab/recorder/replay.js';
 import { COMMANDS } from '../../src/tpm/tpm12/commands.js';
-import { toHex } from '../_files.js';
-import { Replay, transcript, transcripts } from './_replay.js';
 
 for (const name of transcripts()) {
   const recorded = transcript(name);

@@ -2,11 +2,12 @@
  * Guests at random, in front of swtpm 0.7.1 and of this engine at once: the same bytes in every
  * response, and in the end the same permanent state. scripts/diff-tpm12.ts runs it for longer.
  */
+
+import { guestOf } from '../../lab/guests/families.js';
+import { swtpm } from '../../lab/peers/swtpm.js';
+import { Mirror } from '../../lab/reference/mirror.js';
+import { owned } from '../../lab/reference/states.js';
 import { peerTest } from '../_peers.js';
-import { swtpm } from '../_swtpm.js';
-import { Mirror } from './_mirror.js';
-import { owned } from './_states.js';
-import { guestOf } from './random/families.js';
 
 const SEEDS = [1, 2, 3, 4];
 const STEPS = 50;

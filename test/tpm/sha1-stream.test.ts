@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import test from 'ava';
 import fc from 'fast-check';
+import { toHex } from '../../lab/files.js';
 import { Sha1Stream, sha1Progress } from '../../src/tpm/tpm12/sha1-stream.js';
 import { decode, encode } from '../../src/wire/codec.js';
-import { toHex } from '../_files.js';
 
 test('is SHA-1, however the data comes and wherever it is put aside', t => {
   const parts = fc.array(fc.uint8Array({ maxLength: 150 }), { maxLength: 6 });

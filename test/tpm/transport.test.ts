@@ -4,6 +4,13 @@
  */
 import { verify } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
+import { hex, toHex } from '../../lab/files.js';
+import { swtpm } from '../../lab/peers/swtpm.js';
+import { Channel, KEY, ORDINAL, SECRET } from '../../lab/reference/channel.js';
+import { MemoryNvram } from '../../lab/reference/memory-nvram.js';
+import { entropy, Rig } from '../../lab/reference/rig.js';
+import { owned } from '../../lab/reference/states.js';
+import { ALGORITHM, ATTRIBUTE, SCHEME, TRANSPORT } from '../../lab/reference/tunnel.js';
 import {
   authorised,
   CAP,
@@ -26,14 +33,7 @@ import {
 } from '../../src/guest/index.js';
 import { sha1 } from '../../src/guest/sessions.js';
 import { concat, decode, encode, u16, u32 } from '../../src/wire/codec.js';
-import { hex, toHex } from '../_files.js';
 import { peerTest } from '../_peers.js';
-import { swtpm } from '../_swtpm.js';
-import { Channel, KEY, ORDINAL, SECRET } from './_channel.js';
-import { MemoryNvram } from './_memory-nvram.js';
-import { entropy, Rig } from './_rig.js';
-import { owned } from './_states.js';
-import { ALGORITHM, ATTRIBUTE, SCHEME, TRANSPORT } from './_tunnel.js';
 
 const SRK = new Uint8Array(20);
 const NO_DIGEST: Uint8Array = new Uint8Array(20);

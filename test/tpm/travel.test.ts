@@ -3,15 +3,15 @@
  * answer everything the same and write the same back. scripts/travel-tpm12.ts does it for longer.
  */
 import type { ExecutionContext } from 'ava';
+import { swtpm } from '../../lab/peers/swtpm.js';
+import { owned } from '../../lab/reference/states.js';
+import { Life } from '../../lab/travel/life.js';
+import { live } from '../../lab/travel/lives.js';
+import { born, type Origin, travel } from '../../lab/travel/proof.js';
+import { ours, type Subject, theirs } from '../../lab/travel/subject.js';
 import { commands, STARTUP } from '../../src/guest/index.js';
 import { systemClock as clock } from '../../src/system.js';
 import { peerTest } from '../_peers.js';
-import { swtpm } from '../_swtpm.js';
-import { owned } from './_states.js';
-import { Life } from './travel/_life.js';
-import { live } from './travel/_lives.js';
-import { born, type Origin, travel } from './travel/_proof.js';
-import { ours, type Subject, theirs } from './travel/_subject.js';
 
 const LIVES = 4;
 

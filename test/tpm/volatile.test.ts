@@ -5,6 +5,12 @@
 import { createHash } from 'node:crypto';
 import test from 'ava';
 import fc from 'fast-check';
+import { hex, toHex } from '../../lab/files.js';
+import { daaSign, goOn, Issuer, join } from '../../lab/reference/daa.js';
+import { DaaHost } from '../../lab/reference/daa-host.js';
+import { MemoryNvram } from '../../lab/reference/memory-nvram.js';
+import { entropy, Rig } from '../../lab/reference/rig.js';
+import { endorsed, fixedKey, owned } from '../../lab/reference/states.js';
 import {
   authorised,
   CAP,
@@ -23,12 +29,6 @@ import {
 import { StateError } from '../../src/tpm/engine.js';
 import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
 import { concat, encode, u32 } from '../../src/wire/codec.js';
-import { hex, toHex } from '../_files.js';
-import { daaSign, goOn, Issuer, join } from './_daa.js';
-import { DaaHost } from './_daa-host.js';
-import { MemoryNvram } from './_memory-nvram.js';
-import { entropy, Rig } from './_rig.js';
-import { endorsed, fixedKey, owned } from './_states.js';
 
 const OWNER = secretOf('the owner');
 const SRK = secretOf('the storage root key');

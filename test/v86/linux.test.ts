@@ -6,9 +6,9 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { missingPieces } from '../../examples/v86-linux/pieces.js';
-import { ROOT, scratch } from '../_files.js';
+import { ROOT, scratch } from '../../lab/files.js';
+import { nvtpm } from '../../lab/program/cli.js';
 import { testUnlessMissing } from '../_peers.js';
-import { nvtpm } from '../cli/_cli.js';
 
 interface Boot {
   messages: string[];

@@ -37,10 +37,19 @@ interface Examined {
  */
 export function lostMapping(disk: Qcow2Disk, length: number): readonly string[] {
   const { lost, overlap, isShared } = examine(disk, length);
-  if (lost === undefined) return overlap === undefined && !isShared ? [] : damage(disk, overlap);
+  if (lost === undefined) {
+    const isSuspect = overlap !== undefined || isShared || hasSnapshots(disk);
+    return isSuspect ? damage(disk, overlap) : [];
+  }
   const faults = faultsIn(disk);
   return faults.length === 0 ? [] : [lost, ...faults];
 }
+
+/**
+ * Whether the image has snapshots: a damaged pointer can lead to the tables of one, and show an older
+ * state that is complete.
+ */
+export const hasSnapshots = ({ view }: Qcow2Disk): boolean => view.snapshots.snapshots.length > 0;
 
 /** What a full check finds besides leaked clusters, which every power cut may leave. */
 export function damage(disk: Qcow2Disk, overlap?: string): readonly string[] {

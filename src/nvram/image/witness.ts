@@ -3,17 +3,14 @@
  * read as zero, or as it was in a snapshot, so what the disk shows is not enough.
  * @module
  */
-import { checkImage, imageInfo } from '../../block/inspect.js';
 import type { LockedNode } from '../../block/node.js';
 import {
-  type Emptiness,
   imageFaults,
   mappingFaults,
   proveEmpty,
   type StoreTag,
   storeTag,
 } from '../../block/proof.js';
-import { isZeros } from '../../block/zeros.js';
 import { equal } from '../../wire/codec.js';
 import { AREA_BYTES_MAX, type Directory, TAG_KIND } from './layout.js';
 import { type Inspection, refused } from './verdict.js';
@@ -29,7 +26,6 @@ export function confirmed(disk: LockedNode, found: Inspection): Inspection {
   const { directory } = found.state;
   const faults = [
     ...mappingFaults(disk, directory.areaLength),
-    ...snapshotFaults(disk),
     // A new TPM is made over an EMPTY store, so it must be what was written last.
     ...(found.verdict === 'EMPTY' ? imageFaults(disk) : []),
   ];
@@ -37,13 +33,6 @@ export function confirmed(disk: LockedNode, found: Inspection): Inspection {
   if (tag === undefined || isTagOf(directory, tag)) return found;
   const note = `the header names store ${hex(tag.uuid)}, and store ${hex(directory.uuid)} is here`;
   return { ...found, notes: [...found.notes, note] };
-}
-
-/** Where there are snapshots, a damaged pointer can lead to the tables of one: an older state, complete. */
-function snapshotFaults(disk: LockedNode): readonly string[] {
-  if (imageInfo(disk).snapshots.length === 0) return [];
-  const { corruptions, checkErrors, problems } = checkImage(disk);
-  return corruptions + checkErrors === 0 ? [] : problems;
 }
 
 function confirmedEmpty(
@@ -54,26 +43,13 @@ function confirmedEmpty(
   if (tag !== undefined) {
     return refused('CORRUPT', found, [`the header names store ${hex(tag.uuid)}, and it is gone`]);
   }
-  const proof = emptiness(disk);
+  const proof = proveEmpty(disk, AREA_BYTES_MAX);
   if (proof.proven) return { ...found, isProvenByHeader: proof.byHeader };
   const faults = imageFaults(disk);
   if (faults.length > 0) return refused('IMAGE', found, faults);
   const why = 'there is no directory and no acknowledgement record';
   const what = `${why}: a store that lost its head, or no store`;
   return refused('CORRUPT', found, [what, ...proof.why]);
-}
-
-const STEP_BYTES = 2 ** 20;
-
-/** Of a raw disk, which may be a large device, as much is read as a store can take. */
-function emptiness(disk: LockedNode): Emptiness {
-  const hasHeader = imageInfo(disk).version !== undefined;
-  if (hasHeader || disk.length <= AREA_BYTES_MAX) return proveEmpty(disk);
-  for (let at = 0; at < AREA_BYTES_MAX; at += STEP_BYTES) {
-    if (isZeros(disk.read(at, STEP_BYTES))) continue;
-    return { proven: false, why: [`there is data after offset ${at}`] };
-  }
-  return { proven: true, byHeader: false };
 }
 
 export const isTagOf = ({ uuid }: Pick<Directory, 'uuid'>, tag: StoreTag): boolean =>

@@ -1,5 +1,8 @@
 /** A TPM with an EK, an owner and NV indices, made through `nvtpm serve` as a guest makes it. */
 import assert from 'node:assert/strict';
+import { hex, toHex } from '../../../lab/files.js';
+import { nvtpm } from '../../../lab/program/cli.js';
+import { type Client, Serving } from '../../../lab/program/serving.js';
 import { SECRETS } from '../../../lab/residue/secrets.js';
 import {
   authorised,
@@ -16,9 +19,6 @@ import {
   type Session,
   WELL_KNOWN_SECRET,
 } from '../../../src/guest/index.js';
-import { hex, toHex } from '../../_files.js';
-import { nvtpm } from '../_cli.js';
-import { type Client, Serving } from '../_serving.js';
 
 const OWNER_SECRET = SECRETS["the owner's auth"];
 const NONCE = new Uint8Array(20).fill(0x3c);

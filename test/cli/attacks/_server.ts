@@ -1,8 +1,8 @@
 /** A server on an image, and commands that store or do not. */
 import { existsSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
-import { nvtpm } from '../_cli.js';
-import { Serving } from '../_serving.js';
+import { nvtpm } from '../../../lab/program/cli.js';
+import { Serving } from '../../../lab/program/serving.js';
 
 /** TSC_PhysicalPresence: by command, then present; from there on DISABLE and ENABLE store. */
 export const PRESENCE = ['00c10000000c4000000a0020', '00c10000000c4000000a0008'] as const;

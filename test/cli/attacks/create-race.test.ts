@@ -9,11 +9,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
+import { scratch } from '../../../lab/files.js';
+import { PROGRAM } from '../../../lab/program/cli.js';
+import { Serving } from '../../../lab/program/serving.js';
 import { commands } from '../../../src/guest/index.js';
-import { scratch } from '../../_files.js';
 import { peerTest } from '../../_peers.js';
-import { PROGRAM } from '../_cli.js';
-import { Serving } from '../_serving.js';
 import { identityOf, Owner } from './_owned.js';
 
 const NONCE = new Uint8Array(20);

@@ -6,9 +6,9 @@ import { truncateSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
-import { scratch } from '../../_files.js';
+import { scratch } from '../../../lab/files.js';
+import { nvtpm } from '../../../lab/program/cli.js';
 import { type Monitor, Running } from '../../server/_running.js';
-import { nvtpm } from '../_cli.js';
 import { DISABLE, storingServer, TPM_FAIL } from './_server.js';
 import { GET_RANDOM } from './_verdicts.js';
 

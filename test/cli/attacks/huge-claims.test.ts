@@ -7,11 +7,11 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { scratch } from '../../../lab/files.js';
+import { qemuImg } from '../../../lab/peers/qemu.js';
+import { nvtpm, PROGRAM } from '../../../lab/program/cli.js';
 import { Qcow2Map } from '../../../lab/qcow2-map.js';
-import { scratch } from '../../_files.js';
 import { peerTest } from '../../_peers.js';
-import { qemuImg } from '../../_qemu.js';
-import { nvtpm, PROGRAM } from '../_cli.js';
 import { ENTRY, FIELD, Forgery } from './_forgery.js';
 import { GET_RANDOM, sha256 } from './_verdicts.js';
 

@@ -13,11 +13,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { scratch } from '../../../lab/files.js';
+import { qemuImg } from '../../../lab/peers/qemu.js';
+import { nvtpm } from '../../../lab/program/cli.js';
 import { Qcow2Map } from '../../../lab/qcow2-map.js';
-import { scratch } from '../../_files.js';
 import { peerTest } from '../../_peers.js';
-import { qemuImg } from '../../_qemu.js';
-import { nvtpm } from '../_cli.js';
 import { ownedImage } from './_owned.js';
 import { answerOf, GET_RANDOM, sha256, USES, type Use } from './_verdicts.js';
 

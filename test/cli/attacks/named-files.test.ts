@@ -15,8 +15,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { scratch } from '../../_files.js';
-import { nvtpm, PROGRAM } from '../_cli.js';
+import { scratch } from '../../../lab/files.js';
+import { nvtpm, PROGRAM } from '../../../lab/program/cli.js';
 import { GET_RANDOM, sha256 } from './_verdicts.js';
 
 const USAGE = 2;

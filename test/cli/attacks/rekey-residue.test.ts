@@ -5,11 +5,11 @@
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import test from 'ava';
+import { scratch } from '../../../lab/files.js';
+import { qemuImg } from '../../../lab/peers/qemu.js';
+import { nvtpm } from '../../../lab/program/cli.js';
 import { copiesIn, LEAVE_SECRETS, SECRETS } from '../../../lab/residue/secrets.js';
-import { scratch } from '../../_files.js';
 import { peerTest } from '../../_peers.js';
-import { qemuImg } from '../../_qemu.js';
-import { nvtpm } from '../_cli.js';
 import { asOwner, identityOf, type Owner, ownedImage } from './_owned.js';
 
 /** An NV index that the secrets have been in. */

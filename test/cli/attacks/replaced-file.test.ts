@@ -5,8 +5,8 @@
 import { copyFileSync, existsSync, linkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { scratch } from '../../_files.js';
-import { nvtpm } from '../_cli.js';
+import { scratch } from '../../../lab/files.js';
+import { nvtpm } from '../../../lab/program/cli.js';
 import { DISABLE, isEnabled, SUCCESS, storingServer, TPM_FAIL } from './_server.js';
 
 // biome-ignore format: table

@@ -1,0 +1,156 @@
+/**
+ * Finds the bytes of a response that are random, or follow from random ones. Where they lie is
+ * fixed by the parameter tables of TPM Main Part 3, so it is a table here.
+ * @module
+ */
+import { ORDINALS } from '../../src/guest/index.js';
+import type { RecordedExchange } from '../recorder/transcript.js';
+
+type Row = readonly [field: string, offset: number, length: number];
+
+const HEADER_BYTES = 10;
+const RESPONSE_AUTH_BYTES = 41;
+/** A response of one authorisation has a tag one higher, a response of two two. */
+const RSP_COMMAND = 0x00c4;
+
+/** Fields of the successful, plain part of a response; a length of 0 is "to the end". */
+// biome-ignore format: table
+const RANDOM: ReadonlyMap<number, readonly Row[]> = new Map<number, readonly Row[]>([
+  [ORDINALS.OIAP,      [['authHandle', 10, 4], ['nonceEven', 14, 20]]],
+  [ORDINALS.OSAP,      [['authHandle', 10, 4], ['nonceEven', 14, 20], ['nonceEvenOSAP', 34, 20]]],
+  [ORDINALS.LoadKey,   [['keyHandle', 10, 4]]],
+  [ORDINALS.LoadKey2,  [['keyHandle', 10, 4]]],
+  [ORDINALS.DSAP, [['authHandle', 10, 4], ['nonceEven', 14, 20], ['nonceEvenDSAP', 34, 20]]],
+  [ORDINALS.LoadContext,     [['handle', 10, 4]]],
+  [ORDINALS.LoadKeyContext,  [['handle', 10, 4]]],
+  [ORDINALS.LoadAuthContext, [['handle', 10, 4]]],
+  [ORDINALS.GetRandom, [['randomBytes', 14, 0]]],
+  [ORDINALS.EstablishTransport, [['transHandle', 10, 4], ['transNonceEven', 50, 20]]],
+]);
+
+/** What lies behind a count. */
+const past = (bytes: Buffer, at: number): number => at + 4 + bytes.readUInt32BE(at);
+const blobRandom = (bytes: Buffer): Row[] =>
+  bytes.readUInt32BE(10) === 0 ? [] : [['random', 14, bytes.readUInt32BE(10)]];
+/** Bytes of TPM_CERTIFY_INFO before the algorithm's parameters, and between them and PCRs. */
+const [CERTIFY_HEAD_BYTES, CERTIFY_MIDDLE_BYTES] = [19, 41];
+
+/** TPM_DAA_Join and TPM_DAA_Sign: what is drawn, and shown, at some stages; the request names them. */
+const byStage =
+  (rows: Readonly<Record<number, Row>>) =>
+  (_bytes: Buffer, request: Buffer): Row[] => {
+    const row = rows[request[STAGE_AT]!];
+    return row === undefined ? [] : [row];
+  };
+const STAGE_AT = 14;
+const DAA_HANDLE: Row = ['daaHandle', 14, 4];
+const DAA_NONCE: Row = ['NT', 14, 20];
+
+/** The same for responses in which fields move. */
+const MOVING: ReadonlyMap<number, (bytes: Buffer, request: Buffer) => readonly Row[]> = new Map([
+  [ORDINALS.DAA_Join, byStage({ 0: DAA_HANDLE, 16: DAA_NONCE })],
+  [ORDINALS.DAA_Sign, byStage({ 0: DAA_HANDLE, 9: DAA_NONCE })],
+  [ORDINALS.CreateMigrationBlob, blobRandom],
+  [ORDINALS.CMK_CreateBlob, blobRandom],
+  [
+    ORDINALS.ChangeAuthAsymStart,
+    (bytes: Buffer): Row[] => [['keyHandle', ephemeralHandleAt(bytes), 4]],
+  ],
+  [
+    ORDINALS.ChangeAuthAsymFinish,
+    (bytes: Buffer): Row[] => [['saltNonce', past(bytes, HEADER_BYTES), 20]],
+  ],
+]);
+
+/** The handles that TPM_GetCapability shows. */
+const HANDLES = ['authHandle', 'keyHandle', 'daaHandle'];
+/** Where the handle of the key of the moment lies in the response of TPM_ChangeAuthAsymStart. */
+function ephemeralHandleAt(bytes: Buffer): number {
+  const pcrs = past(bytes, HEADER_BYTES + CERTIFY_HEAD_BYTES) + CERTIFY_MIDDLE_BYTES;
+  return past(bytes, past(bytes, pcrs));
+}
+
+/** The handle of the key of the moment, out of the response of TPM_ChangeAuthAsymStart. */
+export function ephemeralHandle(response: Uint8Array): number {
+  const bytes = Buffer.from(response);
+  return bytes.readUInt32BE(ephemeralHandleAt(bytes));
+}
+
+const MAKES_EK: readonly number[] = [ORDINALS.CreateEndorsementKeyPair, ORDINALS.CreateRevocableEK];
+
+/** Remembers the keys and handles of one recording, so that it finds them in later responses. */
+export class RandomFinder {
+  readonly #moduli: Buffer[] = [];
+  readonly #handles: { field: string; drawn: Buffer }[] = [];
+
+  find(
+    ordinal: number,
+    response: Uint8Array,
+    request: Uint8Array,
+  ): Pick<RecordedExchange, 'random' | 'dependent'> {
+    const bytes = Buffer.from(response);
+    const random: { field: string; offset: number; length: number }[] = [];
+    const dependent: { field: string; offset: number; length: number; from: string[] }[] = [];
+    if (bytes.length <= HEADER_BYTES) return { random, dependent };
+
+    const rows =
+      RANDOM.get(ordinal) ??
+      MOVING.get(ordinal)?.(bytes, Buffer.from(request)) ??
+      newModulus(ordinal, bytes);
+    for (const [field, offset, length] of rows) {
+      const end = length === 0 ? bytes.length : offset + length;
+      if (end <= offset) continue;
+      random.push({ field, offset, length: end - offset });
+      const drawn = Buffer.from(bytes.subarray(offset, end));
+      if (field === 'modulus') this.#moduli.push(drawn);
+      if (HANDLES.includes(field)) this.#handles.push({ field, drawn });
+    }
+    for (const modulus of this.#moduli) {
+      const offset = bytes.indexOf(modulus);
+      if (offset < 0) continue;
+      const drawnHere = random.some(range => range.offset === offset);
+      if (!drawnHere) dependent.push(derived('modulus', offset, modulus.length, ['modulus']));
+      if (MAKES_EK.includes(ordinal) || ordinal === ORDINALS.ReadPubek) {
+        dependent.push(derived('checksum', offset + modulus.length, 20, ['modulus']));
+      }
+    }
+    if (ordinal === ORDINALS.GetCapability) {
+      for (const { field, drawn } of this.#handles) {
+        const offset = bytes.indexOf(drawn, HEADER_BYTES);
+        if (offset >= 0) dependent.push(derived(field, offset, 4, [field]));
+      }
+    }
+    const from = ['nonceEven', ...new Set([...random, ...dependent].map(range => range.field))];
+    for (let left = bytes.readUInt16BE(0) - RSP_COMMAND; left > 0; left -= 1) {
+      const offset = bytes.length - left * RESPONSE_AUTH_BYTES;
+      random.push({ field: 'nonceEven', offset, length: 20 });
+      dependent.push(derived('resAuth', offset + 21, 20, from));
+    }
+    return { random, dependent };
+  }
+}
+
+/** Where the modulus of a key lies that the command has made: behind parameters of any length. */
+function newModulus(ordinal: number, bytes: Buffer): readonly Row[] {
+  const past = (at: number): number => at + 4 + bytes.readUInt32BE(at);
+  let at: number;
+  if (MAKES_EK.includes(ordinal)) {
+    // TPM_PUBKEY: algorithm, schemes, sized parameters; then the sized modulus.
+    at = past(HEADER_BYTES + 8);
+  } else if (ordinal === ORDINALS.TakeOwnership) {
+    // TPM_KEY: version, usage, flags, authDataUsage, then as above, with sized PCR info between.
+    at = past(past(HEADER_BYTES + 11 + 8));
+  } else {
+    return [];
+  }
+  const modulus: Row = ['modulus', at + 4, bytes.readUInt32BE(at)];
+  if (ordinal !== ORDINALS.CreateRevocableEK) return [modulus];
+  return [modulus, ['ekReset', bytes.length - 20, 20]];
+}
+
+const derived = (field: string, offset: number, length: number, from: string[]) => ({
+  field,
+  offset,
+  length,
+  from,
+});

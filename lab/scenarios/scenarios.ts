@@ -1,0 +1,41 @@
+/**
+ * Every scenario that is recorded, by area.
+ * @module
+ */
+
+import type { Scenario } from '../recorder/recorder.js';
+import { CAPABILITIES } from './capabilities.js';
+import { CONTEXTS } from './contexts.js';
+import { DAA } from './daa.js';
+import { DELEGATIONS } from './delegations.js';
+import { FAILURES } from './failures.js';
+import { KEYS } from './keys.js';
+import { MALFORMED } from './malformed.js';
+import { NV_DEFINE } from './nv-define.js';
+import { NV_LOCKS } from './nv-locks.js';
+import { NV_USE } from './nv-use.js';
+import { OWNERS } from './owner.js';
+import { OWNERSHIP } from './ownership.js';
+import { PCRS } from './pcrs.js';
+import { PRESENCES } from './presence.js';
+import { SESSIONS } from './sessions.js';
+import { STARTUPS } from './startups.js';
+
+export const SCENARIOS: readonly Scenario[] = [
+  ...STARTUPS,
+  ...CAPABILITIES,
+  ...PCRS,
+  ...SESSIONS,
+  ...OWNERSHIP,
+  ...NV_DEFINE,
+  ...NV_USE,
+  ...NV_LOCKS,
+  ...PRESENCES,
+  ...MALFORMED,
+  ...FAILURES,
+  ...KEYS,
+  ...OWNERS,
+  ...CONTEXTS,
+  ...DELEGATIONS,
+  ...DAA,
+];
