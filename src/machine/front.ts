@@ -10,7 +10,7 @@ export type Power = 'off' | 'on' | 'handed over' | 'gone';
 export interface FrontOptions {
   /** Called with the level of the interrupt line whenever it changes. */
   readonly irq?: InterruptLine;
-  /** Whether writes to locality 4 reach the registers: see TisOptions. Default: true. */
+  /** Whether writes to locality 4 reach the registers: see TisOptions. Default: false. */
   readonly locality4?: boolean;
   /**
    * When a command that the guest gives to the registers runs: at once, within the access, where a

@@ -287,7 +287,7 @@ export class Machine {
   }
 
   #makeFront(personality: Personality): Tis {
-    const { irq, locality4 = true, execution = 'inline' } = this.#options;
+    const { irq, locality4 = false, execution = 'inline' } = this.#options;
     // A device that outlives its power cycle has no TPM behind it.
     const engine = () => {
       const phase = this.#phase;

@@ -277,7 +277,7 @@ export class WorkerMachine {
   }
 
   #makeFront(personality: Personality, link: Link): Tis {
-    const { irq, locality4 = true } = this.#options;
+    const { irq, locality4 = false } = this.#options;
     const isOn = (): boolean => 'link' in this.#phase && this.#phase.link === link;
     const send = <N extends CallName>(name: N, ...args: Parameters<Calls[N]>): void => {
       if (isOn()) link.call(name, ...args).result.catch(() => {});

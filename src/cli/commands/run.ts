@@ -5,7 +5,7 @@
  */
 import { openImage } from '../../block/index.js';
 import { validateIncoming } from '../../migration/index.js';
-import { type Address, parseAddress, serve } from '../../server/index.js';
+import { type Address, parseAddress, runMachine } from '../../server/index.js';
 import { systemClock as clock } from '../../system.js';
 import { type CommonOptions, machineOver } from '../images.js';
 import { type Result, say, UsageError } from '../output.js';
@@ -32,7 +32,7 @@ export async function run(path: string, options: RunOptions): Promise<Result> {
   // Where a face has the standard output, nothing else is written there.
   const quiet = options.json || faces.stdio;
   const { reason, store } = await untilSignal(signal =>
-    serve({
+    runMachine({
       ...faces,
       openImage: () => openImage(path, { readOnly: false, trace, backing: () => allowBacking }),
       // Software on a PC does not reach locality 4.

@@ -7,7 +7,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { openImage } from '../../block/index.js';
 import { IoError } from '../../errors.js';
 import { resultName } from '../../guest/index.js';
-import { type Listening, serveBackend, type TpmAddress } from '../../server/index.js';
+import { type Listening, serveMachine, type TpmAddress } from '../../server/index.js';
 import type { Trace } from '../../trace.js';
 import { parseFlags, parsePid, parseServer } from '../backend-options.js';
 import { type CommonOptions, machineOver } from '../images.js';
@@ -46,8 +46,9 @@ export async function serve(path: string, options: ServeOptions): Promise<Result
   };
   try {
     const { reason, store } = await untilSignal(signal =>
-      serveBackend({
+      serveMachine({
         ...{ address, disconnect, startup, terminate: options.terminate, signal, ready },
+        notice: sentence => warn(`${path}: ${sentence}`),
         openImage: () =>
           openImage(path, { readOnly: false, trace, backing: () => options.allowBacking }),
         machine: image => machineOver(image, backend, options.expectExisting),

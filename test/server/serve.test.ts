@@ -7,7 +7,7 @@ import { Client } from '../../lab/program/serving.js';
 import { type BlockNode, openFile, withLock } from '../../src/block/index.js';
 import { IoError, Tpm12 } from '../../src/index.js';
 import { type Inspection, inspectStore, NvramError } from '../../src/nvram/index.js';
-import { type BackendEnding, serveBackend } from '../../src/server/index.js';
+import { type ServeEnding, serveMachine } from '../../src/server/index.js';
 import { systemClock as clock, systemEntropy as entropy } from '../../src/system.js';
 import { type Fault, FaultNode } from '../../src/testing/index.js';
 import { blankDisk, inStore, machineOn } from '../machine/_machines.js';
@@ -28,9 +28,9 @@ async function started(t: ExecutionContext, engine?: () => Tpm12) {
   const faults: Fault[] = [];
   const image = new FaultNode(disk, faults);
   const quit = new AbortController();
-  let ended!: Promise<BackendEnding>;
+  let ended!: Promise<ServeEnding>;
   await new Promise<unknown>((ready, failed) => {
-    ended = serveBackend({
+    ended = serveMachine({
       address: { type: 'unixio', path },
       startup: 'clear',
       terminate: false,
@@ -94,7 +94,7 @@ test('a TPM that another instance has taken over ends with FENCED', async t => {
 
 test('one that is told to end before it began has made a TPM, and ends in order', async t => {
   const disk = blankDisk();
-  const { reason } = await serveBackend({
+  const { reason } = await serveMachine({
     address: { type: 'tcp', port: 0 },
     startup: undefined,
     terminate: false,
@@ -110,7 +110,7 @@ test('one that is told to end before it began has made a TPM, and ends in order'
 test('a file that is no image: its fault, and no socket is left', async t => {
   const path = join(scratch(t), 'tpm.sock');
   const missing = join(scratch(t), 'missing');
-  const ended = serveBackend({
+  const ended = serveMachine({
     address: { type: 'unixio', path },
     startup: 'clear',
     terminate: false,
