@@ -18,44 +18,52 @@ export type Frame =
   /** A message of swtpm's control protocol, which belongs on another socket. */
   | { readonly is: 'control';   readonly bytes: Uint8Array };
 
+interface Head {
+  readonly is: Frame['is'];
+  readonly length: number;
+}
+
 export class Frames {
   #pending: Uint8Array = new Uint8Array();
+  /** The first frame, if it is complete. */
+  #head: Head | undefined;
 
   push(chunk: Uint8Array): void {
     this.#pending = this.#pending.length === 0 ? chunk : concat(this.#pending, chunk);
+    this.#head = headOf(this.#pending);
   }
 
   /** Whether take() has a frame. */
   get complete(): boolean {
-    return this.#head() !== undefined;
+    return this.#head !== undefined;
   }
 
   /** Whether a frame has begun that is not complete. */
   get partial(): boolean {
-    return this.#pending.length > 0 && !this.complete;
+    return this.#head === undefined && this.#pending.length > 0;
   }
 
   /** Removes the first frame; undefined while it is not complete. */
   take(): Frame | undefined {
-    const head = this.#head();
-    if (head === undefined) return undefined;
-    const bytes = this.#pending.slice(0, head.length);
+    if (this.#head === undefined) return undefined;
+    const { is, length } = this.#head;
+    const bytes = this.#pending.slice(0, length);
     this.#pending = this.#pending.subarray(bytes.length);
-    return { is: head.is, bytes };
+    this.#head = headOf(this.#pending);
+    return { is, bytes };
   }
+}
 
-  #head(): { readonly is: Frame['is']; readonly length: number } | undefined {
-    const { buffer, byteOffset, length: available } = this.#pending;
-    if (available < CONTROL_BYTES) return undefined;
-    const view = new DataView(buffer, byteOffset, available);
-    if (isControl(view.getUint32(0))) return { is: 'control', length: CONTROL_BYTES };
-    if (available < HEADER_BYTES) return undefined;
-    const length = view.getUint32(2);
-    if (length < HEADER_BYTES || length > COMMAND_BYTES_MAX) {
-      return { is: 'malformed', length: COMMAND_BYTES_MAX };
-    }
-    return available < length ? undefined : { is: 'command', length };
+function headOf({ buffer, byteOffset, length: available }: Uint8Array): Head | undefined {
+  if (available < CONTROL_BYTES) return undefined;
+  const view = new DataView(buffer, byteOffset, available);
+  if (isControl(view.getUint32(0))) return { is: 'control', length: CONTROL_BYTES };
+  if (available < HEADER_BYTES) return undefined;
+  const length = view.getUint32(2);
+  if (length < HEADER_BYTES || length > COMMAND_BYTES_MAX) {
+    return { is: 'malformed', length: COMMAND_BYTES_MAX };
   }
+  return available < length ? undefined : { is: 'command', length };
 }
 
 /**

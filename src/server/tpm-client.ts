@@ -57,7 +57,7 @@ export class TpmClient implements Contender, Connection {
   }
 
   get ready(): boolean {
-    return this.#canRespond && this.#frames.complete;
+    return this.#frames.complete && this.#canRespond;
   }
 
   get busy(): boolean {

@@ -37,8 +37,9 @@ test('no command runs for a client that does not read its responses, until it re
     made += 1;
     return response;
   };
-  const { port } = await served(t, { process });
-  const socket = connect(port!, '127.0.0.1');
+  const path = join(scratch(t), 'tpm.sock');
+  await served(t, { process, address: { type: 'unixio', path } });
+  const socket = connect(path);
   t.teardown(() => socket.destroy());
   for (let i = 0; i < asked; i += 1) socket.write(READ);
   // Until no response is made in many passes of the event loop, which carries both sides.
@@ -46,8 +47,8 @@ test('no command runs for a client that does not read its responses, until it re
     before = made;
     for (let pass = 0; pass < 1000; pass += 1) await setImmediate();
   }
-  // What the kernel buffers is its own affair; 80 MB it does not.
-  t.true(made < asked / 2, `${made} responses were made`);
+  // What the kernel buffers of a Unix socket is far less; a chunk has more than 4,000 commands.
+  t.true(made > 0 && made < 1000, `${made} responses were made`);
   let bytes = 0;
   for await (const chunk of socket) {
     bytes += (chunk as Uint8Array).length;
