@@ -17,7 +17,7 @@ import { DEPARTURES } from '../lab/reference/departures.js';
 import { type Met, Mirror } from '../lab/reference/mirror.js';
 import { owned } from '../lab/reference/states.js';
 import { ordinalName, resultName } from '../src/guest/index.js';
-import { COMMANDS } from '../src/tpm/tpm12/commands.js';
+import { COMMANDS } from '../src/tpm/tpm12/commands/index.js';
 
 /** How often each ordinal must be met, with requests as they should be and with others. */
 const MET_MIN = 50;

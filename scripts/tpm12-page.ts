@@ -9,7 +9,7 @@ import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { ORDINALS, ordinalName } from '../src/guest/constants.js';
 import type { AnyCommand } from '../src/tpm/tpm12/command.js';
-import { commandsByOrdinal } from '../src/tpm/tpm12/commands.js';
+import { commandsByOrdinal } from '../src/tpm/tpm12/commands/index.js';
 
 const BEGIN = '<!-- ordinals: made by scripts/tpm12-page.ts, not by hand -->\n';
 const END = '<!-- end of ordinals -->\n';

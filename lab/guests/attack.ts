@@ -1,6 +1,6 @@
 /** A TPM under attack: what must hold of every response, whatever was sent. */
-import { type GenerateKey, generateRsaKey } from '../../src/tpm/tpm12/crypto.js';
-import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
+import { type GenerateKey, generateRsaKey } from '../../src/tpm/crypto/rsa.js';
+import { decodePermall, type Permanent } from '../../src/tpm/tpm12/state/permall.js';
 import { toHex, word } from '../files.js';
 import { MemoryNvram } from '../reference/memory-nvram.js';
 import { Rig } from '../reference/rig.js';

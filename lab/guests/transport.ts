@@ -13,7 +13,7 @@ import {
   raw,
   TpmResponseError,
 } from '../../src/guest/index.js';
-import { commandsByOrdinal } from '../../src/tpm/tpm12/commands.js';
+import { commandsByOrdinal } from '../../src/tpm/tpm12/commands/index.js';
 import { concat, encode, u16, u32 } from '../../src/wire/codec.js';
 import { word } from '../files.js';
 import {

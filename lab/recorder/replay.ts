@@ -6,11 +6,11 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { key11, pubKey } from '../../src/guest/structures.js';
+import type { GenerateKey } from '../../src/tpm/crypto/rsa.js';
 import type { Clock } from '../../src/tpm/engine.js';
-import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
-import type { DaaSession } from '../../src/tpm/tpm12/daa.js';
-import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
-import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
+import type { DaaSession } from '../../src/tpm/tpm12/state/daa-session.js';
+import { decodePermall, type Permanent } from '../../src/tpm/tpm12/state/permall.js';
+import { Tpm12 } from '../../src/tpm/tpm12/tpm12.js';
 import { equal, Reader } from '../../src/wire/codec.js';
 import { fixture, hex, ROOT, toHex } from '../files.js';
 import { MemoryNvram } from '../reference/memory-nvram.js';

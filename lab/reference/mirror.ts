@@ -14,7 +14,7 @@ import {
   resultName,
 } from '../../src/guest/index.js';
 import { systemClock as hostTime } from '../../src/system.js';
-import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
+import { decodePermall, type Permanent } from '../../src/tpm/tpm12/state/permall.js';
 import { equal } from '../../src/wire/codec.js';
 import { hex, toHex, word } from '../files.js';
 import type { Inner } from '../guests/subject.js';

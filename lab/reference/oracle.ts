@@ -4,19 +4,12 @@
  * every OAEP block. Our engine is given the same, and must then say the same to the last byte.
  */
 import { constants, createPrivateKey, type KeyObject, privateDecrypt } from 'node:crypto';
-import { contextBlob } from '../../src/tpm/tpm12/context-blob.js';
-import {
-  cbcDecrypt,
-  mgf1,
-  oaepDecrypt,
-  type RsaKey,
-  sha1,
-  xor,
-} from '../../src/tpm/tpm12/crypto.js';
-import { type DaaSession, daaSession } from '../../src/tpm/tpm12/daa.js';
-import { keyHandleEntry, rsaKeyOf, storeAsymkey } from '../../src/tpm/tpm12/keys.js';
-import type { Permanent } from '../../src/tpm/tpm12/permall.js';
+import { cbcDecrypt, mgf1, oaepDecrypt, type RsaKey, sha1, xor } from '../../src/tpm/crypto/rsa.js';
 import { TpmFault } from '../../src/tpm/tpm12/results.js';
+import { type DaaSession, daaSession } from '../../src/tpm/tpm12/state/daa-session.js';
+import type { Permanent } from '../../src/tpm/tpm12/state/permall.js';
+import { contextBlob } from '../../src/tpm/tpm12/structures/context-blob.js';
+import { keyHandleEntry, rsaKeyOf, storeAsymkey } from '../../src/tpm/tpm12/structures/key.js';
 import { equal, Reader, WireError } from '../../src/wire/codec.js';
 
 const LABEL = sha1(new TextEncoder().encode('TCPA'));

@@ -1,6 +1,6 @@
 /** States and keys that swtpm made, out of the transcripts: references that our code had no part in. */
-import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
-import { decodePermall } from '../../src/tpm/tpm12/permall.js';
+import type { GenerateKey } from '../../src/tpm/crypto/rsa.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
 import { hex } from '../files.js';
 import { transcript } from '../recorder/replay.js';
 

@@ -1,10 +1,11 @@
 /** What there is in a state: a count of each kind of thing, to see that lives make all of them. */
-import { auditedByDefault } from '../../src/tpm/tpm12/audit-defaults.js';
-import { KeyFlag, Payload } from '../../src/tpm/tpm12/keys.js';
-import { allKeys } from '../../src/tpm/tpm12/loaded-keys.js';
-import { decodePermall } from '../../src/tpm/tpm12/permall.js';
-import { restoreSaved } from '../../src/tpm/tpm12/savestate.js';
-import { Protocol, poweredOn, type TpmState } from '../../src/tpm/tpm12/state.js';
+
+import { allKeys } from '../../src/tpm/tpm12/keys/loaded.js';
+import { auditedByDefault } from '../../src/tpm/tpm12/state/audit-defaults.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
+import { restoreSaved } from '../../src/tpm/tpm12/state/savestate.js';
+import { Protocol, poweredOn, type TpmState } from '../../src/tpm/tpm12/state/state.js';
+import { KeyFlag, Payload } from '../../src/tpm/tpm12/structures/key.js';
 import { equal } from '../../src/wire/codec.js';
 import type { States } from './subject.js';
 

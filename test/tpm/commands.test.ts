@@ -3,7 +3,7 @@
  * numbers) and the tags that libtpms takes for each (the sessions).
  */
 import test from 'ava';
-import { COMMANDS } from '../../src/tpm/tpm12/commands.js';
+import { COMMANDS } from '../../src/tpm/tpm12/commands/index.js';
 
 // biome-ignore format: table
 const EXPECTED: readonly (readonly [number, string, string, string])[] = [

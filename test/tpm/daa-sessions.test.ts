@@ -2,11 +2,17 @@
 import test from 'ava';
 import { entropy } from '../../lab/reference/rig.js';
 import { owned } from '../../lab/reference/states.js';
-import { daaPlaces, endDaa, findDaa, freshDaa, placeDaa } from '../../src/tpm/tpm12/daa.js';
-import { DaaResource, openDaa, sealDaa } from '../../src/tpm/tpm12/daa-blob.js';
+import { DaaResource, openDaa, sealDaa } from '../../src/tpm/tpm12/daa/daa-blob.js';
 import { LIMITS } from '../../src/tpm/tpm12/limits.js';
-import { decodePermall } from '../../src/tpm/tpm12/permall.js';
-import { freshStclear, wipeSessions } from '../../src/tpm/tpm12/state.js';
+import {
+  daaPlaces,
+  endDaa,
+  findDaa,
+  freshDaa,
+  placeDaa,
+} from '../../src/tpm/tpm12/state/daa-session.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
+import { freshStclear, wipeSessions } from '../../src/tpm/tpm12/state/state.js';
 
 /** A session in which every secret is there. */
 function full() {

@@ -5,7 +5,7 @@
 import test from 'ava';
 import { toHex } from '../../lab/files.js';
 import { Replay, transcript, transcripts } from '../../lab/recorder/replay.js';
-import { COMMANDS } from '../../src/tpm/tpm12/commands.js';
+import { COMMANDS } from '../../src/tpm/tpm12/commands/index.js';
 
 for (const name of transcripts()) {
   const recorded = transcript(name);

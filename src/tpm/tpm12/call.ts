@@ -3,16 +3,17 @@
  * authorisations it showed.
  * @module
  */
+
+import type { GenerateKey } from '../crypto/rsa.js';
 import type { Clock, Entropy, NvramPort } from '../engine.js';
-import type { CallContext } from './call-context.js';
-import type { GenerateKey } from './crypto.js';
-import type { Entity, GuestAuth } from './guest-auth.js';
+import type { CallContext } from './auth/call-context.js';
+import type { Entity, GuestAuth } from './auth/guest-auth.js';
+import { endTransport, type TransportAuth } from './auth/transport-auth.js';
 import { LIMITS } from './limits.js';
-import type { PermanentFlag } from './permall.js';
 import { demand } from './results.js';
-import type { TpmState } from './state.js';
-import { endTransport, type TransportAuth } from './transport.js';
-import type { TransportSession } from './transport-session.js';
+import type { PermanentFlag } from './state/permall.js';
+import type { TpmState } from './state/state.js';
+import type { TransportSession } from './structures/transport-public.js';
 
 /** An engine, as its commands see it. */
 export interface Tpm {

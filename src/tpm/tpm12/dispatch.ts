@@ -6,21 +6,21 @@
  * @module
  */
 import { type Codec, concat, encode, Reader, struct, u16, u32 } from '../../wire/codec.js';
+import { sha1 } from '../crypto/rsa.js';
 import { StateError, StoreFailure } from '../engine.js';
-import { extendAudit, isAudited, startAudit } from './audit.js';
+import { extendAudit, isAudited, startAudit } from './audit-log.js';
+import { GuestAuth, type Trailer, trailer } from './auth/guest-auth.js';
+import { terminate } from './auth/sessions.js';
+import { endExclusive, has } from './auth/transport-auth.js';
 import { Call, secondsOf, type Tpm } from './call.js';
 import { type AnyCommand, type Availability, WHEN } from './command.js';
-import { sha1 } from './crypto.js';
-import { GuestAuth, type Trailer, trailer } from './guest-auth.js';
+import { allKeys, isOwnerEvict } from './keys/loaded.js';
 import { LIMITS } from './limits.js';
-import { allKeys, isOwnerEvict } from './loaded-keys.js';
-import { parse } from './parsing.js';
-import { decodePermall, encodePermall } from './permall.js';
 import { demand, TpmFault, TpmResult } from './results.js';
-import { terminate } from './sessions.js';
-import { TestState, wipePermanent } from './state.js';
-import { endExclusive, has } from './transport.js';
-import type { TransportSession } from './transport-session.js';
+import { decodePermall, encodePermall } from './state/permall.js';
+import { TestState, wipePermanent } from './state/state.js';
+import { parse } from './structures/parsing.js';
+import type { TransportSession } from './structures/transport-public.js';
 
 /** Part 2 §6.1: the tags of requests; a response has the tag of its request plus 3. */
 const Tag = { COMMAND: 0x00c1, AUTH1: 0x00c2, AUTH2: 0x00c3 } as const;

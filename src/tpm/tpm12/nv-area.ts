@@ -4,13 +4,13 @@
  * @module
  */
 import { concat, encode } from '../../wire/codec.js';
+import { sha1, wipe } from '../crypto/rsa.js';
 import type { Call } from './call.js';
-import { sha1, wipe } from './crypto.js';
 import { LIMITS } from './limits.js';
-import { demandRelease } from './pcr.js';
-import { isPin, type NvEntry, nvArea, type Permanent } from './permall.js';
 import { demand } from './results.js';
-import { NvPermission } from './structures.js';
+import { demandRelease } from './state/pcr.js';
+import { isPin, type NvEntry, nvArea, type Permanent } from './state/permall.js';
+import { NvPermission } from './structures/basic.js';
 
 type NvArea = Permanent['nv'];
 

@@ -4,7 +4,7 @@
  */
 import type { Of } from '../../wire/codec.js';
 import type { Tpm } from './call.js';
-import type { currentTicks } from './structures.js';
+import type { currentTicks } from './structures/basic.js';
 
 const TICK_US = 1;
 

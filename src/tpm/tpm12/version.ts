@@ -4,7 +4,7 @@
  * @module
  */
 import { encode } from '../../wire/codec.js';
-import { capVersionInfo } from './structures.js';
+import { capVersionInfo } from './structures/basic.js';
 
 export const MANUFACTURER = new TextEncoder().encode('IBM\0');
 export const TPM_VERSION = Uint8Array.of(0x01, 0x02, 0x12, 0x9e);

@@ -4,18 +4,18 @@
  * @module
  */
 import { struct, u16, u32 } from '../../../wire/codec.js';
+import { demandVerified, findRow } from '../auth/delegates.js';
+import type { Entity } from '../auth/guest-auth.js';
+import { demandAdipScheme, EntityType, openAt, sharedSecret, terminate } from '../auth/sessions.js';
+import { endTransport } from '../auth/transport-auth.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { endDaa } from '../daa.js';
-import { demandVerified, findRow } from '../delegation.js';
-import type { Entity } from '../guest-auth.js';
-import { dropKey, entityOfKey, findKey, isOwnerEvict } from '../loaded-keys.js';
+import { dropKey, entityOfKey, findKey, isOwnerEvict } from '../keys/loaded.js';
 import { findNv, nvDigest } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
-import { demandAdipScheme, EntityType, openAt, sharedSecret, terminate } from '../sessions.js';
-import { type AuthSession, Handle, Protocol } from '../state.js';
-import { noBytes20, nonce, nothing } from '../structures.js';
-import { endTransport } from '../transport.js';
+import { endDaa } from '../state/daa-session.js';
+import { type AuthSession, Handle, Protocol } from '../state/state.js';
+import { noBytes20, nonce, nothing } from '../structures/basic.js';
 import { entityOfCounter, findCounter } from './counters.js';
 
 /** Opens a session that may authorise anything. */

@@ -19,13 +19,19 @@ import {
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { lockoutSeconds } from '../dispatch.js';
+import { allKeys, findLoaded, isOwnerEvict } from '../keys/loaded.js';
 import { DURATIONS_US, LIMITS, TIMEOUTS_US } from '../limits.js';
-import { allKeys, findLoaded, isOwnerEvict } from '../loaded-keys.js';
 import { findNv, freeNvBytes } from '../nv-area.js';
-import { PERMANENT_FLAGS, permanentFlags } from '../permall.js';
 import { demand, TpmFault } from '../results.js';
-import { stclearFlags } from '../savestate.js';
-import { NO_COUNTER, Protocol, RELEASED_COUNTER, STCLEAR_FLAGS, TestState } from '../state.js';
+import { PERMANENT_FLAGS, permanentFlags } from '../state/permall.js';
+import { stclearFlags } from '../state/savestate.js';
+import {
+  NO_COUNTER,
+  Protocol,
+  RELEASED_COUNTER,
+  STCLEAR_FLAGS,
+  TestState,
+} from '../state/state.js';
 import {
   Algorithm,
   bitmap,
@@ -40,7 +46,7 @@ import {
   selectSize,
   sizedBuffer,
   structure,
-} from '../structures.js';
+} from '../structures/basic.js';
 import { MANUFACTURER, TPM_VERSION, versionInfo } from '../version.js';
 import { Resource } from './authorisation.js';
 

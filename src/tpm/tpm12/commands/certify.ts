@@ -3,14 +3,13 @@
  * @module
  */
 import { bool, type Codec, encode, type Of, struct, u8, u16, u32 } from '../../../wire/codec.js';
+import { sameSecret, sha1 } from '../../crypto/rsa.js';
+import type { AuthRefusal, GuestAuth } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
-import { migrationProof, pubkeyDigest } from '../cmk.js';
 import { command } from '../command.js';
-import { sameSecret, sha1 } from '../crypto.js';
-import type { AuthRefusal, GuestAuth } from '../guest-auth.js';
-import { signWith } from '../key-use.js';
-import { AuthDataUsage, hasFlag, type KeptKey, KeyUsage, Payload } from '../keys.js';
-import { entityOfKey, findKey, localitiesOf, usesPcrs } from '../loaded-keys.js';
+import { migrationProof, pubkeyDigest } from '../keys/cmk-proofs.js';
+import { entityOfKey, findKey, localitiesOf, usesPcrs } from '../keys/loaded.js';
+import { signWith } from '../keys/use.js';
 import { demand } from '../results.js';
 import {
   ALL_LOCALITIES,
@@ -26,7 +25,8 @@ import {
   sizedBuffer,
   structure,
   structVer,
-} from '../structures.js';
+} from '../structures/basic.js';
+import { AuthDataUsage, hasFlag, type KeptKey, KeyUsage, Payload } from '../structures/key.js';
 
 // biome-ignore format: table
 const common = {

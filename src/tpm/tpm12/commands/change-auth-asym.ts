@@ -4,11 +4,16 @@
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
+import { hmacSha1, sameSecret, sha1 } from '../../crypto/rsa.js';
+import { EntityType } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { hmacSha1, sameSecret, sha1 } from '../crypto.js';
-import { createKey, demandKeyProperties } from '../key-making.js';
-import { decryptWith, encryptTo, signWith } from '../key-use.js';
+import { addKey, authoriseKey, findKey } from '../keys/loaded.js';
+import { createKey, demandKeyProperties } from '../keys/making.js';
+import { decryptWith, encryptTo, signWith } from '../keys/use.js';
+import { demand } from '../results.js';
+import { Handle } from '../state/state.js';
+import { digest, keyParms, nonce, secret, sizedBuffer } from '../structures/basic.js';
 import {
   AuthDataUsage,
   type KeptKey,
@@ -17,13 +22,8 @@ import {
   noKey,
   storeAsymkey,
   travellingKey,
-} from '../keys.js';
-import { addKey, authoriseKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
-import { demand } from '../results.js';
-import { EntityType } from '../sessions.js';
-import { Handle } from '../state.js';
-import { digest, keyParms, nonce, secret, sizedBuffer } from '../structures.js';
+} from '../structures/key.js';
+import { load } from '../structures/parsing.js';
 import { certify1, certifyInfo } from './certify.js';
 
 /** Makes a key of the moment. */

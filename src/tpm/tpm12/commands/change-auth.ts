@@ -3,19 +3,19 @@
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
+import { sameSecret, wipe } from '../../crypto/rsa.js';
+import { bareSecret } from '../auth/guest-auth.js';
+import { EntityType, terminate } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sameSecret, wipe } from '../crypto.js';
-import { bareSecret } from '../guest-auth.js';
-import { decryptWith, encryptTo } from '../key-use.js';
-import { KeyUsage, storeAsymkey } from '../keys.js';
-import { entityOfKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
+import { entityOfKey, findKey } from '../keys/loaded.js';
+import { decryptWith, encryptTo } from '../keys/use.js';
 import { demand, TpmFault } from '../results.js';
-import { EntityType, terminate } from '../sessions.js';
-import { Protocol } from '../state.js';
-import { sealedData } from '../stored-data.js';
-import { noBytes20, nothing, secret, sizedBuffer } from '../structures.js';
+import { Protocol } from '../state/state.js';
+import { noBytes20, nothing, secret, sizedBuffer } from '../structures/basic.js';
+import { KeyUsage, storeAsymkey } from '../structures/key.js';
+import { load } from '../structures/parsing.js';
+import { sealedData } from '../structures/stored-data.js';
 
 /** Gives a wrapped key, or sealed data, another secret. */
 export const changeAuth = command({

@@ -3,15 +3,15 @@
  * @module
  */
 import { bytes, encode, struct, u32 } from '../../../wire/codec.js';
+import { sha1, wipe } from '../../crypto/rsa.js';
+import type { Entity } from '../auth/guest-auth.js';
+import { EntityType, terminateEntity } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sha1, wipe } from '../crypto.js';
-import type { Entity } from '../guest-auth.js';
-import type { Permanent } from '../permall.js';
 import { demand } from '../results.js';
-import { EntityType, terminateEntity } from '../sessions.js';
-import { NO_COUNTER, RELEASED_COUNTER } from '../state.js';
-import { counterValue, noBytes20, nothing, secret } from '../structures.js';
+import type { Permanent } from '../state/permall.js';
+import { NO_COUNTER, RELEASED_COUNTER } from '../state/state.js';
+import { counterValue, noBytes20, nothing, secret } from '../structures/basic.js';
 
 type Counter = Permanent['data']['counters'][number];
 

@@ -5,9 +5,13 @@
  * @module
  */
 import { encode, equal, Reader, struct, u8, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/rsa.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sha1 } from '../crypto.js';
+import { JOIN_STAGES, joinsOn } from '../daa/join.js';
+import type { Stage } from '../daa/proof.js';
+import { SIGN_STAGES } from '../daa/sign.js';
+import { demand } from '../results.js';
 import {
   type DaaSession,
   daaIssuer,
@@ -18,12 +22,8 @@ import {
   findDaa,
   freshDaa,
   placeDaa,
-} from '../daa.js';
-import { JOIN_STAGES, joinsOn } from '../daa-join.js';
-import type { Stage } from '../daa-proof.js';
-import { SIGN_STAGES } from '../daa-sign.js';
-import { demand } from '../results.js';
-import { sizedBuffer } from '../structures.js';
+} from '../state/daa-session.js';
+import { sizedBuffer } from '../structures/basic.js';
 
 /** One of the two commands. */
 interface Protocol {

@@ -3,9 +3,7 @@
  * @module
  */
 import { bool, concat, decode, encode, struct, u8, u16, u32 } from '../../../wire/codec.js';
-import type { Call } from '../call.js';
-import { command } from '../command.js';
-import { sha1 } from '../crypto.js';
+import { sha1 } from '../../crypto/rsa.js';
 import {
   type AnyBlob,
   clearSecret,
@@ -22,13 +20,14 @@ import {
   provenBlob,
   publicRow,
   sealSecret,
-} from '../delegation.js';
+} from '../auth/delegates.js';
+import { terminateBound } from '../auth/sessions.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { entityOfKey, findKey } from '../keys/loaded.js';
 import { LIMITS } from '../limits.js';
-import { entityOfKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
 import { demand, TpmFault } from '../results.js';
-import { terminateBound } from '../sessions.js';
-import { Handle, Protocol } from '../state.js';
+import { Handle, Protocol } from '../state/state.js';
 import {
   type DelegatePublic,
   DelegateType,
@@ -38,7 +37,8 @@ import {
   secret,
   sizedBuffer,
   structure,
-} from '../structures.js';
+} from '../structures/basic.js';
+import { load } from '../structures/parsing.js';
 
 const Operation = { CREATE: 1, ENABLE: 2, ADMIN: 3, INVALIDATE: 4 } as const;
 

@@ -5,7 +5,7 @@
 import { struct, u32 } from '../../../wire/codec.js';
 import { command } from '../command.js';
 import { demand } from '../results.js';
-import { digest, nothing } from '../structures.js';
+import { digest, nothing } from '../structures/basic.js';
 
 /** Writes the register. */
 export const dirWriteAuth = command({

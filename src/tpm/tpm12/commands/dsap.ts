@@ -3,9 +3,7 @@
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
-import type { Call } from '../call.js';
-import { command } from '../command.js';
-import { sameSecret, sha1 } from '../crypto.js';
+import { sameSecret, sha1 } from '../../crypto/rsa.js';
 import {
   demandProven,
   demandVerified,
@@ -13,13 +11,15 @@ import {
   keyBlob,
   openSecret,
   ownerBlob,
-} from '../delegation.js';
-import { entityOfKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
+} from '../auth/delegates.js';
+import { demandAdipScheme, EntityType, openAt, sharedSecret, terminate } from '../auth/sessions.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { entityOfKey, findKey } from '../keys/loaded.js';
 import { demand, TpmFault } from '../results.js';
-import { demandAdipScheme, EntityType, openAt, sharedSecret, terminate } from '../sessions.js';
-import { type AuthSession, Handle, Protocol } from '../state.js';
-import { type DelegatePublic, nonce, nothing, sizedBuffer } from '../structures.js';
+import { type AuthSession, Handle, Protocol } from '../state/state.js';
+import { type DelegatePublic, nonce, nothing, sizedBuffer } from '../structures/basic.js';
+import { load } from '../structures/parsing.js';
 
 /** Lets the owner's secret stand for a delegation from now on, for software that knows of none. */
 export const setOwnerPointer = command({

@@ -3,21 +3,12 @@
  * @module
  */
 import { bool, encode, struct, u32 } from '../../../wire/codec.js';
+import { sameSecret, sha1, wipe } from '../../crypto/rsa.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sameSecret, sha1, wipe } from '../crypto.js';
-import {
-  AuthDataUsage,
-  exponentOf,
-  type KeptEndorsementKey,
-  KeyUsage,
-  noKey,
-  pubDataDigest,
-  publicOf,
-} from '../keys.js';
 import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
-import { Handle } from '../state.js';
+import { Handle } from '../state/state.js';
 import {
   Algorithm,
   digest,
@@ -28,7 +19,16 @@ import {
   nothing,
   pubkey,
   SigScheme,
-} from '../structures.js';
+} from '../structures/basic.js';
+import {
+  AuthDataUsage,
+  exponentOf,
+  type KeptEndorsementKey,
+  KeyUsage,
+  noKey,
+  pubDataDigest,
+  publicOf,
+} from '../structures/key.js';
 import { clearOwner } from './ownership.js';
 
 /** The public key, and the digest over it and the guest's nonce. */

@@ -3,17 +3,15 @@
  * @module
  */
 import { encode, sized, struct, u16, u32 } from '../../../wire/codec.js';
+import { sameSecret, sha1 } from '../../crypto/rsa.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sameSecret, sha1 } from '../crypto.js';
-import { createKey, demandKeyProperties } from '../key-making.js';
-import { decryptWith, signWith, wrapSecret } from '../key-use.js';
-import { AuthDataUsage, hasFlag, KeyUsage, publicOf, travellingKey } from '../keys.js';
+import { entityOfKey, findKey } from '../keys/loaded.js';
+import { createKey, demandKeyProperties } from '../keys/making.js';
+import { decryptWith, signWith, wrapSecret } from '../keys/use.js';
 import { LIMITS } from '../limits.js';
-import { entityOfKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
-import { demandRelease } from '../pcr.js';
 import { demand } from '../results.js';
+import { demandRelease } from '../state/pcr.js';
 import {
   digest,
   pcrInfoShort,
@@ -23,7 +21,9 @@ import {
   sizedBuffer,
   structure,
   structVer,
-} from '../structures.js';
+} from '../structures/basic.js';
+import { AuthDataUsage, hasFlag, KeyUsage, publicOf, travellingKey } from '../structures/key.js';
+import { load } from '../structures/parsing.js';
 
 const ORDINAL_MAKE_IDENTITY = 0x79;
 

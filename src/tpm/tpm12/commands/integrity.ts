@@ -3,12 +3,12 @@
  * @module
  */
 import { struct, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/rsa.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sha1 } from '../crypto.js';
-import { attributesOf, DRTM_PCR, mayFrom, resetPcr, selected } from '../pcr.js';
 import { demand } from '../results.js';
-import { digest, noBytes20, nothing, pcrSelection, selectsAny } from '../structures.js';
+import { attributesOf, DRTM_PCR, mayFrom, resetPcr, selected } from '../state/pcr.js';
+import { digest, noBytes20, nothing, pcrSelection, selectsAny } from '../structures/basic.js';
 
 const DRTM_LOCALITY = 4;
 

@@ -4,19 +4,19 @@
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
+import { sameSecret, sha1 } from '../../crypto/rsa.js';
+import { bareSecret } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sameSecret, sha1 } from '../crypto.js';
-import { bareSecret } from '../guest-auth.js';
-import { demandUsualExponent } from '../key-making.js';
-import { decryptWith, encryptTo } from '../key-use.js';
-import { AuthDataUsage, KeyUsage, Payload, storeAsymkey } from '../keys.js';
+import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
+import { demandUsualExponent } from '../keys/making.js';
+import { createBlob, openBlob } from '../keys/migration-blob.js';
+import { decryptWith, encryptTo } from '../keys/use.js';
 import { LIMITS } from '../limits.js';
-import { authoriseKey, entityOfKey, findKey } from '../loaded-keys.js';
-import { createBlob, openBlob } from '../migration-blob.js';
-import { load } from '../parsing.js';
 import { demand, TpmFault } from '../results.js';
-import { digest, EncScheme, type Pubkey, pubkey, sizedBuffer } from '../structures.js';
+import { digest, EncScheme, type Pubkey, pubkey, sizedBuffer } from '../structures/basic.js';
+import { AuthDataUsage, KeyUsage, Payload, storeAsymkey } from '../structures/key.js';
+import { load } from '../structures/parsing.js';
 
 /** Part 2, TPM_MIGRATE_SCHEME. */
 export const MigrateScheme = {

@@ -3,20 +3,34 @@
  * @module
  */
 import { type Of, struct, u16 } from '../../../wire/codec.js';
-import { auditedByDefault } from '../audit-defaults.js';
+import { oaepDecrypt, wipe } from '../../crypto/rsa.js';
+import { bareSecret } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { oaepDecrypt, wipe } from '../crypto.js';
-import { bareSecret } from '../guest-auth.js';
-import { createKey } from '../key-making.js';
-import { AuthDataUsage, KeyFlag, KeyUsage, noKey, rsaKeyOf, travellingKey } from '../keys.js';
+import { allKeys, dropKey } from '../keys/loaded.js';
+import { createKey } from '../keys/making.js';
 import { LIMITS } from '../limits.js';
-import { allKeys, dropKey } from '../loaded-keys.js';
 import { permits, removeNv } from '../nv-area.js';
-import { noDelegates, noFamilies, noSymmetricKey, type PermanentFlag } from '../permall.js';
 import { demand } from '../results.js';
-import { freshStclear, Protocol, wipeSessions } from '../state.js';
-import { Algorithm, EncScheme, noBytes20, nothing, SigScheme, sizedBuffer } from '../structures.js';
+import { auditedByDefault } from '../state/audit-defaults.js';
+import { noDelegates, noFamilies, noSymmetricKey, type PermanentFlag } from '../state/permall.js';
+import { freshStclear, Protocol, wipeSessions } from '../state/state.js';
+import {
+  Algorithm,
+  EncScheme,
+  noBytes20,
+  nothing,
+  SigScheme,
+  sizedBuffer,
+} from '../structures/basic.js';
+import {
+  AuthDataUsage,
+  KeyFlag,
+  KeyUsage,
+  noKey,
+  rsaKeyOf,
+  travellingKey,
+} from '../structures/key.js';
 
 type SrkParams = Of<typeof travellingKey>;
 

@@ -5,7 +5,7 @@
 import { struct, u32 } from '../../../wire/codec.js';
 import { command } from '../command.js';
 import { LIMITS } from '../limits.js';
-import { currentTicks, nothing, sizedBuffer } from '../structures.js';
+import { currentTicks, nothing, sizedBuffer } from '../structures/basic.js';
 import { ticksNow } from '../ticks.js';
 
 /** Random bytes, as many as fit into a response. */

@@ -6,10 +6,10 @@
 import { decode, struct, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { mayFrom } from '../pcr.js';
-import { PERMANENT_FLAGS, type PermanentFlag } from '../permall.js';
 import { demand, TpmFault } from '../results.js';
-import { nothing, sizedBuffer } from '../structures.js';
+import { mayFrom } from '../state/pcr.js';
+import { PERMANENT_FLAGS, type PermanentFlag } from '../state/permall.js';
+import { nothing, sizedBuffer } from '../structures/basic.js';
 import { renewDaaSecrets } from './endorsement.js';
 
 interface Rule {

@@ -4,12 +4,12 @@
  * @module
  */
 import { struct, u32 } from '../../../wire/codec.js';
+import { Sha1Stream } from '../../crypto/sha1-stream.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
-import { Sha1Stream } from '../sha1-stream.js';
-import { digest, nothing, sizedBuffer } from '../structures.js';
+import { digest, nothing, sizedBuffer } from '../structures/basic.js';
 import { extendPcr } from './integrity.js';
 
 const BLOCK_BYTES = 64;

@@ -5,15 +5,13 @@
  * @module
  */
 import { bool, bytes, concat, encode, struct, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/rsa.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sha1 } from '../crypto.js';
-import { signWith } from '../key-use.js';
-import { type KeptKey, KeyUsage } from '../keys.js';
-import { authoriseKey, findKey } from '../loaded-keys.js';
-import { composite, compositeDigest, compositeOf } from '../pcr.js';
+import { authoriseKey, findKey } from '../keys/loaded.js';
+import { signWith } from '../keys/use.js';
 import { demand } from '../results.js';
-import { encodeSignInfo } from '../sign-info.js';
+import { composite, compositeDigest, compositeOf } from '../state/pcr.js';
 import {
   currentTicks,
   digest,
@@ -25,7 +23,9 @@ import {
   sizedBuffer,
   structure,
   structVer,
-} from '../structures.js';
+} from '../structures/basic.js';
+import { type KeptKey, KeyUsage } from '../structures/key.js';
+import { encodeSignInfo } from '../structures/sign-info.js';
 import { ticksNow } from '../ticks.js';
 import { versionInfo } from '../version.js';
 

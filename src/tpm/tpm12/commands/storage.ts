@@ -4,24 +4,15 @@
  * @module
  */
 import { encode, struct, u8, u32 } from '../../../wire/codec.js';
+import { ctrCrypt, mgf1, sameSecret, sha1, xor } from '../../crypto/rsa.js';
+import { bareSecret } from '../auth/guest-auth.js';
+import { AdipScheme } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { ctrCrypt, mgf1, sameSecret, sha1, xor } from '../crypto.js';
-import { bareSecret } from '../guest-auth.js';
-import { decryptWith, encryptTo } from '../key-use.js';
-import { hasFlag, type KeptKey, KeyUsage, Payload } from '../keys.js';
-import { authoriseKey, entityOfKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
-import { compositeDigest, mayFrom } from '../pcr.js';
+import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
+import { decryptWith, encryptTo } from '../keys/use.js';
 import { demand, TpmFault } from '../results.js';
-import { AdipScheme } from '../sessions.js';
-import {
-  type StoredData,
-  sealedData,
-  sealInfoOf,
-  storedData,
-  storedDigest,
-} from '../stored-data.js';
+import { compositeDigest, mayFrom } from '../state/pcr.js';
 import {
   ALL_LOCALITIES,
   EncScheme,
@@ -30,7 +21,16 @@ import {
   selectsAny,
   sizedBuffer,
   structVer11,
-} from '../structures.js';
+} from '../structures/basic.js';
+import { hasFlag, type KeptKey, KeyUsage, Payload } from '../structures/key.js';
+import { load } from '../structures/parsing.js';
+import {
+  type StoredData,
+  sealedData,
+  sealInfoOf,
+  storedData,
+  storedDigest,
+} from '../structures/stored-data.js';
 
 const sealInput = struct({
   keyHandle: u32,

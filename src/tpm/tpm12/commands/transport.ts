@@ -4,26 +4,7 @@
  * @module
  */
 import { concat, encode, Reader, struct, u16, u32 } from '../../../wire/codec.js';
-import type { Call } from '../call.js';
-import { command } from '../command.js';
-import { sha1 } from '../crypto.js';
-import { decryptWith, signWith } from '../key-use.js';
-import { AuthDataUsage, type KeptKey, KeyUsage } from '../keys.js';
-import { authoriseKey, entityOfKey, findKey } from '../loaded-keys.js';
-import { load, parse } from '../parsing.js';
-import { demand } from '../results.js';
-import { encodeSignInfo } from '../sign-info.js';
-import { Handle } from '../state.js';
-import {
-  currentTicks,
-  noBytes20,
-  nonce,
-  SigScheme,
-  secret,
-  sizedBuffer,
-  structure,
-} from '../structures.js';
-import { ticksNow } from '../ticks.js';
+import { sha1 } from '../../crypto/rsa.js';
 import {
   crypt,
   demandScheme,
@@ -33,13 +14,32 @@ import {
   placeTransport,
   TransportAuth,
   tickCount,
-} from '../transport.js';
+} from '../auth/transport-auth.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
+import { decryptWith, signWith } from '../keys/use.js';
+import { demand } from '../results.js';
+import { Handle } from '../state/state.js';
+import {
+  currentTicks,
+  noBytes20,
+  nonce,
+  SigScheme,
+  secret,
+  sizedBuffer,
+  structure,
+} from '../structures/basic.js';
+import { AuthDataUsage, type KeptKey, KeyUsage } from '../structures/key.js';
+import { load, parse } from '../structures/parsing.js';
+import { encodeSignInfo } from '../structures/sign-info.js';
 import {
   Attribute,
   type TransportPublic,
   type TransportSession,
   transportPublic,
-} from '../transport-session.js';
+} from '../structures/transport-public.js';
+import { ticksNow } from '../ticks.js';
 
 const ORDINAL_ESTABLISH = 0xe6;
 const ORDINAL_EXECUTE = 0xe7;

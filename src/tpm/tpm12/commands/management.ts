@@ -1,0 +1,28 @@
+/**
+ * The end of a lockout (TPM Main Part 3, §24.1 TPM_ResetLockValue).
+ * @module
+ */
+import { command } from '../command.js';
+import { lockoutSeconds } from '../dispatch.js';
+import { demand } from '../results.js';
+import { nothing } from '../structures/basic.js';
+
+/** Forgets the failed authorisations. While a lockout runs the owner has one try, and no second. */
+export const resetLockValue = command({
+  ordinal: 0x40,
+  name: 'TPM_ResetLockValue',
+  auth: 'one',
+  when: 'lockedOut',
+  input: nothing,
+  output: nothing,
+  run(call) {
+    const { stclear } = call.state;
+    if (lockoutSeconds(call.tpm) === 0) stclear.disableResetLock = false;
+    demand(!stclear.disableResetLock, 'AUTHFAIL');
+    stclear.disableResetLock = true;
+    call.authoriseOwner();
+    stclear.disableResetLock = false;
+    stclear.authFailCount = 0;
+    return {};
+  },
+});

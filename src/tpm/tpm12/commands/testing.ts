@@ -1,0 +1,54 @@
+/**
+ * Admin testing (TPM Main Part 3, §4): TPM_SelfTestFull, TPM_ContinueSelfTest, TPM_GetTestResult.
+ * @module
+ */
+import { struct } from '../../../wire/codec.js';
+import { command } from '../command.js';
+import { selfTest } from '../self-test.js';
+import { TestState } from '../state/state.js';
+import { nothing, sizedBuffer } from '../structures/basic.js';
+
+/** Tests everything. */
+export const selfTestFull = command({
+  ordinal: 0x50,
+  name: 'TPM_SelfTestFull',
+  auth: 'none',
+  when: 'working',
+  input: nothing,
+  output: nothing,
+  run({ state }) {
+    selfTest(state);
+    state.testState = TestState.FULL;
+    return {};
+  },
+});
+
+/** Tests what TPM_Init left out. */
+export const continueSelfTest = command({
+  ordinal: 0x53,
+  name: 'TPM_ContinueSelfTest',
+  auth: 'none',
+  when: 'working',
+  input: nothing,
+  output: nothing,
+  run({ state }) {
+    const { FIPS, TPMpost } = state.permanent.flags;
+    if (FIPS || TPMpost) selfTest(state);
+    state.testState = TestState.FULL;
+    return {};
+  },
+});
+
+/** Tells in words how the self-test went. The words are libtpms's. */
+export const getTestResult = command({
+  ordinal: 0x54,
+  name: 'TPM_GetTestResult',
+  auth: 'none',
+  when: 'started',
+  input: nothing,
+  output: struct({ outData: sizedBuffer }),
+  run({ state }) {
+    const number = state.testState.toString(16).padStart(8, '0');
+    return { outData: new TextEncoder().encode(`Shutdown ${number}\n`) };
+  },
+});

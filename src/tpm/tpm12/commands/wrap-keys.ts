@@ -1,0 +1,202 @@
+/**
+ * Storage functions: keys (TPM Main Part 3, §10.4 to §10.7, and §27.1, §27.2 for the old ones):
+ * making, loading and letting go of keys, and what a key shows of itself.
+ * @module
+ */
+import { struct, u8, u32 } from '../../../wire/codec.js';
+import { sameSecret } from '../../crypto/rsa.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import {
+  addKey,
+  allKeys,
+  authoriseKey,
+  dropKey,
+  entityOfKey,
+  findKey,
+  findLoaded,
+  isOwnerEvict,
+  usesPcrs,
+} from '../keys/loaded.js';
+import { createKey, demandKeyProperties } from '../keys/making.js';
+import { decryptWith, wrapSecret } from '../keys/use.js';
+import { LIMITS } from '../limits.js';
+import { demand, TpmFault } from '../results.js';
+import { Handle } from '../state/state.js';
+import { nothing, pubkey, samePubkey, secret } from '../structures/basic.js';
+import {
+  AuthDataUsage,
+  hasFlag,
+  isRsaPart,
+  type KeptKey,
+  KeyUsage,
+  OWNER_EVICT,
+  pubDataDigest,
+  publicOf,
+  storeAsymkey,
+  type TravellingKey,
+  travellingKey,
+} from '../structures/key.js';
+import { load } from '../structures/parsing.js';
+
+/** Makes a key, and gives it away encrypted to its parent. */
+export const createWrapKey = command({
+  ordinal: 0x1f,
+  name: 'TPM_CreateWrapKey',
+  auth: 'one',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({
+    parentHandle: u32,
+    dataUsageAuth: secret,
+    dataMigrationAuth: secret,
+    keyInfo: travellingKey,
+  }),
+  output: struct({ wrappedKey: travellingKey }),
+  run(call, { parentHandle, dataUsageAuth, dataMigrationAuth, keyInfo }) {
+    const { data, flags } = call.state.permanent;
+    const { key: parent } = findKey(call, parentHandle);
+    call.auth.authorise(entityOfKey(parent), 'OSAP');
+    demandKeyProperties(keyInfo, flags.FIPS);
+    demand(parent.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
+    const migratable = hasFlag(keyInfo, 'MIGRATABLE');
+    demand(!hasFlag(parent, 'MIGRATABLE') || migratable, 'INVALID_KEYUSAGE');
+    demand(!NOT_WRAPPED.includes(keyInfo.keyUsage), 'INVALID_KEYUSAGE');
+    demand(!hasFlag(keyInfo, 'MIGRATEAUTHORITY'), 'INVALID_KEYUSAGE');
+    const usageAuth = call.auth.decrypt(dataUsageAuth);
+    const migrationAuth = call.auth.decrypt(dataMigrationAuth, call.auth.nonceOdd);
+    call.endSessions();
+    const key = createKey(call, keyInfo);
+    key.secret.usageAuth = usageAuth;
+    key.secret.migrationAuth = migratable ? migrationAuth : data.tpmProof.slice();
+    return { wrappedKey: { ...key, secret: wrapSecret(call, key, parent) } };
+  },
+});
+
+/** Usages of keys that are made in other ways. */
+const NOT_WRAPPED: readonly number[] = [KeyUsage.IDENTITY, KeyUsage.AUTHCHANGE];
+
+const loadInput = struct({ parentHandle: u32, inKey: travellingKey });
+const loadOutput = struct({ inkeyHandle: u32 });
+
+/** Loads a key; the handle is covered by the answer's HMAC. */
+export const loadKey = command({
+  ordinal: 0x20,
+  name: 'TPM_LoadKey',
+  auth: 'optional',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: loadInput,
+  output: loadOutput,
+  run: (call, { parentHandle, inKey }) => ({ inkeyHandle: loadUnder(call, parentHandle, inKey) }),
+});
+
+/** Loads a key; a resource manager may change the handle. */
+export const loadKey2 = command({
+  ordinal: 0x41,
+  name: 'TPM_LoadKey2',
+  auth: 'optional',
+  when: 'owned',
+  handleBytes: { input: 4, output: 4 },
+  input: loadInput,
+  output: loadOutput,
+  run: (call, { parentHandle, inKey }) => ({ inkeyHandle: loadUnder(call, parentHandle, inKey) }),
+});
+
+function loadUnder(call: Call, parentHandle: number, inKey: TravellingKey): number {
+  const { data, flags } = call.state.permanent;
+  const { key: parent, parentPCRStatus } = findKey(call, parentHandle);
+  authoriseKey(call, parent);
+  demand(parent.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
+  demandKeyProperties(inKey, flags.FIPS);
+  const key = openKey(inKey, parent);
+  demand(sameSecret(pubDataDigest(key), key.secret!.pubDataDigest), 'AUTHFAIL');
+  const migratable = hasFlag(key, 'MIGRATABLE');
+  demand(!(key.keyUsage === KeyUsage.IDENTITY && migratable), 'INVALID_KEYUSAGE');
+  demand(key.keyUsage !== KeyUsage.AUTHCHANGE, 'INVALID_KEYUSAGE');
+  const ours = migratable || sameSecret(data.tpmProof, key.secret!.migrationAuth);
+  demand(ours, 'INVALID_KEYUSAGE');
+  const status = parentPCRStatus || usesPcrs(parent);
+  return addKey(call.state.keys, { key, parentPCRStatus: status, keyControl: 0 }, call.tpm.entropy);
+}
+
+/** A key with its secret part in clear, where its parent decrypts that and its numbers make a key. */
+function openKey(inKey: TravellingKey, parent: KeptKey): KeptKey {
+  const key = { ...inKey, secret: load(storeAsymkey, decryptWith(parent, inKey.secret)) };
+  demand(isRsaPart(key), 'BAD_PARAMETER');
+  return key;
+}
+
+/** What a key shows to who may use it, or to anybody where the key says so. */
+export const getPubKey = command({
+  ordinal: 0x21,
+  name: 'TPM_GetPubKey',
+  auth: 'optional',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ keyHandle: u32 }),
+  output: struct({ pubKey: pubkey }),
+  run(call, { keyHandle }) {
+    const { key } = findKey(call, keyHandle, { readOnly: true });
+    const open = key.authDataUsage === AuthDataUsage.NO_READ_PUBKEY;
+    if (call.isAuthorised || !open) authoriseKey(call, key);
+    const hidden = keyHandle === Handle.SRK && !call.state.permanent.flags.readSRKPub;
+    demand(!hidden, 'INVALID_KEYHANDLE');
+    return { pubKey: publicOf(key) };
+  },
+});
+
+/** Lets a loaded key go. */
+export const evictKey = command({
+  ordinal: 0x22,
+  name: 'TPM_EvictKey',
+  auth: 'none',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ evictHandle: u32 }),
+  output: nothing,
+  run({ state }, { evictHandle }) {
+    const found = findLoaded(state.keys, evictHandle);
+    demand(!isOwnerEvict(found), 'KEY_OWNER_CONTROL');
+    dropKey(state, found);
+    return {};
+  },
+});
+
+/** Places that keys which the owner keeps must leave to others. */
+const FREE_PLACES_MIN = 2;
+const OWNERS_USAGES: readonly number[] = [
+  KeyUsage.SIGNING,
+  KeyUsage.STORAGE,
+  KeyUsage.IDENTITY,
+  KeyUsage.BIND,
+  KeyUsage.LEGACY,
+];
+
+/** Lets the owner keep a key loaded over power cycles, or not any more. */
+export const keyControlOwner = command({
+  ordinal: 0x23,
+  name: 'TPM_KeyControlOwner',
+  auth: 'one',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ keyHandle: u32, pubKey: pubkey, bitName: u32, bitValue: u8 }),
+  output: nothing,
+  run(call, { keyHandle, pubKey, bitName, bitValue }) {
+    call.authoriseOwner();
+    const entry = findLoaded(call.state.keys, keyHandle);
+    demand(OWNERS_USAGES.includes(entry.key.keyUsage), 'INVALID_KEYUSAGE');
+    demand(samePubkey(publicOf(entry.key), pubKey), 'BAD_PARAMETER');
+    if (bitName !== OWNER_EVICT) throw new TpmFault('BAD_MODE');
+    if ((bitValue !== 0) === isOwnerEvict(entry)) return {};
+    if (bitValue !== 0) {
+      const kept = allKeys(call.state.keys).filter(isOwnerEvict).length;
+      demand(LIMITS.keyHandles - kept >= FREE_PLACES_MIN, 'NOSPACE');
+      demand(!entry.parentPCRStatus && !hasFlag(entry.key, 'VOLATILE'), 'BAD_PARAMETER');
+      demand(kept < LIMITS.ownerEvictKeys, 'NOSPACE');
+    }
+    entry.keyControl = (entry.keyControl ^ OWNER_EVICT) >>> 0;
+    call.altered = true;
+    return {};
+  },
+});

@@ -1,0 +1,152 @@
+/**
+ * The keys that are loaded (TPM Main Part 1, §4.2; Part 3, §10): 20 places, in which the keys that
+ * the owner keeps over power cycles lie too. A key that goes leaves a place that the next one takes:
+ * the order is what TPM_GetCapability shows, and what TPM_SaveState saves.
+ * @module
+ */
+
+import { wipe } from '../../crypto/rsa.js';
+import type { Entropy } from '../../engine.js';
+import type { Entity } from '../auth/guest-auth.js';
+import { takeHandle, type WantedHandle } from '../auth/handles.js';
+import { EntityType, terminateEntity } from '../auth/sessions.js';
+import type { Call } from '../call.js';
+import { LIMITS } from '../limits.js';
+import { demand } from '../results.js';
+import { compositeDigest, mayFrom } from '../state/pcr.js';
+import { Handle, type TpmState } from '../state/state.js';
+import { ALL_LOCALITIES, selectsAny } from '../structures/basic.js';
+import {
+  AuthDataUsage,
+  hasFlag,
+  type KeptKey,
+  KeyUsage,
+  type LoadedKey,
+  OWNER_EVICT,
+} from '../structures/key.js';
+
+type Places = (LoadedKey | undefined)[];
+
+/** Keys at the first places, and free places behind them. */
+export const keyPlaces = (...keys: readonly LoadedKey[]): Places =>
+  Array.from({ length: LIMITS.keyHandles }, (_, place) => keys[place]);
+
+export const isOwnerEvict = ({ keyControl }: LoadedKey): boolean =>
+  (keyControl & OWNER_EVICT) !== 0;
+
+/** The keys that are loaded, in the order of their places. */
+export const allKeys = (places: Places): LoadedKey[] => places.filter(key => key !== undefined);
+
+/** @throws TpmFault INVALID_KEYHANDLE where no key has the handle */
+export function findLoaded(places: Places, handle: number): LoadedKey {
+  const found = places.find(key => key?.handle === handle);
+  demand(found !== undefined, 'INVALID_KEYHANDLE');
+  return found;
+}
+
+/** Part 2 §4.4.9: handles from the SRK's up stand for one thing each. */
+const isReserved = (handle: number): boolean => Math.floor(handle / 2 ** 24) === 0x40;
+
+/**
+ * Loads a key at the first free place.
+ * @throws TpmFault NOSPACE where there is none, BAD_HANDLE for a handle that cannot be kept
+ */
+export function addKey(
+  places: Places,
+  entry: Omit<LoadedKey, 'handle'>,
+  entropy: Entropy,
+  wanted?: WantedHandle,
+): number {
+  const place = places.indexOf(undefined);
+  demand(place >= 0, 'NOSPACE');
+  const isFree = (handle: number): boolean =>
+    !isReserved(handle) && !places.some(key => key?.handle === handle);
+  const handle = takeHandle(isFree, entropy, wanted);
+  places[place] = { ...entry, handle };
+  return handle;
+}
+
+/** Lets a key go, and every OSAP session to it. */
+export function dropKey({ keys, stclear }: TpmState, entry: LoadedKey): void {
+  keys[keys.indexOf(entry)] = undefined;
+  const { secret } = entry.key;
+  if (secret === undefined) return;
+  terminateEntity(stclear.authSessions, EntityType.KEYHANDLE, secret.pubDataDigest);
+  wipe(secret.prime, secret.usageAuth, secret.migrationAuth);
+}
+
+interface Search {
+  /** Only the public part will be read: a key may let its PCRs be ignored then. */
+  readonly readOnly?: boolean;
+  readonly ignorePcrs?: boolean;
+  /** Only the public part of the Endorsement Key is ever asked for. */
+  readonly allowEk?: boolean;
+}
+
+/**
+ * The key of a handle: the SRK, or a loaded one, whose PCRs and locality are as it wants them.
+ * @throws TpmFault KEYNOTFOUND, INVALID_RESOURCE, INVALID_KEYHANDLE, WRONGPCRVAL
+ */
+export function findKey(
+  call: Call,
+  handle: number,
+  { readOnly = false, ignorePcrs = false, allowEk = false }: Search = {},
+): { key: KeptKey; parentPCRStatus: boolean } {
+  if (allowEk && handle === Handle.EK) return endorsementKey(call.state);
+  const found = lookUp(call.state, handle);
+  const ignored = readOnly && hasFlag(found.key, 'PCRIGNOREDONREAD');
+  if (!ignorePcrs && !ignored) demandKeyPcrs(call, found.key);
+  return found;
+}
+
+function endorsementKey({ permanent }: TpmState) {
+  const { endorsementKey: ek } = permanent.data;
+  demand(ek.keyUsage !== KeyUsage.NONE, 'KEYNOTFOUND');
+  return { key: { ...ek, secret: undefined }, parentPCRStatus: false };
+}
+
+function lookUp({ permanent, keys }: TpmState, handle: number) {
+  const { ownerInstalled, srk } = permanent.data;
+  if (handle === Handle.SRK) {
+    demand(ownerInstalled, 'KEYNOTFOUND');
+    return { key: srk, parentPCRStatus: false };
+  }
+  demand(handle !== Handle.EK, 'KEYNOTFOUND');
+  // What else lies between SRK and EK is no key.
+  demand(!(handle > Handle.SRK && handle < Handle.EK), 'INVALID_RESOURCE');
+  return findLoaded(keys, handle);
+}
+
+/** Whether a key is bound to the values of any PCR, from byte `from` of its selection on. */
+export function usesPcrs({ pcrs11, pcrs12 }: KeptKey, from = 0): boolean {
+  const selection = pcrs11?.pcrSelection ?? pcrs12?.releasePCRSelection;
+  return selection !== undefined && selectsAny(selection.subarray(from));
+}
+
+/** The localities from which a key may be used. */
+export const localitiesOf = ({ pcrs12 }: KeptKey): number =>
+  pcrs12?.localityAtRelease ?? ALL_LOCALITIES;
+
+function demandKeyPcrs({ state, locality }: Call, key: KeptKey): void {
+  const { pcrs11, pcrs12 } = key;
+  if (usesPcrs(key)) {
+    const selection = pcrs11?.pcrSelection ?? pcrs12!.releasePCRSelection;
+    const found = compositeDigest(state.stclear.pcrs, selection);
+    const wanted = (pcrs11 ?? pcrs12!).digestAtRelease;
+    demand(Buffer.compare(found, wanted) === 0, 'WRONGPCRVAL');
+  }
+  demand(mayFrom(localitiesOf(key), locality), 'WRONGPCRVAL');
+}
+
+/** A key, as an authorisation is for it. */
+export const entityOfKey = (key: KeptKey): Entity => ({
+  key,
+  secret: key.secret!.usageAuth,
+  digest: key.secret!.pubDataDigest,
+});
+
+/** Demands the authorisation of a key, or that the key needs none where there came none. */
+export function authoriseKey(call: Call, key: KeptKey): void {
+  if (call.isAuthorised) call.auth.authorise(entityOfKey(key));
+  else demand(key.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
+}
