@@ -1,15 +1,16 @@
 /** What there is in a state: a count of each kind of thing, to see that lives make all of them. */
-
 import { allKeys } from '../../src/tpm/tpm12/keys/loaded.js';
 import { auditedByDefault } from '../../src/tpm/tpm12/state/audit-defaults.js';
 import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
 import { restoreSaved } from '../../src/tpm/tpm12/state/savestate.js';
-import { Protocol, poweredOn, type TpmState } from '../../src/tpm/tpm12/state/state.js';
+import { poweredOn, type TpmState } from '../../src/tpm/tpm12/state/state.js';
 import { KeyFlag, Payload } from '../../src/tpm/tpm12/structures/key.js';
+import { Protocol } from '../../src/tpm/tpm12/structures/types.js';
 import { equal } from '../../src/wire/codec.js';
 import type { States } from './subject.js';
 
 const held = <T>(list: readonly (T | undefined)[]): T[] => list.filter(one => one !== undefined);
+
 const count = <T>(list: readonly T[], is: (one: T) => boolean): number => list.filter(is).length;
 
 function permanentContents({ permanent: { data, flags, evictKeys, nv } }: TpmState) {

@@ -2,7 +2,7 @@
 import test from 'ava';
 import { entropy } from '../../lab/reference/rig.js';
 import { owned } from '../../lab/reference/states.js';
-import { DaaResource, openDaa, sealDaa } from '../../src/tpm/tpm12/daa/daa-blob.js';
+import { openDaa, sealDaa } from '../../src/tpm/tpm12/daa/daa-blob.js';
 import { LIMITS } from '../../src/tpm/tpm12/limits.js';
 import {
   daaPlaces,
@@ -13,6 +13,7 @@ import {
 } from '../../src/tpm/tpm12/state/daa-session.js';
 import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
 import { freshStclear, wipeSessions } from '../../src/tpm/tpm12/state/state.js';
+import { DaaResource } from '../../src/tpm/tpm12/structures/daa-issuer.js';
 
 /** A session in which every secret is there. */
 function full() {

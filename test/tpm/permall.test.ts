@@ -11,8 +11,9 @@ import { MemoryNvram } from '../../lab/reference/memory-nvram.js';
 import { entropy, Rig } from '../../lab/reference/rig.js';
 import { endorsed, owned, withIndices } from '../../lab/reference/states.js';
 import { StateError } from '../../src/tpm/engine.js';
+import { rsaKeyOf } from '../../src/tpm/tpm12/keys/numbers.js';
 import { decodePermall, encodePermall } from '../../src/tpm/tpm12/state/permall.js';
-import { keptKey, rsaKeyOf } from '../../src/tpm/tpm12/structures/key.js';
+import { keptKey } from '../../src/tpm/tpm12/structures/key.js';
 import { Tpm12 } from '../../src/tpm/tpm12/tpm12.js';
 import { concat, decode, encode } from '../../src/wire/codec.js';
 

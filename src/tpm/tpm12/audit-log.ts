@@ -4,15 +4,10 @@
  * @module
  */
 import { encode } from '../../wire/codec.js';
-import { sha1 } from '../crypto/rsa.js';
+import { sha1 } from '../crypto/hash.js';
 import { demand } from './results.js';
 import type { TpmState } from './state/state.js';
-import { counterValue, digest, structure } from './structures/basic.js';
-
-// biome-ignore format: table
-const auditEventIn  = structure(0x0012, { inputParms:  digest, auditCount: counterValue });
-// biome-ignore format: table
-const auditEventOut = structure(0x0013, { outputParms: digest, auditCount: counterValue });
+import { auditEventIn, auditEventOut } from './structures/audit-event.js';
 
 /** The bits of tscOrdinalAuditStatus, for the two connection ordinals. */
 const TSC_ORDINALS = [0x4000_000a, 0x4000_000b];

@@ -3,37 +3,17 @@
  * authorisations it showed.
  * @module
  */
-
-import type { GenerateKey } from '../crypto/rsa.js';
-import type { Clock, Entropy, NvramPort } from '../engine.js';
 import type { CallContext } from './auth/call-context.js';
 import type { Entity, GuestAuth } from './auth/guest-auth.js';
-import { endTransport, type TransportAuth } from './auth/transport-auth.js';
+import { secondsOf } from './auth/lockout.js';
+import type { TransportAuth } from './auth/transport-auth.js';
+import { endTransport } from './auth/transport-session.js';
+import type { Tpm } from './environment.js';
 import { LIMITS } from './limits.js';
 import { demand } from './results.js';
-import type { PermanentFlag } from './state/permall.js';
+import type { PermanentFlag } from './state/permanent.js';
 import type { TpmState } from './state/state.js';
 import type { TransportSession } from './structures/transport-public.js';
-
-/** An engine, as its commands see it. */
-export interface Tpm {
-  state: TpmState;
-  readonly nvram: NvramPort;
-  readonly entropy: Entropy;
-  readonly clock: Clock;
-  readonly generateKey: GenerateKey;
-  /** The pin by which the platform tells that somebody stands before it. */
-  readonly presencePin: () => boolean;
-  readonly isImplemented: (ordinal: number) => boolean;
-  /** Bytes of handles at the front of a command and of its response; undefined for no command. */
-  readonly handleBytes: (ordinal: number) => { input: number; output: number } | undefined;
-  /** Runs a command that came through a transport session. */
-  readonly runWrapped: (
-    request: Uint8Array,
-    locality: number,
-    through: TransportSession,
-  ) => Uint8Array;
-}
 
 export class Call implements CallContext {
   readonly tpm: Tpm;
@@ -131,6 +111,3 @@ export class Call implements CallContext {
     if (this.transportHandle !== undefined && ends) endTransport(this.state, this.transportHandle);
   }
 }
-
-/** The clock in seconds, as the lockout counts them. */
-export const secondsOf = (tpm: Tpm): number => Math.floor(tpm.clock() / 1_000_000) % 2 ** 32;

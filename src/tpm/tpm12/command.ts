@@ -57,5 +57,14 @@ export interface Command<In, Out> {
 // biome-ignore lint/suspicious/noExplicitAny: a list of commands holds each with types of its own.
 export type AnyCommand = Command<any, any>;
 
+const RECORDS = new WeakSet<object>();
+
+/** Whether this is a record that `command` made. */
+export const isCommand = (value: unknown): value is AnyCommand =>
+  typeof value === 'object' && value !== null && RECORDS.has(value);
+
 /** Only there so that `run` has its types from `input` and `output`. */
-export const command = <In, Out>(spec: Command<In, Out>): Command<In, Out> => spec;
+export const command = <In, Out>(spec: Command<In, Out>): Command<In, Out> => {
+  RECORDS.add(spec);
+  return spec;
+};

@@ -6,30 +6,37 @@
  * @module
  */
 import { type Codec, concat, encode, Reader, struct, u16, u32 } from '../../wire/codec.js';
-import { sha1 } from '../crypto/rsa.js';
+import { sha1 } from '../crypto/hash.js';
 import { StateError, StoreFailure } from '../engine.js';
-import { extendAudit, isAudited, startAudit } from './audit-log.js';
+import { isAudited } from './audit-log.js';
+import { audit } from './audit-trail.js';
 import { GuestAuth, type Trailer, trailer } from './auth/guest-auth.js';
+import { demandNoLockout } from './auth/lockout.js';
 import { terminate } from './auth/sessions.js';
-import { endExclusive, has } from './auth/transport-auth.js';
-import { Call, secondsOf, type Tpm } from './call.js';
+import { endExclusive } from './auth/transport-session.js';
+import { Call } from './call.js';
 import { type AnyCommand, type Availability, WHEN } from './command.js';
-import { allKeys, isOwnerEvict } from './keys/loaded.js';
+import type { Tpm } from './environment.js';
 import { LIMITS } from './limits.js';
+import { rollBack, store } from './permanent-store.js';
 import { demand, TpmFault, TpmResult } from './results.js';
-import { decodePermall, encodePermall } from './state/permall.js';
-import { TestState, wipePermanent } from './state/state.js';
+import { TestState } from './state/state.js';
 import { parse } from './structures/parsing.js';
 import type { TransportSession } from './structures/transport-public.js';
 
 /** Part 2 §6.1: the tags of requests; a response has the tag of its request plus 3. */
 const Tag = { COMMAND: 0x00c1, AUTH1: 0x00c2, AUTH2: 0x00c3 } as const;
+
 const TO_RESPONSE = 3;
+
 const ORDINAL_INIT = 0x97;
+
 const ORDINAL_STARTUP = 0x99;
+
 const ORDINAL_SAVE_STATE = 0x98;
 
 const header = struct({ tag: u16, paramSize: u32, code: u32 });
+
 const HEADER_BYTES = 10;
 
 export type Commands = ReadonlyMap<number, AnyCommand>;
@@ -81,7 +88,7 @@ function resultOf(error: unknown): number {
   return TpmResult.FAIL;
 }
 
-function hostTrouble(error: unknown): StoreFailure | StateError {
+export function hostTrouble(error: unknown): StoreFailure | StateError {
   if (error instanceof StoreFailure || error instanceof StateError) return error;
   throw error;
 }
@@ -103,7 +110,9 @@ const LIMITED_ORDINALS = new Set([
 ]);
 
 const ORDINAL_EXECUTE_TRANSPORT = 0xe7;
+
 const ORDINAL_RELEASE_TRANSPORT = 0xe8;
+
 /** What tells by its own handle whether it ends the exclusive transport session. */
 const USES_TRANSPORT = new Set([ORDINAL_EXECUTE_TRANSPORT, ORDINAL_RELEASE_TRANSPORT]);
 
@@ -188,6 +197,7 @@ const TAGS: Readonly<Record<AnyCommand['auth'], readonly number[]>> = {
   oneOrTwo: [Tag.AUTH1, Tag.AUTH2],
   upToTwo: [Tag.COMMAND, Tag.AUTH1, Tag.AUTH2],
 };
+
 const tagsOf = (command: AnyCommand): readonly number[] => TAGS[command.auth];
 
 function demandAvailable(tpm: Tpm, when: Availability, tag: number): void {
@@ -201,20 +211,6 @@ function demandAvailable(tpm: Tpm, when: Availability, tag: number): void {
   if (when.owned) demand(permanent.data.ownerInstalled, 'NOSRK');
 }
 
-/** Seconds that the lockout still runs: doubled with every failure past the threshold. */
-export function lockoutSeconds(tpm: Tpm): number {
-  const { authFailCount, authFailTime } = tpm.state.stclear;
-  const past = authFailCount - LIMITS.authFailures - 1;
-  if (past < 0) return 0;
-  const since = (secondsOf(tpm) - authFailTime + 2 ** 32) % 2 ** 32;
-  return Math.max(2 ** Math.min(past, 31) - since, 0);
-}
-
-function demandNoLockout(tpm: Tpm): void {
-  demand(lockoutSeconds(tpm) === 0, 'DEFEND_LOCK_RUNNING');
-  tpm.state.stclear.disableResetLock = false;
-}
-
 /** Runs the command, and stores what it altered, or takes it back where the command failed. */
 function settle<T>(call: Call, act: () => T): T {
   let output: T;
@@ -226,49 +222,6 @@ function settle<T>(call: Call, act: () => T): T {
   }
   if (call.altered) store(call.tpm);
   return output;
-}
-
-/**
- * Stores the permanent state, before the guest is told. Where that fails, what is in memory goes back
- * to what is stored as well: the TPM fails, but what it says of itself outside stays true.
- */
-export function store(tpm: Tpm): void {
-  const { permanent, keys } = tpm.state;
-  permanent.evictKeys = allKeys(keys).filter(isOwnerEvict);
-  const blob = encodePermall(permanent);
-  demand(blob.length <= LIMITS.permanentBytes, 'FAIL');
-  try {
-    tpm.nvram.store('permall', blob);
-  } catch (error) {
-    if (error instanceof StoreFailure) tryRollBack(tpm);
-    throw error;
-  }
-}
-
-function tryRollBack(tpm: Tpm): void {
-  try {
-    rollBack(tpm);
-  } catch (error) {
-    // The failure that led here is the one to tell.
-    if (!(error instanceof TpmFault)) hostTrouble(error);
-  }
-}
-
-/** Goes back to the permanent state that was last stored, but keeps what no store ever held. */
-function rollBack(tpm: Tpm): void {
-  const blob = tpm.nvram.load('permall');
-  if (blob === undefined) throw new TpmFault('FAIL');
-  const { state } = tpm;
-  const before = state.permanent;
-  const kept = new Map(before.nv.map(entry => [entry?.publicInfo.nvIndex, entry?.publicInfo]));
-  state.permanent = decodePermall(blob);
-  for (const entry of state.permanent.nv) {
-    const held = kept.get(entry?.publicInfo.nvIndex);
-    if (entry === undefined || held === undefined) continue;
-    entry.publicInfo.readSTClear = held.readSTClear;
-    entry.publicInfo.writeSTClear = held.writeSTClear;
-  }
-  wipePermanent(before);
 }
 
 /** The answer: output, authorisation, audit. */
@@ -285,33 +238,4 @@ function finish(call: Call, command: AnyCommand, tag: number, output: Uint8Array
   const trail = auths.map(auth => auth.answer(digest));
   if (isToAudit) audit(call, digest);
   return respond(responseTag(tag), TpmResult.SUCCESS, output, ...trail);
-}
-
-/** Part 3 §8: a command whose audit fails has run, and the TPM fails after it. */
-export function audit(call: Call, outParamDigest?: Uint8Array): void {
-  try {
-    if (startAudit(call.state)) store(call.tpm);
-  } catch (error) {
-    if (error instanceof StoreFailure) {
-      call.state.testState = TestState.FAILURE;
-      throw new TpmFault('AUDITFAIL_SUCCESSFUL');
-    }
-    throw error;
-  }
-  const { input, output } = audited(call, outParamDigest);
-  extendAudit(call.state, input, output);
-}
-
-/** What is audited of a command. Of one that came encrypted only the ordinal is. */
-function audited(
-  { inParamDigest, ordinal, through, auditDigests }: Call,
-  outParamDigest: Uint8Array | undefined,
-): { input: Uint8Array; output: Uint8Array | undefined } {
-  if (auditDigests !== undefined) return auditDigests;
-  if (through === undefined || !has(through, 'ENCRYPT')) {
-    return { input: inParamDigest, output: outParamDigest };
-  }
-  const code = encode(u32, ordinal);
-  const output = outParamDigest && sha1(encode(u32, TpmResult.SUCCESS), code);
-  return { input: sha1(code), output };
 }

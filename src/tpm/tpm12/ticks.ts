@@ -3,8 +3,8 @@
  * @module
  */
 import type { Of } from '../../wire/codec.js';
-import type { Tpm } from './call.js';
-import type { currentTicks } from './structures/basic.js';
+import type { Tpm } from './environment.js';
+import type { currentTicks } from './structures/current-ticks.js';
 
 const TICK_US = 1;
 

@@ -21,7 +21,9 @@
  */
 import assert from 'node:assert/strict';
 import { noTrace, type Trace } from '../../trace.js';
-import { type GenerateKey, generateRsaKey, sha1, wipe } from '../crypto/rsa.js';
+import { sha1 } from '../crypto/hash.js';
+import { type GenerateKey, generateRsaKey } from '../crypto/rsa-keys.js';
+import { wipe } from '../crypto/secrets.js';
 import { Sha1Stream } from '../crypto/sha1-stream.js';
 import {
   type Clock,
@@ -32,14 +34,17 @@ import {
   StateError,
   StoreFailure,
 } from '../engine.js';
-import { endExclusive } from './auth/transport-auth.js';
-import type { Tpm } from './call.js';
+import { endExclusive } from './auth/transport-session.js';
 import { commandsByOrdinal } from './commands/index.js';
-import { execute, store } from './dispatch.js';
+import { execute } from './dispatch.js';
+import type { Tpm } from './environment.js';
 import { allKeys } from './keys/loaded.js';
+import { store } from './permanent-store.js';
 import { passes } from './self-test.js';
+import { freshPermanent } from './state/defaults.js';
 import { DRTM_PCR, enterDynamicMode } from './state/pcr.js';
-import { decodePermall, freshPermanent, type Permanent } from './state/permall.js';
+import { decodePermall } from './state/permall.js';
+import type { Permanent } from './state/permanent.js';
 import { poweredOn, TestState, wipePermanent, wipeSessions } from './state/state.js';
 import { encodeVolatile, restoreVolatile, VOLATILE_REVISION } from './state/volatile.js';
 import { noBytes20 } from './structures/basic.js';

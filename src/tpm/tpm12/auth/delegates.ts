@@ -3,22 +3,22 @@
  * do, ordinal by ordinal.
  * @module
  */
-import { encode, struct, u32 } from '../../../wire/codec.js';
-import { cbcDecrypt, cbcEncrypt, hmacSha1, sameSecret } from '../../crypto/rsa.js';
+import { encode } from '../../../wire/codec.js';
+import { cbcDecrypt, cbcEncrypt } from '../../crypto/aes.js';
+import { hmacSha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import { demand } from '../results.js';
 import { demandRelease } from '../state/pcr.js';
-import type { Permanent } from '../state/permall.js';
+import type { Permanent } from '../state/permanent.js';
+import { noBytes20 } from '../structures/basic.js';
 import {
+  type AnyBlob,
   type DelegatePublic,
   DelegateType,
-  delegatePublic,
-  delegatePublicOf,
-  digest,
-  noBytes20,
-  secret,
-  sizedBuffer,
-  structure,
-} from '../structures/basic.js';
+  encodeBlob,
+  FamilyFlag,
+  sensitive,
+} from '../structures/delegate-public.js';
 import { hasFlag, type KeptKey, KeyUsage } from '../structures/key.js';
 import { load } from '../structures/parsing.js';
 import type { CallContext } from './call-context.js';
@@ -73,8 +73,6 @@ export function demandUnrestricted({ state }: CallContext, key: KeptKey): void {
   demand(bitOf(restrictDelegate, CMK_BITS.get(key.keyUsage)), 'INVALID_KEYUSAGE');
 }
 
-/** §20.3 TPM_FAMILY_FLAGS. */
-export const FamilyFlag = { ENABLED: 1, ADMIN_LOCK: 2 } as const;
 type Family = Permanent['data']['familyTable'][number];
 
 /** @throws TpmFault BADINDEX where there is no such family */
@@ -107,38 +105,6 @@ export function findRow({ state }: CallContext, index: number) {
   return row;
 }
 
-/** §20.10 TPM_DELEGATE_OWNER_BLOB and §20.11 TPM_DELEGATE_KEY_BLOB. */
-// biome-ignore format: table
-export const ownerBlob = structure(0x002a, {
-  pub:             delegatePublicOf(DelegateType.OWNER),
-  integrityDigest: digest,
-  additionalArea:  sizedBuffer,
-  sensitiveArea:   sizedBuffer,
-});
-// biome-ignore format: table
-export const keyBlob = structure(0x0027, {
-  pub:             delegatePublicOf(DelegateType.KEY),
-  integrityDigest: digest,
-  pubKeyDigest:    digest,
-  additionalArea:  sizedBuffer,
-  sensitiveArea:   sizedBuffer,
-});
-const sensitive = structure(0x0026, { authValue: secret });
-
-export interface AnyBlob {
-  readonly pub: DelegatePublic;
-  readonly integrityDigest: Uint8Array;
-  readonly additionalArea: Uint8Array;
-  readonly sensitiveArea: Uint8Array;
-  /** Of the key, where the blob is for one. */
-  readonly pubKeyDigest?: Uint8Array;
-}
-
-export const encodeBlob = (blob: AnyBlob): Uint8Array =>
-  blob.pubKeyDigest === undefined
-    ? encode(ownerBlob, blob)
-    : encode(keyBlob, { ...blob, pubKeyDigest: blob.pubKeyDigest });
-
 const integrityOf = ({ state }: CallContext, blob: AnyBlob): Uint8Array =>
   hmacSha1(state.permanent.data.tpmProof, encodeBlob({ ...blob, integrityDigest: noBytes20() }));
 
@@ -165,6 +131,3 @@ export function openSecret({ state }: CallContext, blob: AnyBlob): Uint8Array {
 /** The secret of a blob that came before there was an owner: nobody encrypted it. */
 export const clearSecret = (blob: AnyBlob): Uint8Array =>
   load(sensitive, blob.sensitiveArea).authValue;
-
-/** A row of the table as anybody may read it. */
-export const publicRow = struct({ index: u32, pub: delegatePublic });

@@ -4,14 +4,17 @@
  * @module
  */
 import { bool, encode, type Of, struct, u32 } from '../../../wire/codec.js';
-import { ctrCrypt, hmacSha1, sameSecret, sha1, wipe, xor } from '../../crypto/rsa.js';
+import { ctrCrypt } from '../../crypto/aes.js';
+import { hmacSha1, sha1 } from '../../crypto/hash.js';
+import { sameSecret, wipe, xor } from '../../crypto/secrets.js';
 import { demand, TpmFault } from '../results.js';
-import { type AuthSession, Handle, Protocol } from '../state/state.js';
+import type { AuthSession } from '../state/auth-session.js';
 import { nonce, secret } from '../structures/basic.js';
 import type { KeptKey } from '../structures/key.js';
+import { AdipScheme, Handle, Protocol } from '../structures/types.js';
 import type { CallContext } from './call-context.js';
 import { demandPermission, demandUnrestricted, findRow } from './delegates.js';
-import { AdipScheme, terminate } from './sessions.js';
+import { terminate } from './sessions.js';
 
 /** The authorisation that follows the parameters of a command. */
 // biome-ignore format: table
@@ -21,6 +24,7 @@ export const trailer = struct({
   continueAuthSession: bool,
   authData:            secret,
 });
+
 export type Trailer = Of<typeof trailer>;
 
 /** The authorisation that follows the parameters of a response. */

@@ -2,32 +2,18 @@
  * The authorisation sessions of a TPM (TPM Main Part 3, §18): 16 places, handles drawn at random.
  * @module
  */
-
-import { hmacSha1, sameSecret } from '../../crypto/rsa.js';
+import { hmacSha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import type { Entropy } from '../../engine.js';
 import { demand } from '../results.js';
-import { type AuthSession, Protocol, type StclearData, wipeSession } from '../state/state.js';
-import { noBytes20, noDelegatePublic } from '../structures/basic.js';
+import { type AuthSession, wipeSession } from '../state/auth-session.js';
+import type { StclearData } from '../state/state.js';
+import { noBytes20 } from '../structures/basic.js';
+import { noDelegatePublic } from '../structures/delegate-public.js';
+import { AdipScheme, Protocol } from '../structures/types.js';
 import { takeHandle, type WantedHandle } from './handles.js';
 
 type Sessions = StclearData['authSessions'];
-
-/** Part 2 §4.4.3 TPM_ENTITY_TYPE, the low byte. */
-// biome-ignore format: table
-export const EntityType = {
-  KEYHANDLE: 1,
-  OWNER:     2,
-  DATA:      3,
-  SRK:       4,
-  KEY:       5,
-  DEL_OWNER_BLOB: 0x07,
-  DEL_ROW:        0x08,
-  DEL_KEY_BLOB:   0x09,
-  COUNTER:   0x0a,
-  NV:        0x0b,
-} as const;
-/** The high byte: how authorisation data is encrypted in a session. */
-export const AdipScheme = { XOR: 0, AES128_CTR: 6 } as const;
 
 /**
  * A new session at the first free place, with a handle that no other has.

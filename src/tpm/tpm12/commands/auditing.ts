@@ -3,22 +3,17 @@
  * @module
  */
 import { bool, concat, encode, struct, u32 } from '../../../wire/codec.js';
-import { sha1 } from '../../crypto/rsa.js';
+import { sha1 } from '../../crypto/hash.js';
 import { auditedOrdinals, setAudited } from '../audit-log.js';
 import { command } from '../command.js';
 import { authoriseKey, findKey } from '../keys/loaded.js';
 import { signWith } from '../keys/use.js';
 import { demand } from '../results.js';
-import {
-  counterValue,
-  digest,
-  noBytes20,
-  nothing,
-  SigScheme,
-  sizedBuffer,
-} from '../structures/basic.js';
+import { counterValue, digest, noBytes20 } from '../structures/basic.js';
+import { encodeSignInfo } from '../structures/certify-info.js';
+import { nothing, sizedBuffer } from '../structures/codecs.js';
 import { KeyUsage } from '../structures/key.js';
-import { encodeSignInfo } from '../structures/sign-info.js';
+import { SigScheme } from '../structures/key-parms.js';
 
 const listOf = (ordinals: readonly number[]): Uint8Array =>
   concat(...ordinals.map(ordinal => encode(u32, ordinal)));
@@ -42,6 +37,7 @@ export const getAuditDigest = command({
 });
 
 const ATTESTERS: readonly number[] = [KeyUsage.SIGNING, KeyUsage.IDENTITY, KeyUsage.LEGACY];
+
 const SCHEMES: readonly number[] = [SigScheme.PKCS1_SHA1, SigScheme.PKCS1_INFO];
 
 /** Signs the audit digest; an identity key may also close it. */
@@ -90,6 +86,7 @@ export const setOrdinalAuditStatus = command({
 
 /** What reads the audit is not audited itself. */
 const NEVER_AUDITED = new Set([0x85, 0x86]);
+
 const isAuditable = (
   { isImplemented }: { isImplemented: (ordinal: number) => boolean },
   ordinal: number,

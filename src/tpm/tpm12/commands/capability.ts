@@ -16,51 +16,39 @@ import {
   u32,
   WireError,
 } from '../../../wire/codec.js';
+import { lockoutSeconds } from '../auth/lockout.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { lockoutSeconds } from '../dispatch.js';
 import { allKeys, findLoaded, isOwnerEvict } from '../keys/loaded.js';
 import { DURATIONS_US, LIMITS, TIMEOUTS_US } from '../limits.js';
 import { findNv, freeNvBytes } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
-import { PERMANENT_FLAGS, permanentFlags } from '../state/permall.js';
+import { PERMANENT_FLAGS, permanentFlags } from '../state/permanent.js';
 import { stclearFlags } from '../state/savestate.js';
-import {
-  NO_COUNTER,
-  Protocol,
-  RELEASED_COUNTER,
-  STCLEAR_FLAGS,
-  TestState,
-} from '../state/state.js';
-import {
-  Algorithm,
-  bitmap,
-  daInfo,
-  daInfoLimited,
-  EncScheme,
-  flagBytes,
-  keyParms,
-  nothing,
-  nvDataPublic,
-  STRUCT_VER_1_1,
-  selectSize,
-  sizedBuffer,
-  structure,
-} from '../structures/basic.js';
+import { NO_COUNTER, RELEASED_COUNTER, STCLEAR_FLAGS, TestState } from '../state/state.js';
+import { STRUCT_VER_1_1 } from '../structures/basic.js';
+import { daInfo, daInfoLimited, selectSize } from '../structures/capability-info.js';
+import { bitmap, flagBytes, nothing, sizedBuffer, structure } from '../structures/codecs.js';
+import { Algorithm, EncScheme, keyParms } from '../structures/key-parms.js';
+import { nvDataPublic } from '../structures/nv-data.js';
+import { Protocol, Resource } from '../structures/types.js';
 import { MANUFACTURER, TPM_VERSION, versionInfo } from '../version.js';
-import { Resource } from './authorisation.js';
 
 /** Part 2 §7.1 TPM_PERMANENT_FLAGS on the bus: a byte a flag. */
 const permanentFlagBytes = structure(0x001f, { flags: flagBytes(PERMANENT_FLAGS) });
+
 const stclearFlagMap = bitmap(STCLEAR_FLAGS);
 
 /** One answer, for the sub-capability that the guest sent. */
 type Answer<S> = (call: Call, subCap: S) => Uint8Array;
 
 const yes = (holds: boolean): Uint8Array => encode(bool, holds);
+
 const word = (value: number): Uint8Array => encode(u32, value);
+
 const words = (values: readonly number[]): Uint8Array =>
   encode(array(values.length, u32), [...values]);
+
 const handles = (held: readonly number[]): Uint8Array =>
   concat(encode(u16, held.length), words(held));
 
@@ -71,7 +59,9 @@ const exactly =
     demand(subCap.length === codec.size, 'BAD_MODE');
     return answer(call, codec.read(new Reader(subCap)));
   };
+
 const by32 = (answer: Answer<number>): Answer<Uint8Array> => exactly(u32, answer);
+
 const by16 = (answer: Answer<number>): Answer<Uint8Array> => exactly(u16, answer);
 
 /** An area whose sub-capability is a structure. */
@@ -91,17 +81,24 @@ const oneOf =
     yes(known.includes(value));
 
 const freeKeys = ({ state }: Call): number => LIMITS.keyHandles - allKeys(state.keys).length;
+
 const sessionHandles = ({ state }: Call): number[] =>
   state.stclear.authSessions.flatMap(session => (session === undefined ? [] : [session.handle]));
+
 const freeSessions = (call: Call): number => LIMITS.authSessions - sessionHandles(call).length;
+
 const transportHandles = ({ state }: Call): number[] =>
   state.stclear.transSessions.flatMap(session => session?.transHandle ?? []);
+
 const freeTransports = (call: Call): number =>
   LIMITS.transportSessions - transportHandles(call).length;
+
 const daaHandles = ({ state }: Call): number[] =>
   state.stclear.daaSessions.flatMap(session => session?.handle ?? []);
+
 const counterIds = ({ state }: Call): number[] =>
   state.permanent.data.counters.flatMap(({ valid }, id) => (valid ? [id] : []));
+
 const contextHandles = ({ state }: Call): number[] =>
   state.stclear.contextList.filter(context => context !== 0);
 
@@ -283,6 +280,7 @@ const ALWAYS_PROPERTIES: readonly number[] = [
   Property.TIS_TIMEOUT,
   Property.DURATION,
 ];
+
 const ALWAYS_AREAS: readonly number[] = [Area.VERSION, Area.VERSION_VAL, Area.MFR];
 
 function tellsAlways(area: number, subCap: Uint8Array): boolean {

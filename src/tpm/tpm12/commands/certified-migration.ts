@@ -4,15 +4,15 @@
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
-import { pkcs1Verify, sameSecret, sha1 } from '../../crypto/rsa.js';
+import { sha1 } from '../../crypto/hash.js';
+import { pkcs1Verify } from '../../crypto/rsa.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import {
   approval,
-  cmkAuth,
   demandTicket,
   migrationProof,
-  msaComposite,
   msaDigest,
   pubkeyDigest,
   ticket,
@@ -20,33 +20,25 @@ import {
 import { entityOfKey, findKey } from '../keys/loaded.js';
 import { createKey, demandKeyProperties } from '../keys/making.js';
 import { createBlob, openBlob } from '../keys/migration-blob.js';
+import { isRsaPart, rsaPublicOf } from '../keys/numbers.js';
 import { decryptWith, encryptTo, wrapSecret } from '../keys/use.js';
 import { demand, TpmFault } from '../results.js';
-import {
-  Algorithm,
-  digest,
-  EncScheme,
-  nothing,
-  type Pubkey,
-  parsedBuffer,
-  pubkey,
-  SigScheme,
-  secret,
-  sizedBuffer,
-} from '../structures/basic.js';
+import { digest, secret } from '../structures/basic.js';
+import { cmkAuth, msaComposite } from '../structures/cmk-auth.js';
+import { nothing, parsedBuffer, sizedBuffer } from '../structures/codecs.js';
 import {
   hasFlag,
   isKey12,
-  isRsaPart,
   type KeptKey,
   KeyUsage,
   Payload,
-  rsaPublicOf,
   storeAsymkey,
   travellingKey,
 } from '../structures/key.js';
+import { Algorithm, EncScheme, type Pubkey, pubkey, SigScheme } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
-import { demandLeave, MigrateScheme, migrationKeyAuth } from './migration.js';
+import { MigrateScheme } from '../structures/types.js';
+import { demandLeave, migrationKeyAuth } from './migration.js';
 
 /** Which keys a delegation may use under an authority. */
 export const cmkSetRestrictions = command({

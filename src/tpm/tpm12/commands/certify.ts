@@ -2,8 +2,9 @@
  * Certifying keys (TPM Main Part 3, §13.8 and §13.9): a signature over what a loaded key is.
  * @module
  */
-import { bool, type Codec, encode, type Of, struct, u8, u16, u32 } from '../../../wire/codec.js';
-import { sameSecret, sha1 } from '../../crypto/rsa.js';
+import { type Codec, encode, struct, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import type { AuthRefusal, GuestAuth } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
@@ -11,48 +12,22 @@ import { migrationProof, pubkeyDigest } from '../keys/cmk-proofs.js';
 import { entityOfKey, findKey, localitiesOf, usesPcrs } from '../keys/loaded.js';
 import { signWith } from '../keys/use.js';
 import { demand } from '../results.js';
+import { digest, noBytes20, nonce, STRUCT_VER_1_1 } from '../structures/basic.js';
 import {
-  ALL_LOCALITIES,
-  digest,
-  embedded,
-  keyParms,
-  noBytes20,
-  nonce,
-  pcrInfo,
-  pcrInfoShort,
-  SigScheme,
-  STRUCT_VER_1_1,
-  sizedBuffer,
-  structure,
-  structVer,
-} from '../structures/basic.js';
+  type CertifyInfo,
+  type CertifyInfo2,
+  certifyInfo,
+  certifyInfo2,
+} from '../structures/certify-info.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import { AuthDataUsage, hasFlag, type KeptKey, KeyUsage, Payload } from '../structures/key.js';
-
-// biome-ignore format: table
-const common = {
-  keyUsage:        u16,
-  keyFlags:        u32,
-  authDataUsage:   u8,
-  algorithmParms:  keyParms,
-  pubkeyDigest:    digest,
-  data:            nonce,
-  parentPCRStatus: bool,
-};
-/** Part 2 §11.1 TPM_CERTIFY_INFO. */
-export const certifyInfo = struct({ version: structVer, ...common, pcrInfo: embedded(pcrInfo) });
-/** Part 2 §11.2 TPM_CERTIFY_INFO2. */
-const certifyInfo2 = structure(0x0029, {
-  fill: u8,
-  payloadType: u8,
-  ...common,
-  pcrInfo: embedded(pcrInfoShort),
-  migrationAuthority: sizedBuffer,
-});
-type CertifyInfo = Of<typeof certifyInfo>;
-type CertifyInfo2 = Of<typeof certifyInfo2>;
+import { SigScheme } from '../structures/key-parms.js';
+import { ALL_LOCALITIES } from '../structures/pcr-info.js';
 
 const SCHEMES: readonly number[] = [SigScheme.PKCS1_SHA1, SigScheme.PKCS1_INFO];
+
 const CERTIFIERS: readonly number[] = [KeyUsage.SIGNING, KeyUsage.IDENTITY, KeyUsage.LEGACY];
+
 const CERTIFIED: readonly number[] = [...CERTIFIERS, KeyUsage.STORAGE, KeyUsage.BIND];
 
 export interface Certified {

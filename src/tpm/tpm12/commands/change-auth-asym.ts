@@ -4,16 +4,17 @@
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
-import { hmacSha1, sameSecret, sha1 } from '../../crypto/rsa.js';
-import { EntityType } from '../auth/sessions.js';
+import { hmacSha1, sha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { addKey, authoriseKey, findKey } from '../keys/loaded.js';
 import { createKey, demandKeyProperties } from '../keys/making.js';
 import { decryptWith, encryptTo, signWith } from '../keys/use.js';
 import { demand } from '../results.js';
-import { Handle } from '../state/state.js';
-import { digest, keyParms, nonce, secret, sizedBuffer } from '../structures/basic.js';
+import { digest, nonce, secret } from '../structures/basic.js';
+import { certifyInfo } from '../structures/certify-info.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import {
   AuthDataUsage,
   type KeptKey,
@@ -23,8 +24,10 @@ import {
   storeAsymkey,
   travellingKey,
 } from '../structures/key.js';
+import { keyParms } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
-import { certify1, certifyInfo } from './certify.js';
+import { EntityType, Handle } from '../structures/types.js';
+import { certify1 } from './certify.js';
 
 /** Makes a key of the moment. */
 export const changeAuthAsymStart = command({

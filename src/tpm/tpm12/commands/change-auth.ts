@@ -3,19 +3,20 @@
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
-import { sameSecret, wipe } from '../../crypto/rsa.js';
+import { sameSecret, wipe } from '../../crypto/secrets.js';
 import { bareSecret } from '../auth/guest-auth.js';
-import { EntityType, terminate } from '../auth/sessions.js';
+import { terminate } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { entityOfKey, findKey } from '../keys/loaded.js';
 import { decryptWith, encryptTo } from '../keys/use.js';
 import { demand, TpmFault } from '../results.js';
-import { Protocol } from '../state/state.js';
-import { noBytes20, nothing, secret, sizedBuffer } from '../structures/basic.js';
+import { noBytes20, secret } from '../structures/basic.js';
+import { nothing, sizedBuffer } from '../structures/codecs.js';
 import { KeyUsage, storeAsymkey } from '../structures/key.js';
 import { load } from '../structures/parsing.js';
 import { sealedData } from '../structures/stored-data.js';
+import { EntityType, Protocol } from '../structures/types.js';
 
 /** Gives a wrapped key, or sealed data, another secret. */
 export const changeAuth = command({

@@ -3,15 +3,18 @@
  * @module
  */
 import { bytes, encode, struct, u32 } from '../../../wire/codec.js';
-import { sha1, wipe } from '../../crypto/rsa.js';
+import { sha1 } from '../../crypto/hash.js';
+import { wipe } from '../../crypto/secrets.js';
 import type { Entity } from '../auth/guest-auth.js';
-import { EntityType, terminateEntity } from '../auth/sessions.js';
+import { terminateEntity } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { demand } from '../results.js';
-import type { Permanent } from '../state/permall.js';
+import type { Permanent } from '../state/permanent.js';
 import { NO_COUNTER, RELEASED_COUNTER } from '../state/state.js';
-import { counterValue, noBytes20, nothing, secret } from '../structures/basic.js';
+import { counterValue, noBytes20, secret } from '../structures/basic.js';
+import { nothing } from '../structures/codecs.js';
+import { EntityType } from '../structures/types.js';
 
 type Counter = Permanent['data']['counters'][number];
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { encode, equal, Reader, struct, u8, u32 } from '../../../wire/codec.js';
-import { sha1 } from '../../crypto/rsa.js';
+import { sha1 } from '../../crypto/hash.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { JOIN_STAGES, joinsOn } from '../daa/join.js';
@@ -14,16 +14,14 @@ import { SIGN_STAGES } from '../daa/sign.js';
 import { demand } from '../results.js';
 import {
   type DaaSession,
-  daaIssuer,
-  daaJoinData,
-  daaTpm,
   demandDaaPlace,
   endDaa,
   findDaa,
   freshDaa,
   placeDaa,
 } from '../state/daa-session.js';
-import { sizedBuffer } from '../structures/basic.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import { daaIssuer, daaJoinData, daaTpm } from '../structures/daa-issuer.js';
 
 /** One of the two commands. */
 interface Protocol {
@@ -54,7 +52,9 @@ const SIGN: Protocol = {
 };
 
 const NAMED = struct({ handle: u32, stage: u8 });
+
 const input = struct({ handle: u32, stage: u8, inputData0: sizedBuffer, inputData1: sizedBuffer });
+
 const output = struct({ outputData: sizedBuffer });
 
 /** What both commands are. */

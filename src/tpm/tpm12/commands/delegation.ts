@@ -2,23 +2,17 @@
  * Delegation (TPM Main Part 3, §19): families, blobs and rows. What uses them is in dsap.ts.
  * @module
  */
-import { bool, concat, decode, encode, struct, u8, u16, u32 } from '../../../wire/codec.js';
-import { sha1 } from '../../crypto/rsa.js';
+import { bool, concat, decode, encode, struct, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
 import {
-  type AnyBlob,
   clearSecret,
   demandProven,
   demandVerified,
-  encodeBlob,
-  FamilyFlag,
   findEnabledFamily,
   findFamily,
   findRow,
-  keyBlob,
   openSecret,
-  ownerBlob,
   provenBlob,
-  publicRow,
   sealSecret,
 } from '../auth/delegates.js';
 import { terminateBound } from '../auth/sessions.js';
@@ -27,18 +21,20 @@ import { command } from '../command.js';
 import { entityOfKey, findKey } from '../keys/loaded.js';
 import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
-import { Handle, Protocol } from '../state/state.js';
+import { noBytes20, secret } from '../structures/basic.js';
+import { nothing, sizedBuffer } from '../structures/codecs.js';
 import {
+  anyBlob,
   type DelegatePublic,
   DelegateType,
   delegatePublic,
-  noBytes20,
-  nothing,
-  secret,
-  sizedBuffer,
-  structure,
-} from '../structures/basic.js';
-import { load } from '../structures/parsing.js';
+  encodeBlob,
+  FamilyFlag,
+  familyEntry,
+  ownerBlob,
+  publicRow,
+} from '../structures/delegate-public.js';
+import { Handle, Protocol } from '../structures/types.js';
 
 const Operation = { CREATE: 1, ENABLE: 2, ADMIN: 3, INVALIDATE: 4 } as const;
 
@@ -258,14 +254,6 @@ export const delegateLoadOwnerDelegation = command({
   },
 });
 
-// biome-ignore format: table
-const familyEntry = structure(0x0025, {
-  label:             u8,
-  familyID:          u32,
-  verificationCount: u32,
-  flags:             u32,
-});
-
 /** The families, and the delegations that the TPM keeps. */
 export const delegateReadTable = command({
   ordinal: 0xdb,
@@ -283,17 +271,6 @@ export const delegateReadTable = command({
     return { familyTable: concat(...families), delegateTable: concat(...rows) };
   },
 });
-
-const TAG_OWNER_BLOB = 0x2a;
-const TAG_KEY_BLOB = 0x27;
-
-/** A blob of either kind, which tells itself by its tag. */
-function anyBlob(bytes: Uint8Array): AnyBlob {
-  const tag = load(u16, bytes);
-  if (tag === TAG_OWNER_BLOB) return load(ownerBlob, bytes);
-  demand(tag === TAG_KEY_BLOB, 'BAD_PARAMETER');
-  return load(keyBlob, bytes);
-}
 
 const INDEX_BYTES = 4;
 

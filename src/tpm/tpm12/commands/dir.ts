@@ -5,7 +5,8 @@
 import { struct, u32 } from '../../../wire/codec.js';
 import { command } from '../command.js';
 import { demand } from '../results.js';
-import { digest, nothing } from '../structures/basic.js';
+import { digest } from '../structures/basic.js';
+import { nothing } from '../structures/codecs.js';
 
 /** Writes the register. */
 export const dirWriteAuth = command({

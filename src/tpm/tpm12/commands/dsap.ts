@@ -3,23 +3,20 @@
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
-import { sameSecret, sha1 } from '../../crypto/rsa.js';
-import {
-  demandProven,
-  demandVerified,
-  findRow,
-  keyBlob,
-  openSecret,
-  ownerBlob,
-} from '../auth/delegates.js';
-import { demandAdipScheme, EntityType, openAt, sharedSecret, terminate } from '../auth/sessions.js';
+import { sha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
+import { demandProven, demandVerified, findRow, openSecret } from '../auth/delegates.js';
+import { demandAdipScheme, openAt, sharedSecret, terminate } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { entityOfKey, findKey } from '../keys/loaded.js';
 import { demand, TpmFault } from '../results.js';
-import { type AuthSession, Handle, Protocol } from '../state/state.js';
-import { type DelegatePublic, nonce, nothing, sizedBuffer } from '../structures/basic.js';
+import type { AuthSession } from '../state/auth-session.js';
+import { nonce } from '../structures/basic.js';
+import { nothing, sizedBuffer } from '../structures/codecs.js';
+import { type DelegatePublic, keyBlob, ownerBlob } from '../structures/delegate-public.js';
 import { load } from '../structures/parsing.js';
+import { EntityType, Handle, Protocol } from '../structures/types.js';
 
 /** Lets the owner's secret stand for a delegation from now on, for software that knows of none. */
 export const setOwnerPointer = command({

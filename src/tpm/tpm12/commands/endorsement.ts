@@ -3,32 +3,32 @@
  * @module
  */
 import { bool, encode, struct, u32 } from '../../../wire/codec.js';
-import { sameSecret, sha1, wipe } from '../../crypto/rsa.js';
+import { sha1 } from '../../crypto/hash.js';
+import { sameSecret, wipe } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
+import { exponentOf } from '../keys/numbers.js';
 import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
-import { Handle } from '../state/state.js';
-import {
-  Algorithm,
-  digest,
-  EncScheme,
-  type KeyParms,
-  keyParms,
-  nonce,
-  nothing,
-  pubkey,
-  SigScheme,
-} from '../structures/basic.js';
+import { digest, nonce } from '../structures/basic.js';
+import { nothing } from '../structures/codecs.js';
 import {
   AuthDataUsage,
-  exponentOf,
   type KeptEndorsementKey,
   KeyUsage,
   noKey,
   pubDataDigest,
   publicOf,
 } from '../structures/key.js';
+import {
+  Algorithm,
+  EncScheme,
+  type KeyParms,
+  keyParms,
+  pubkey,
+  SigScheme,
+} from '../structures/key-parms.js';
+import { Handle } from '../structures/types.js';
 import { clearOwner } from './ownership.js';
 
 /** The public key, and the digest over it and the guest's nonce. */
@@ -36,6 +36,7 @@ const withChecksum = (key: KeptEndorsementKey, antiReplay: Uint8Array) => {
   const pubEndorsementKey = publicOf(key);
   return { pubEndorsementKey, checksum: sha1(encode(pubkey, pubEndorsementKey), antiReplay) };
 };
+
 const keyAndChecksum = struct({ pubEndorsementKey: pubkey, checksum: digest });
 
 /** Makes the key that tells this TPM from all others, once and for good. */
@@ -140,35 +141,6 @@ export const readPubek = command({
     demand(flags.readPubek, 'DISABLED_CMD');
     demand(data.endorsementKey.keyUsage !== KeyUsage.NONE, 'NO_ENDORSEMENT');
     return withChecksum(data.endorsementKey, antiReplay);
-  },
-});
-
-/** Shows the owner the Endorsement Key. */
-export const ownerReadPubek = command({
-  ordinal: 0x7d,
-  name: 'TPM_OwnerReadPubek',
-  auth: 'one',
-  when: 'owned',
-  input: nothing,
-  output: struct({ pubEndorsementKey: pubkey }),
-  run(call) {
-    call.authoriseOwner();
-    return { pubEndorsementKey: publicOf(call.state.permanent.data.endorsementKey) };
-  },
-});
-
-/** Hides the Endorsement Key from everybody but the owner. */
-export const disablePubekRead = command({
-  ordinal: 0x7e,
-  name: 'TPM_DisablePubekRead',
-  auth: 'one',
-  when: 'owned',
-  input: nothing,
-  output: nothing,
-  run(call) {
-    call.authoriseOwner();
-    call.setFlag('readPubek', false);
-    return {};
   },
 });
 

@@ -2,8 +2,9 @@
  * Identities (TPM Main Part 3, §15): a key that speaks for this TPM without telling which one it is.
  * @module
  */
-import { encode, sized, struct, u16, u32 } from '../../../wire/codec.js';
-import { sameSecret, sha1 } from '../../crypto/rsa.js';
+import { encode, struct, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { entityOfKey, findKey } from '../keys/loaded.js';
@@ -12,28 +13,22 @@ import { decryptWith, signWith, wrapSecret } from '../keys/use.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
 import { demandRelease } from '../state/pcr.js';
+import { digest, STRUCT_VER_1_1, secret } from '../structures/basic.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import {
-  digest,
-  pcrInfoShort,
-  pubkey,
-  STRUCT_VER_1_1,
-  secret,
-  sizedBuffer,
-  structure,
-  structVer,
-} from '../structures/basic.js';
+  asymCaContents,
+  EK_TYPE_ACTIVATE,
+  ekBlob,
+  ekBlobActivate,
+  identityContents,
+  symmetricKey,
+  TAG_EK_BLOB,
+} from '../structures/identity-contents.js';
 import { AuthDataUsage, hasFlag, KeyUsage, publicOf, travellingKey } from '../structures/key.js';
+import { pubkey } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
 
 const ORDINAL_MAKE_IDENTITY = 0x79;
-
-// biome-ignore format: table
-const identityContents = struct({
-  ver:               structVer,
-  ordinal:           u32,
-  labelPrivCADigest: digest,
-  identityPubKey:    pubkey,
-});
 
 /** Makes an identity key, which signs itself together with the one who is to certify it. */
 export const makeIdentity = command({
@@ -68,19 +63,6 @@ export const makeIdentity = command({
     return { idKey, identityBinding: signWith(key, sha1(encode(identityContents, contents))) };
   },
 });
-
-/** Part 2 §5.13 TPM_SYMMETRIC_KEY. */
-const symmetricKey = struct({ algId: u32, encScheme: u16, data: sized(u16) });
-const asymCaContents = struct({ sessionKey: symmetricKey, idDigest: digest });
-const ekBlob = structure(0x000c, { ekType: u16, blob: sizedBuffer });
-// biome-ignore format: table
-const ekBlobActivate = structure(0x002b, {
-  sessionKey: symmetricKey,
-  idDigest:   digest,
-  pcrInfo:    pcrInfoShort,
-});
-const TAG_EK_BLOB = Uint8Array.of(0x00, 0x0c);
-const EK_TYPE_ACTIVATE = 1;
 
 /** Gives the owner the key that its certificate came under, where it came for this identity. */
 export const activateIdentity = command({

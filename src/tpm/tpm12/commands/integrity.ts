@@ -1,14 +1,30 @@
 /**
- * Integrity collection (TPM Main Part 3, §16): the PCRs.
+ * Integrity collection and reporting (TPM Main Part 3, §16): extending, reading, resetting and quoting PCRs.
  * @module
  */
-import { struct, u32 } from '../../../wire/codec.js';
-import { sha1 } from '../../crypto/rsa.js';
+import { bool, concat, encode, struct, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
+import { authoriseKey, findKey } from '../keys/loaded.js';
+import { signWith } from '../keys/use.js';
 import { demand } from '../results.js';
-import { attributesOf, DRTM_PCR, mayFrom, resetPcr, selected } from '../state/pcr.js';
-import { digest, noBytes20, nothing, pcrSelection, selectsAny } from '../structures/basic.js';
+import {
+  attributesOf,
+  compositeDigest,
+  compositeOf,
+  DRTM_PCR,
+  mayFrom,
+  resetPcr,
+  selected,
+} from '../state/pcr.js';
+import { digest, noBytes20, nonce, STRUCT_VER_1_1 } from '../structures/basic.js';
+import { quoteInfo, quoteInfo2 } from '../structures/certify-info.js';
+import { nothing, sizedBuffer } from '../structures/codecs.js';
+import type { KeptKey } from '../structures/key.js';
+import { composite, pcrInfoShort, pcrSelection, selectsAny } from '../structures/pcr-info.js';
+import { versionInfo } from '../version.js';
+import { ATTESTERS, DIGEST_SCHEMES } from './signing.js';
 
 const DRTM_LOCALITY = 4;
 
@@ -75,3 +91,57 @@ export const pcrReset = command({
     return {};
   },
 });
+
+const quoteInput = { keyHandle: u32, externalData: nonce, targetPCR: pcrSelection };
+
+const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** Signs what PCRs hold. */
+export const quote = command({
+  ordinal: 0x16,
+  name: 'TPM_Quote',
+  auth: 'optional',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct(quoteInput),
+  output: struct({ pcrData: composite, sig: sizedBuffer }),
+  run(call, { keyHandle, externalData, targetPCR }) {
+    const key = authoriseAttestation(call, keyHandle);
+    const { pcrs } = call.state.stclear;
+    const digestValue = compositeDigest(pcrs, targetPCR);
+    const info = { version: STRUCT_VER_1_1, fixed: ascii('QUOT'), digestValue, externalData };
+    const sig = signWith(key, sha1(encode(quoteInfo, info)));
+    return { pcrData: compositeOf(pcrs, targetPCR), sig };
+  },
+});
+
+/** Signs what PCRs hold, the locality, and which TPM this is. */
+export const quote2 = command({
+  ordinal: 0x3e,
+  name: 'TPM_Quote2',
+  auth: 'optional',
+  when: 'owned',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ ...quoteInput, addVersion: bool }),
+  output: struct({ pcrData: pcrInfoShort, versionInfo: sizedBuffer, sig: sizedBuffer }),
+  run(call, { keyHandle, externalData, targetPCR, addVersion }) {
+    const key = authoriseAttestation(call, keyHandle);
+    const infoShort = {
+      pcrSelection: targetPCR,
+      localityAtRelease: 2 ** call.locality,
+      digestAtRelease: compositeDigest(call.state.stclear.pcrs, targetPCR),
+    };
+    const version = addVersion ? versionInfo() : new Uint8Array();
+    const info = encode(quoteInfo2, { fixed: ascii('QUT2'), externalData, infoShort });
+    const sig = signWith(key, sha1(concat(info, version)));
+    return { pcrData: infoShort, versionInfo: version, sig };
+  },
+});
+
+function authoriseAttestation(call: Call, keyHandle: number): KeptKey {
+  const { key } = findKey(call, keyHandle);
+  authoriseKey(call, key);
+  demand(DIGEST_SCHEMES.includes(key.algorithmParms.sigScheme), 'INAPPROPRIATE_SIG');
+  demand(ATTESTERS.includes(key.keyUsage), 'INVALID_KEYUSAGE');
+  return key;
+}

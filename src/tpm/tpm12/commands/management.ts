@@ -2,10 +2,11 @@
  * The end of a lockout (TPM Main Part 3, §24.1 TPM_ResetLockValue).
  * @module
  */
+
+import { lockoutSeconds } from '../auth/lockout.js';
 import { command } from '../command.js';
-import { lockoutSeconds } from '../dispatch.js';
 import { demand } from '../results.js';
-import { nothing } from '../structures/basic.js';
+import { nothing } from '../structures/codecs.js';
 
 /** Forgets the failed authorisations. While a lockout runs the owner has one try, and no second. */
 export const resetLockValue = command({

@@ -4,7 +4,8 @@
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
-import { sameSecret, sha1 } from '../../crypto/rsa.js';
+import { sha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import { bareSecret } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
@@ -14,17 +15,12 @@ import { createBlob, openBlob } from '../keys/migration-blob.js';
 import { decryptWith, encryptTo } from '../keys/use.js';
 import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
-import { digest, EncScheme, type Pubkey, pubkey, sizedBuffer } from '../structures/basic.js';
+import { digest } from '../structures/basic.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import { AuthDataUsage, KeyUsage, Payload, storeAsymkey } from '../structures/key.js';
+import { EncScheme, type Pubkey, pubkey } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
-
-/** Part 2, TPM_MIGRATE_SCHEME. */
-export const MigrateScheme = {
-  MIGRATE: 1,
-  REWRAP: 2,
-  RESTRICT_MIGRATE: 4,
-  RESTRICT_APPROVE: 5,
-} as const;
+import { MigrateScheme } from '../structures/types.js';
 
 /** Part 2, TPM_MIGRATIONKEYAUTH: a key to migrate to, and the owner's leave. */
 // biome-ignore format: table

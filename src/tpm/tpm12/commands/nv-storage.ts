@@ -4,7 +4,7 @@
  * @module
  */
 import { struct, u32 } from '../../../wire/codec.js';
-import { EntityType, terminateEntity } from '../auth/sessions.js';
+import { terminateEntity } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { LIMITS } from '../limits.js';
@@ -21,22 +21,22 @@ import {
   writeNv,
 } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
-import { heldBytes, NV_INDEX_LOCK, type NvEntry } from '../state/permall.js';
-import {
-  ALL_LOCALITIES,
-  type NvDataPublic,
-  NvPermission,
-  nothing,
-  nvDataPublic,
-  secret,
-  sizedBuffer,
-} from '../structures/basic.js';
+import { heldBytes, NV_INDEX_LOCK, type NvEntry } from '../state/permanent.js';
+import { secret } from '../structures/basic.js';
+import { nothing, sizedBuffer } from '../structures/codecs.js';
+import { type NvDataPublic, NvPermission, nvDataPublic } from '../structures/nv-data.js';
+import { ALL_LOCALITIES } from '../structures/pcr-info.js';
+import { EntityType } from '../structures/types.js';
 
 /** Part 2 §19.1: indices that mean something of their own, and the bits of an index. */
 const NV_INDEX_0 = 0;
+
 const NV_INDEX_DIR = 0x1000_0001;
+
 const NV_INDEX_TRIAL = 0x0000_f004;
+
 const D_BIT = 0x1000_0000;
+
 const RESERVED_BITS = 0x0f00_0000;
 
 /** Counts a write without the owner's authorisation, of which there may be so many. */
@@ -236,6 +236,7 @@ export const nvWriteValueAuth = command({
 });
 
 const readInput = struct({ nvIndex: u32, offset: u32, dataSize: u32 });
+
 const readOutput = struct({ data: sizedBuffer });
 
 /** Reads from an index that the owner, or nobody, guards. */

@@ -3,34 +3,26 @@
  * @module
  */
 import { type Of, struct, u16 } from '../../../wire/codec.js';
-import { oaepDecrypt, wipe } from '../../crypto/rsa.js';
+import { oaepDecrypt } from '../../crypto/rsa.js';
+import { wipe } from '../../crypto/secrets.js';
 import { bareSecret } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { allKeys, dropKey } from '../keys/loaded.js';
 import { createKey } from '../keys/making.js';
+import { rsaKeyOf } from '../keys/numbers.js';
 import { LIMITS } from '../limits.js';
 import { permits, removeNv } from '../nv-area.js';
 import { demand } from '../results.js';
 import { auditedByDefault } from '../state/audit-defaults.js';
-import { noDelegates, noFamilies, noSymmetricKey, type PermanentFlag } from '../state/permall.js';
-import { freshStclear, Protocol, wipeSessions } from '../state/state.js';
-import {
-  Algorithm,
-  EncScheme,
-  noBytes20,
-  nothing,
-  SigScheme,
-  sizedBuffer,
-} from '../structures/basic.js';
-import {
-  AuthDataUsage,
-  KeyFlag,
-  KeyUsage,
-  noKey,
-  rsaKeyOf,
-  travellingKey,
-} from '../structures/key.js';
+import { noDelegates, noFamilies, noSymmetricKey } from '../state/defaults.js';
+import type { PermanentFlag } from '../state/permanent.js';
+import { freshStclear, wipeSessions } from '../state/state.js';
+import { noBytes20 } from '../structures/basic.js';
+import { nothing, sizedBuffer } from '../structures/codecs.js';
+import { AuthDataUsage, KeyFlag, KeyUsage, noKey, travellingKey } from '../structures/key.js';
+import { Algorithm, EncScheme, SigScheme } from '../structures/key-parms.js';
+import { Protocol } from '../structures/types.js';
 
 type SrkParams = Of<typeof travellingKey>;
 

@@ -1,12 +1,11 @@
 /**
- * Random numbers (TPM Main Part 3, §13.6) and ticks (§23.1).
+ * Random numbers (TPM Main Part 3, §13.6 and §13.7).
  * @module
  */
 import { struct, u32 } from '../../../wire/codec.js';
 import { command } from '../command.js';
 import { LIMITS } from '../limits.js';
-import { currentTicks, nothing, sizedBuffer } from '../structures/basic.js';
-import { ticksNow } from '../ticks.js';
+import { nothing, sizedBuffer } from '../structures/codecs.js';
 
 /** Random bytes, as many as fit into a response. */
 export const getRandom = command({
@@ -31,15 +30,4 @@ export const stirRandom = command({
   input: struct({ inData: sizedBuffer }),
   output: nothing,
   run: () => ({}),
-});
-
-/** The microseconds since power on, and the nonce of this power cycle. */
-export const getTicks = command({
-  ordinal: 0xf1,
-  name: 'TPM_GetTicks',
-  auth: 'none',
-  when: 'operational',
-  input: nothing,
-  output: struct({ currentTime: currentTicks }),
-  run: ({ tpm }) => ({ currentTime: ticksNow(tpm) }),
 });

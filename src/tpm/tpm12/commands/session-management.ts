@@ -1,57 +1,36 @@
 /**
- * Context management (TPM Main Part 3, §21, and §27.5 for the commands of TPM 1.1): keys and
- * sessions that a resource manager keeps outside of the TPM.
+ * Session management (TPM Main Part 3, §21): keys that the owner keeps loaded, and contexts that a
+ * resource manager keeps outside of the TPM.
  * @module
  */
-import { bool, bytes, type Codec, struct, u32 } from '../../../wire/codec.js';
-import { sameSecret } from '../../crypto/rsa.js';
+import { bool, bytes, type Codec, struct, u8, u32 } from '../../../wire/codec.js';
 import type { WantedHandle } from '../auth/handles.js';
-import { EntityType, placeSession, terminate } from '../auth/sessions.js';
-import { endTransport, placeTransport } from '../auth/transport-auth.js';
+import { placeSession, terminate } from '../auth/sessions.js';
+import { endTransport, placeTransport } from '../auth/transport-session.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { addKey, findLoaded, isOwnerEvict } from '../keys/loaded.js';
-import { nvDigest } from '../nv-area.js';
+import { open, seal } from '../context-seal.js';
+import {
+  countContext,
+  demandEntity,
+  demandNonce,
+  findSession,
+  isBound,
+  nonceOf,
+  openKey,
+  strikeOut,
+} from '../contexts.js';
+import { addKey, allKeys, findLoaded, isOwnerEvict } from '../keys/loaded.js';
+import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
+import { authSession } from '../state/auth-session.js';
 import { daaSession, endDaa, placeDaa } from '../state/daa-session.js';
-import { type AuthSession, authSession, Handle, Protocol } from '../state/state.js';
-import { noBytes20, restOf, sizedBuffer } from '../structures/basic.js';
-import { type ContextBlob, contextBlob, open, seal } from '../structures/context-blob.js';
-import { hasFlag, isRsaPart, keyHandleEntry } from '../structures/key.js';
+import { nothing, restOf, sizedBuffer } from '../structures/codecs.js';
+import { type ContextBlob, contextBlob } from '../structures/context-blob.js';
+import { hasFlag, KeyUsage, keyHandleEntry, OWNER_EVICT, publicOf } from '../structures/key.js';
+import { pubkey, samePubkey } from '../structures/key-parms.js';
 import { transportInternal } from '../structures/transport-public.js';
-import { Resource } from './authorisation.js';
-import { entityOfCounter } from './counters.js';
-
-const NO_LABEL = new Uint8Array(16);
-const COUNT_MAX = 0xffff_fffe;
-
-/** The nonce of all contexts of a kind since the last start; drawn when the first one leaves. */
-function nonceOf({ tpm, state }: Call, kind: 'contextNonceKey' | 'contextNonceSession') {
-  if (state.stclear[kind].every(byte => byte === 0)) state.stclear[kind] = tpm.entropy(20);
-  return state.stclear[kind];
-}
-
-/** Notes that a session left, under a count that it must come back with. */
-function countContext({ state: { stclear } }: Call, counts: 'if there is room' | 'always'): number {
-  demand(stclear.contextCount <= COUNT_MAX, 'TOOMANYCONTEXTS');
-  const place = stclear.contextList.indexOf(0);
-  if (counts === 'if there is room') demand(place >= 0, 'NOCONTEXTSPACE');
-  stclear.contextCount += 1;
-  demand(place >= 0, 'NOCONTEXTSPACE');
-  stclear.contextList[place] = stclear.contextCount;
-  return stclear.contextCount;
-}
-
-/** Strikes a session out that comes back. It comes back once. */
-function strikeOut({ state: { stclear } }: Call, count: number): void {
-  const place = count === 0 ? -1 : stclear.contextList.indexOf(count);
-  demand(place >= 0, 'BADCONTEXT');
-  stclear.contextList[place] = 0;
-}
-
-function findSession({ stclear }: Call['state'], handle: number): AuthSession | undefined {
-  return stclear.authSessions.find(session => session?.handle === handle);
-}
+import { Resource } from '../structures/types.js';
 
 interface Left {
   /** The bytes of a context that holds the session of this handle, which ends. */
@@ -59,6 +38,7 @@ interface Left {
   /** Takes the session of a context back; gives its handle. */
   readonly load: (call: Call, blob: ContextBlob, keep: boolean, entityHandle: number) => number;
 }
+
 type Head = { resourceType: number; handle: number; label: Uint8Array };
 
 /** How a kind of session leaves, and comes back. */
@@ -140,7 +120,7 @@ export const saveContext = command({
   },
 });
 
-const loaded = struct({ handle: u32 });
+export const loaded = struct({ handle: u32 });
 
 /** Takes a context back, under its old handle if that is asked for. */
 export const loadContext = command({
@@ -172,171 +152,41 @@ function refuseContext({ state }: Call, blob: ContextBlob): never {
   throw new TpmFault('INVALID_RESOURCE');
 }
 
-/** A key out of its context, whose numbers must make a key before anything is proven. */
-function openKey(call: Call, blob: ContextBlob) {
-  const key = open(call.state.permanent.data, blob, () => keyHandleEntry);
-  demand(isRsaPart(key.value.key), 'BAD_PARAMETER');
-  return key;
-}
+/** Places that keys which the owner keeps must leave to others. */
+const FREE_PLACES_MIN = 2;
 
-function demandNonce(
-  { state: { stclear } }: Call,
-  kind: 'contextNonceKey' | 'contextNonceSession',
-  found: Uint8Array,
-): void {
-  demand(sameSecret(stclear[kind], found), 'BADCONTEXT');
-}
+const OWNERS_USAGES: readonly number[] = [
+  KeyUsage.SIGNING,
+  KeyUsage.STORAGE,
+  KeyUsage.IDENTITY,
+  KeyUsage.BIND,
+  KeyUsage.LEGACY,
+];
 
-const isBound = ({ protocol }: AuthSession): boolean =>
-  protocol === Protocol.OSAP || protocol === Protocol.DSAP;
-
-/** The entity of a session must be there: the guest tells which one it is now. */
-function demandEntity(call: Call, session: AuthSession, handle: number): void {
-  const digest = entityDigest(call, session.entityType, handle);
-  demand(sameSecret(digest, session.entityDigest), 'RESOURCEMISSING');
-}
-
-function entityDigest({ state }: Call, entityType: number, handle: number): Uint8Array {
-  const { data, nv } = state.permanent;
-  switch (entityType) {
-    case EntityType.KEYHANDLE: {
-      if (handle === Handle.SRK) return srkDigest(data.ownerInstalled, data.srk, 'NOSRK');
-      const found = state.keys.find(entry => entry?.handle === handle);
-      demand(found !== undefined, 'BAD_HANDLE');
-      return found.key.secret!.pubDataDigest;
-    }
-    case EntityType.OWNER:
-      demand(data.ownerInstalled, 'RESOURCEMISSING');
-      return data.ownerAuth;
-    case EntityType.SRK:
-      return srkDigest(data.ownerInstalled, data.srk, 'RESOURCEMISSING');
-    case EntityType.COUNTER: {
-      const counter = data.counters[handle];
-      demand(counter?.valid === true, 'RESOURCEMISSING');
-      return entityOfCounter(handle, counter).digest;
-    }
-    case EntityType.NV: {
-      const entry = nv.find(one => one?.publicInfo.nvIndex === handle);
-      demand(entry !== undefined, 'RESOURCEMISSING');
-      return nvDigest(entry);
-    }
-    default:
-      throw new TpmFault('WRONG_ENTITYTYPE');
-  }
-}
-
-function srkDigest(
-  ownerInstalled: boolean,
-  srk: Call['state']['permanent']['data']['srk'],
-  otherwise: 'NOSRK' | 'RESOURCEMISSING',
-): Uint8Array {
-  demand(ownerInstalled, otherwise);
-  return srk.secret!.pubDataDigest;
-}
-
-/** Gives a key away as a context, and lets it go. */
-export const saveKeyContext = command({
-  ordinal: 0xb4,
-  name: 'TPM_SaveKeyContext',
-  auth: 'none',
-  when: 'operational',
+/** Lets the owner keep a key loaded over power cycles, or not any more. */
+export const keyControlOwner = command({
+  ordinal: 0x23,
+  name: 'TPM_KeyControlOwner',
+  auth: 'one',
+  when: 'owned',
   handleBytes: { input: 4, output: 0 },
-  input: struct({ keyHandle: u32 }),
-  output: struct({ keyContextBlob: sizedBuffer }),
-  run(call, { keyHandle: handle }) {
-    const { permanent, keys } = call.state;
-    const key = findLoaded(keys, handle);
-    const nonce = nonceOf(call, 'contextNonceKey');
-    const head = { resourceType: Resource.KEY, handle, label: NO_LABEL, contextCount: 0 };
-    const blob = seal(permanent.data, head, nonce, keyHandleEntry, key);
-    keys[keys.indexOf(key)] = undefined;
-    return { keyContextBlob: blob };
+  input: struct({ keyHandle: u32, pubKey: pubkey, bitName: u32, bitValue: u8 }),
+  output: nothing,
+  run(call, { keyHandle, pubKey, bitName, bitValue }) {
+    call.authoriseOwner();
+    const entry = findLoaded(call.state.keys, keyHandle);
+    demand(OWNERS_USAGES.includes(entry.key.keyUsage), 'INVALID_KEYUSAGE');
+    demand(samePubkey(publicOf(entry.key), pubKey), 'BAD_PARAMETER');
+    if (bitName !== OWNER_EVICT) throw new TpmFault('BAD_MODE');
+    if ((bitValue !== 0) === isOwnerEvict(entry)) return {};
+    if (bitValue !== 0) {
+      const kept = allKeys(call.state.keys).filter(isOwnerEvict).length;
+      demand(LIMITS.keyHandles - kept >= FREE_PLACES_MIN, 'NOSPACE');
+      demand(!entry.parentPCRStatus && !hasFlag(entry.key, 'VOLATILE'), 'BAD_PARAMETER');
+      demand(kept < LIMITS.ownerEvictKeys, 'NOSPACE');
+    }
+    entry.keyControl = (entry.keyControl ^ OWNER_EVICT) >>> 0;
+    call.altered = true;
+    return {};
   },
 });
-
-const contextInput = struct({ contextSize: u32, contextBlob });
-
-/** Takes a key back, under its old handle if that is free. */
-export const loadKeyContext = command({
-  ordinal: 0xb5,
-  name: 'TPM_LoadKeyContext',
-  auth: 'none',
-  when: 'operational',
-  handleBytes: { input: 0, output: 4 },
-  input: contextInput,
-  output: loaded,
-  run(call, { contextBlob: blob }) {
-    demand(blob.resourceType === Resource.KEY, 'BAD_PARAMETER');
-    const { keys } = call.state;
-    const key = openKey(call, blob);
-    demandNonce(call, 'contextNonceKey', key.contextNonce);
-    key.prove();
-    demand(keys.includes(undefined), 'RESOURCES');
-    const wanted = { handle: blob.handle, keep: false };
-    return { handle: addKey(keys, key.value, call.tpm.entropy, wanted) };
-  },
-});
-
-/** Gives a session away as a context, and lets it go. */
-export const saveAuthContext = command({
-  ordinal: 0xb6,
-  name: 'TPM_SaveAuthContext',
-  auth: 'none',
-  when: 'operational',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ authHandle: u32 }),
-  output: struct({ authContextBlob: sizedBuffer }),
-  run(call, { authHandle: handle }) {
-    const { permanent, stclear } = call.state;
-    const session = findSession(call.state, handle);
-    demand(session !== undefined, 'INVALID_AUTHHANDLE');
-    const nonce = nonceOf(call, 'contextNonceSession');
-    const contextCount = countContext(call, 'always');
-    const head = { resourceType: Resource.AUTH, handle, label: NO_LABEL, contextCount };
-    const blob = seal(permanent.data, head, nonce, authSession, session);
-    terminate(stclear.authSessions, handle);
-    return { authContextBlob: blob };
-  },
-});
-
-/** Takes a session back, under its old handle if that is free. */
-export const loadAuthContext = command({
-  ordinal: 0xb7,
-  name: 'TPM_LoadAuthContext',
-  auth: 'none',
-  when: 'operational',
-  handleBytes: { input: 0, output: 4 },
-  input: contextInput,
-  output: loaded,
-  run(call, { contextBlob: blob }) {
-    demand(blob.resourceType === Resource.AUTH, 'BAD_PARAMETER');
-    const { permanent, stclear } = call.state;
-    const session = open(permanent.data, blob, () => authSession);
-    demandNonce(call, 'contextNonceSession', session.contextNonce);
-    if (isBound(session.value)) demandEntityLoaded(call, session.value);
-    session.prove();
-    demand(stclear.authSessions.includes(undefined), 'RESOURCES');
-    strikeOut(call, blob.contextCount);
-    const wanted = { handle: blob.handle, keep: false };
-    const { entropy } = call.tpm;
-    return { handle: placeSession(stclear.authSessions, session.value, entropy, wanted) };
-  },
-});
-
-/** The entity of a session must be there, whatever handle it has; counters and NV are not asked. */
-function demandEntityLoaded(call: Call, session: AuthSession): void {
-  const { keys, permanent } = call.state;
-  const { entityType } = session;
-  if (entityType === EntityType.COUNTER || entityType === EntityType.NV) return;
-  if (entityType !== EntityType.KEYHANDLE) {
-    demandEntity(call, session, 0);
-    return;
-  }
-  const { ownerInstalled, srk } = permanent.data;
-  const digests = [
-    ...keys.map(entry => entry?.key.secret?.pubDataDigest),
-    ownerInstalled ? srk.secret?.pubDataDigest : undefined,
-  ];
-  const there = digests.some(one => sameSecret(one ?? noBytes20(), session.entityDigest));
-  demand(there, 'RESOURCEMISSING');
-}

@@ -8,8 +8,8 @@ import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { demand, TpmFault } from '../results.js';
 import { mayFrom } from '../state/pcr.js';
-import { PERMANENT_FLAGS, type PermanentFlag } from '../state/permall.js';
-import { nothing, sizedBuffer } from '../structures/basic.js';
+import { PERMANENT_FLAGS, type PermanentFlag } from '../state/permanent.js';
+import { nothing, sizedBuffer } from '../structures/codecs.js';
 import { renewDaaSecrets } from './endorsement.js';
 
 interface Rule {
@@ -24,6 +24,7 @@ interface Rule {
   readonly enabled?: boolean;
   readonly activated?: boolean;
 }
+
 const LOCALITIES_3_AND_4 = 0b11000;
 
 // biome-ignore format: table
@@ -72,9 +73,13 @@ const Area = {
   STANY_DATA: 6,
   VENDOR: 7,
 } as const;
+
 const Data = { RESTRICTDELEGATE: 23, DAAPROOF: 25 } as const;
+
 const SF_DISABLE_FORCE_CLEAR = 2;
+
 const AF_TOS_PRESENT = 4;
+
 const SD_DEFERRED_PRESENCE = 6;
 
 function flagOf(value: Uint8Array): boolean {
@@ -114,6 +119,7 @@ function setStclearFlag(call: Call, subCap: number, value: boolean): void {
   demandRule(call, value, { enabled: true, activated: true, only: true, localities: ANYWHERE });
   call.state.stclearFlags.disableForceClear = true;
 }
+
 const ANYWHERE = 0b11111;
 
 function setStclearData(call: Call, subCap: number, value: number): void {
@@ -132,6 +138,7 @@ function setStanyFlag(call: Call, subCap: number, value: boolean): void {
 }
 
 type Setter = (call: Call, subCap: number, value: Uint8Array) => void;
+
 const refuse: Setter = () => {
   throw new TpmFault('BAD_PARAMETER');
 };

@@ -9,10 +9,12 @@ import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
-import { digest, nothing, sizedBuffer } from '../structures/basic.js';
+import { digest } from '../structures/basic.js';
+import { nothing, sizedBuffer } from '../structures/codecs.js';
 import { extendPcr } from './integrity.js';
 
 const BLOCK_BYTES = 64;
+
 const BYTES_MAX = LIMITS.bufferBytes - BLOCK_BYTES;
 
 /** Begins. */

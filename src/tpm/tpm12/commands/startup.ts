@@ -5,17 +5,15 @@
 import { struct, u16 } from '../../../wire/codec.js';
 import { StateError, StoreFailure } from '../../engine.js';
 import { isAudited } from '../audit-log.js';
+import { audit } from '../audit-trail.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { audit } from '../dispatch.js';
 import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
 import { encodeSaved, restoreSaved } from '../state/savestate.js';
 import { freshStany, TestState } from '../state/state.js';
-import { nothing } from '../structures/basic.js';
-
-/** Part 2 §4.4.7 TPM_STARTUP_TYPE. */
-const StartupType = { CLEAR: 1, STATE: 2, DEACTIVATED: 3 } as const;
+import { nothing } from '../structures/codecs.js';
+import { StartupType } from '../structures/types.js';
 
 /** Takes the TPM from power on to work: afresh, from what TPM_SaveState kept, or deactivated. */
 export const startup = command({

@@ -4,26 +4,23 @@
  * @module
  */
 import { encode, struct, u8, u32 } from '../../../wire/codec.js';
-import { ctrCrypt, mgf1, sameSecret, sha1, xor } from '../../crypto/rsa.js';
+import { ctrCrypt } from '../../crypto/aes.js';
+import { sha1 } from '../../crypto/hash.js';
+import { mgf1 } from '../../crypto/oaep.js';
+import { sameSecret, xor } from '../../crypto/secrets.js';
 import { bareSecret } from '../auth/guest-auth.js';
-import { AdipScheme } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
 import { decryptWith, encryptTo } from '../keys/use.js';
 import { demand, TpmFault } from '../results.js';
 import { compositeDigest, mayFrom } from '../state/pcr.js';
-import {
-  ALL_LOCALITIES,
-  EncScheme,
-  restOf,
-  secret,
-  selectsAny,
-  sizedBuffer,
-  structVer11,
-} from '../structures/basic.js';
+import { secret, structVer11 } from '../structures/basic.js';
+import { restOf, sizedBuffer } from '../structures/codecs.js';
 import { hasFlag, type KeptKey, KeyUsage, Payload } from '../structures/key.js';
+import { EncScheme } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
+import { ALL_LOCALITIES, selectsAny } from '../structures/pcr-info.js';
 import {
   type StoredData,
   sealedData,
@@ -31,6 +28,7 @@ import {
   storedData,
   storedDigest,
 } from '../structures/stored-data.js';
+import { AdipScheme } from '../structures/types.js';
 
 const sealInput = struct({
   keyHandle: u32,
@@ -38,6 +36,7 @@ const sealInput = struct({
   pcrInfo: sizedBuffer,
   inData: sizedBuffer,
 });
+
 const sealOutput = struct({ sealedData: storedData });
 
 /** Encrypts data to a storage key, for this TPM and for what its PCRs hold then. */

@@ -6,7 +6,7 @@ import { struct } from '../../../wire/codec.js';
 import { command } from '../command.js';
 import { selfTest } from '../self-test.js';
 import { TestState } from '../state/state.js';
-import { nothing, sizedBuffer } from '../structures/basic.js';
+import { nothing, sizedBuffer } from '../structures/codecs.js';
 
 /** Tests everything. */
 export const selfTestFull = command({

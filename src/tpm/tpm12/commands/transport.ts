@@ -4,7 +4,8 @@
  * @module
  */
 import { concat, encode, Reader, struct, u16, u32 } from '../../../wire/codec.js';
-import { sha1 } from '../../crypto/rsa.js';
+import { sha1 } from '../../crypto/hash.js';
+import { TransportAuth } from '../auth/transport-auth.js';
 import {
   crypt,
   demandScheme,
@@ -12,43 +13,41 @@ import {
   logInto,
   logOutOf,
   placeTransport,
-  TransportAuth,
-  tickCount,
-} from '../auth/transport-auth.js';
+} from '../auth/transport-session.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
 import { decryptWith, signWith } from '../keys/use.js';
 import { demand } from '../results.js';
-import { Handle } from '../state/state.js';
-import {
-  currentTicks,
-  noBytes20,
-  nonce,
-  SigScheme,
-  secret,
-  sizedBuffer,
-  structure,
-} from '../structures/basic.js';
+import { noBytes20, nonce } from '../structures/basic.js';
+import { encodeSignInfo } from '../structures/certify-info.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import { currentTicks, tickCount } from '../structures/current-ticks.js';
 import { AuthDataUsage, type KeptKey, KeyUsage } from '../structures/key.js';
+import { SigScheme } from '../structures/key-parms.js';
 import { load, parse } from '../structures/parsing.js';
-import { encodeSignInfo } from '../structures/sign-info.js';
 import {
   Attribute,
   type TransportPublic,
   type TransportSession,
+  transportAuth,
   transportPublic,
 } from '../structures/transport-public.js';
+import { Handle } from '../structures/types.js';
 import { ticksNow } from '../ticks.js';
 
 const ORDINAL_ESTABLISH = 0xe6;
+
 const ORDINAL_EXECUTE = 0xe7;
+
 const SUCCESS = encode(u32, 0);
+
 const HEADER_BYTES = 10;
+
 const AUTH_BYTES = 45;
+
 const RESPONSE_AUTH_BYTES = 41;
 
-const transportAuth = structure(0x001d, { authData: secret });
 const ENCRYPTING: readonly number[] = [KeyUsage.STORAGE, KeyUsage.LEGACY];
 
 /** Opens a transport session, under a secret that came encrypted to a key, or in clear. */
@@ -117,7 +116,9 @@ const KEY_HANDLES: ReadonlyMap<number, 1 | 2 | 'typed'> = new Map<number, 1 | 2 
   [0x32, 2], [0x33, 2],
   [0x11, 'typed'], [0xb8, 'typed'], [0xba, 'typed'],
 ]);
+
 const RESOURCE_KEY = 1;
+
 /**
  * Commands of which libtpms counts fewer bytes as handles where they are wrapped: the first of the
  * two of TPM_ChangeAuthAsymFinish, and none of TPM_ReleaseTransportSigned.
@@ -126,6 +127,7 @@ const HANDLE_BYTES: ReadonlyMap<number, number> = new Map([
   [0x0f, 4],
   [0xe8, 0],
 ]);
+
 const NOT_WRAPPED: readonly number[] = [ORDINAL_ESTABLISH, ORDINAL_EXECUTE, 0xe8];
 
 /** Where the data of a wrapped command, or of its response, begin and end. */

@@ -1,43 +1,32 @@
 /**
- * Storage functions: keys (TPM Main Part 3, §10.4 to §10.7, and §27.1, §27.2 for the old ones):
- * making, loading and letting go of keys, and what a key shows of itself.
+ * Storage functions: keys (TPM Main Part 3, §10.4 to §10.6): TPM_CreateWrapKey, TPM_LoadKey,
+ * TPM_LoadKey2, TPM_GetPubKey.
  * @module
  */
-import { struct, u8, u32 } from '../../../wire/codec.js';
-import { sameSecret } from '../../crypto/rsa.js';
+import { struct, u32 } from '../../../wire/codec.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import {
-  addKey,
-  allKeys,
-  authoriseKey,
-  dropKey,
-  entityOfKey,
-  findKey,
-  findLoaded,
-  isOwnerEvict,
-  usesPcrs,
-} from '../keys/loaded.js';
+import { addKey, authoriseKey, entityOfKey, findKey, usesPcrs } from '../keys/loaded.js';
 import { createKey, demandKeyProperties } from '../keys/making.js';
+import { isRsaPart } from '../keys/numbers.js';
 import { decryptWith, wrapSecret } from '../keys/use.js';
-import { LIMITS } from '../limits.js';
-import { demand, TpmFault } from '../results.js';
-import { Handle } from '../state/state.js';
-import { nothing, pubkey, samePubkey, secret } from '../structures/basic.js';
+import { demand } from '../results.js';
+import { secret } from '../structures/basic.js';
 import {
   AuthDataUsage,
   hasFlag,
-  isRsaPart,
   type KeptKey,
   KeyUsage,
-  OWNER_EVICT,
   pubDataDigest,
   publicOf,
   storeAsymkey,
   type TravellingKey,
   travellingKey,
 } from '../structures/key.js';
+import { pubkey } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
+import { Handle } from '../structures/types.js';
 
 /** Makes a key, and gives it away encrypted to its parent. */
 export const createWrapKey = command({
@@ -77,6 +66,7 @@ export const createWrapKey = command({
 const NOT_WRAPPED: readonly number[] = [KeyUsage.IDENTITY, KeyUsage.AUTHCHANGE];
 
 const loadInput = struct({ parentHandle: u32, inKey: travellingKey });
+
 const loadOutput = struct({ inkeyHandle: u32 });
 
 /** Loads a key; the handle is covered by the answer's HMAC. */
@@ -143,60 +133,5 @@ export const getPubKey = command({
     const hidden = keyHandle === Handle.SRK && !call.state.permanent.flags.readSRKPub;
     demand(!hidden, 'INVALID_KEYHANDLE');
     return { pubKey: publicOf(key) };
-  },
-});
-
-/** Lets a loaded key go. */
-export const evictKey = command({
-  ordinal: 0x22,
-  name: 'TPM_EvictKey',
-  auth: 'none',
-  when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ evictHandle: u32 }),
-  output: nothing,
-  run({ state }, { evictHandle }) {
-    const found = findLoaded(state.keys, evictHandle);
-    demand(!isOwnerEvict(found), 'KEY_OWNER_CONTROL');
-    dropKey(state, found);
-    return {};
-  },
-});
-
-/** Places that keys which the owner keeps must leave to others. */
-const FREE_PLACES_MIN = 2;
-const OWNERS_USAGES: readonly number[] = [
-  KeyUsage.SIGNING,
-  KeyUsage.STORAGE,
-  KeyUsage.IDENTITY,
-  KeyUsage.BIND,
-  KeyUsage.LEGACY,
-];
-
-/** Lets the owner keep a key loaded over power cycles, or not any more. */
-export const keyControlOwner = command({
-  ordinal: 0x23,
-  name: 'TPM_KeyControlOwner',
-  auth: 'one',
-  when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ keyHandle: u32, pubKey: pubkey, bitName: u32, bitValue: u8 }),
-  output: nothing,
-  run(call, { keyHandle, pubKey, bitName, bitValue }) {
-    call.authoriseOwner();
-    const entry = findLoaded(call.state.keys, keyHandle);
-    demand(OWNERS_USAGES.includes(entry.key.keyUsage), 'INVALID_KEYUSAGE');
-    demand(samePubkey(publicOf(entry.key), pubKey), 'BAD_PARAMETER');
-    if (bitName !== OWNER_EVICT) throw new TpmFault('BAD_MODE');
-    if ((bitValue !== 0) === isOwnerEvict(entry)) return {};
-    if (bitValue !== 0) {
-      const kept = allKeys(call.state.keys).filter(isOwnerEvict).length;
-      demand(LIMITS.keyHandles - kept >= FREE_PLACES_MIN, 'NOSPACE');
-      demand(!entry.parentPCRStatus && !hasFlag(entry.key, 'VOLATILE'), 'BAD_PARAMETER');
-      demand(kept < LIMITS.ownerEvictKeys, 'NOSPACE');
-    }
-    entry.keyControl = (entry.keyControl ^ OWNER_EVICT) >>> 0;
-    call.altered = true;
-    return {};
   },
 });

@@ -4,25 +4,14 @@
  * daaProof. Both go when the owner asks for new ones.
  * @module
  */
-import { bytes, decode, encode, u32 } from '../../../wire/codec.js';
-import { cbcDecrypt, cbcEncrypt, hmacSha1, sameSecret } from '../../crypto/rsa.js';
+import { decode, encode } from '../../../wire/codec.js';
+import { cbcDecrypt, cbcEncrypt } from '../../crypto/aes.js';
+import { hmacSha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import { demand } from '../results.js';
-import type { Permanent } from '../state/permall.js';
-import { digest, noBytes20, sizedBuffer, structure } from '../structures/basic.js';
-
-/** §4.1: the resource types of what a blob holds. */
-export const DaaResource = { TPM: 8, V0: 9, V1: 10 } as const;
-type DaaResource = (typeof DaaResource)[keyof typeof DaaResource];
-
-// biome-ignore format: table
-const daaBlob = structure(0x002c, {
-  resourceType:   u32,
-  label:          bytes(16),
-  blobIntegrity:  digest,
-  additionalData: sizedBuffer,
-  sensitiveData:  sizedBuffer,
-});
-const daaSensitive = structure(0x0031, { internalData: sizedBuffer });
+import type { Permanent } from '../state/permanent.js';
+import { noBytes20 } from '../structures/basic.js';
+import { type DaaResource, daaBlob, daaSensitive } from '../structures/daa-issuer.js';
 
 type Data = Permanent['data'];
 

@@ -4,12 +4,15 @@
  * @module
  */
 import { concat, decode, encode, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
 import { toNumber } from '../../crypto/mod-exp.js';
-import { pkcs1Verify, type RsaPublicKey, sha1 } from '../../crypto/rsa.js';
+import { pkcs1Verify } from '../../crypto/rsa.js';
+import type { RsaPublicKey } from '../../crypto/rsa-keys.js';
 import { decryptWith } from '../keys/use.js';
 import { demand } from '../results.js';
-import { type DaaSession, DaaSize, daaIssuer, daaTpm } from '../state/daa-session.js';
-import { DaaResource, sealDaa } from './daa-blob.js';
+import type { DaaSession } from '../state/daa-session.js';
+import { DaaResource, DaaSize, daaIssuer, daaTpm } from '../structures/daa-issuer.js';
+import { sealDaa } from './daa-blob.js';
 import {
   addNonce,
   beginMasks,
@@ -103,6 +106,7 @@ const drawSecrets: Stage = ({ call, session, data0 }) => {
 };
 
 const u0 = ({ session }: Step): bigint => toNumber(session.join.u0);
+
 const u1 = ({ session }: Step): bigint => toNumber(session.join.u1);
 
 /** Ends the product of the secrets, to which the issuer is to encrypt its nonce. */

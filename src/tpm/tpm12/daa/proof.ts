@@ -8,11 +8,13 @@
  * @module
  */
 import { concat, encode, equal, u32, WireError } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
 import { modExp, toBytes, toNumber } from '../../crypto/mod-exp.js';
-import { mgf1, sha1 } from '../../crypto/rsa.js';
+import { mgf1 } from '../../crypto/oaep.js';
 import type { Call } from '../call.js';
 import { demand, TpmFault, type TpmResultName } from '../results.js';
-import { type DaaSession, DaaSize } from '../state/daa-session.js';
+import type { DaaSession } from '../state/daa-session.js';
+import { DaaSize } from '../structures/daa-issuer.js';
 
 /** A stage at work: its session, and the two inputs of every stage. */
 export interface Step {
@@ -21,8 +23,10 @@ export interface Step {
   readonly data0: Uint8Array;
   readonly data1: Uint8Array;
 }
+
 /** What a stage does; it gives the output, which may be nothing. */
 export type Stage = (step: Step) => Uint8Array;
+
 export const NOTHING = new Uint8Array();
 
 /** A number that a stage computes with: a secret, or what masks it. */
@@ -30,6 +34,7 @@ type Quantity = (step: Step) => bigint;
 
 /** Part 2 §22.2 DAA_power0 and DAA_power1: where f and the larger secrets are cut in two. */
 const [POWER_0, POWER_1] = [104n, 1024n];
+
 const lowBits = (value: bigint, power: bigint): bigint => value % 2n ** power;
 
 /** Part 2 §22.1: bytes of each mask. */
@@ -40,10 +45,15 @@ const mask =
   (name: keyof typeof MASK_BYTES): Quantity =>
   ({ session: { context } }) =>
     toNumber(mgf1(concat(new TextEncoder().encode(name), context.contextSeed), MASK_BYTES[name]));
+
 export const r0 = mask('r0');
+
 export const r1 = mask('r1');
+
 export const r2 = mask('r2');
+
 export const r3 = mask('r3');
+
 export const r4 = mask('r4');
 
 /** The secret f, which is this TPM's for an issuer and a count, and its two parts. */
@@ -52,7 +62,9 @@ const f: Quantity = ({ session: { specific, issuer } }) => {
   const digests = concat(sha1(head, Uint8Array.of(0)), sha1(head, Uint8Array.of(1)));
   return remainder(toNumber(digests), toNumber(issuer.genericQ));
 };
+
 export const f0: Quantity = step => lowBits(f(step), POWER_0);
+
 export const f1: Quantity = step => f(step) >> POWER_0;
 
 function remainder(value: bigint, modulus: bigint): bigint {
@@ -126,8 +138,11 @@ const multiply =
 
 /** The first factor of a product: R0 to a power. */
 export const beginWithR0 = (exponent: Quantity): Stage => multiply('digestR0', exponent, () => 1n);
+
 export const timesR1 = (exponent: Quantity): Stage => multiply('digestR1', exponent);
+
 export const timesS0 = (exponent: Quantity): Stage => multiply('digestS0', exponent);
+
 /** The last factor, S1 to a power. The guest gets the product. */
 export const endWithS1 =
   (exponent: Quantity): Stage =>

@@ -4,14 +4,14 @@
  * @module
  */
 import { decode, equal, u8, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
 import { toNumber } from '../../crypto/mod-exp.js';
-import { sha1 } from '../../crypto/rsa.js';
 import { findKey } from '../keys/loaded.js';
 import { demand } from '../results.js';
-import { DaaSize, daaIssuer, daaTpm } from '../state/daa-session.js';
+import { DaaResource, DaaSize, daaIssuer, daaTpm } from '../structures/daa-issuer.js';
 import { KeyUsage } from '../structures/key.js';
 import { load } from '../structures/parsing.js';
-import { DaaResource, openDaa } from './daa-blob.js';
+import { openDaa } from './daa-blob.js';
 import {
   addNonce,
   beginMasks,
@@ -92,7 +92,9 @@ const privateNumber =
       demand(known, 'DAA_INPUT_DATA0');
       return value;
     });
+
 const v0 = privateNumber('V0', 'digestV0', DaaSize.v0);
+
 const v1 = privateNumber('V1', 'digestV1', DaaSize.v1);
 
 /** What is done at each stage. */

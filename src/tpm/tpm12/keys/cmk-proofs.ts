@@ -3,40 +3,13 @@
  * an authority, and the tickets that prove its consent.
  * @module
  */
-import { type Codec, encode, type Of, struct, u32 } from '../../../wire/codec.js';
-import { hmacSha1, sameSecret, sha1 } from '../../crypto/rsa.js';
+import { encode, type Of } from '../../../wire/codec.js';
+import { hmacSha1, sha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
-import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
-import { digest, type Pubkey, pubkey, structure } from '../structures/basic.js';
-
-const cmkMigauth = structure(0x0033, { msaDigest: digest, pubKeyDigest: digest });
-const cmkSigticket = structure(0x0034, { verKeyDigest: digest, signedData: digest });
-const cmkMaApproval = structure(0x0035, { migrationAuthorityDigest: digest });
-
-// biome-ignore format: table
-export const cmkAuth = struct({
-  migrationAuthorityDigest: digest,
-  destinationKeyDigest:     digest,
-  sourceKeyDigest:          digest,
-});
-
-/** TPM_MSA_COMPOSITE: the digests of the authorities, and not none of them. */
-export const msaComposite: Codec<Uint8Array[]> = {
-  size: undefined,
-  read(from) {
-    const count = u32.read(from);
-    demand(count > 0, 'INVALID_STRUCTURE');
-    demand(20 * count <= LIMITS.allocationBytes, 'SIZE');
-    const list: Uint8Array[] = [];
-    for (let at = 0; at < count; at += 1) list.push(digest.read(from));
-    return list;
-  },
-  write(to, list) {
-    u32.write(to, list.length);
-    for (const one of list) digest.write(to, one);
-  },
-};
+import { cmkMaApproval, cmkMigauth, cmkSigticket, msaComposite } from '../structures/cmk-auth.js';
+import { type Pubkey, pubkey } from '../structures/key-parms.js';
 
 const proofOf = ({ state }: Call): Uint8Array => state.permanent.data.tpmProof;
 

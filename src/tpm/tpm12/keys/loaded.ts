@@ -4,18 +4,16 @@
  * the order is what TPM_GetCapability shows, and what TPM_SaveState saves.
  * @module
  */
-
-import { wipe } from '../../crypto/rsa.js';
+import { wipe } from '../../crypto/secrets.js';
 import type { Entropy } from '../../engine.js';
 import type { Entity } from '../auth/guest-auth.js';
 import { takeHandle, type WantedHandle } from '../auth/handles.js';
-import { EntityType, terminateEntity } from '../auth/sessions.js';
+import { terminateEntity } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
 import { compositeDigest, mayFrom } from '../state/pcr.js';
-import { Handle, type TpmState } from '../state/state.js';
-import { ALL_LOCALITIES, selectsAny } from '../structures/basic.js';
+import type { TpmState } from '../state/state.js';
 import {
   AuthDataUsage,
   hasFlag,
@@ -24,6 +22,8 @@ import {
   type LoadedKey,
   OWNER_EVICT,
 } from '../structures/key.js';
+import { ALL_LOCALITIES, selectsAny } from '../structures/pcr-info.js';
+import { EntityType, Handle } from '../structures/types.js';
 
 type Places = (LoadedKey | undefined)[];
 

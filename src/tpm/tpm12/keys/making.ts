@@ -3,16 +3,14 @@
  * of it.
  * @module
  */
-
 import type { Of } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
 import { compositeDigest } from '../state/pcr.js';
-import { Algorithm, EncScheme, noBytes20, SigScheme } from '../structures/basic.js';
+import { noBytes20 } from '../structures/basic.js';
 import {
   AuthDataUsage,
-  exponentOf,
   isKey12,
   type KeptKey,
   KeyUsage,
@@ -23,8 +21,11 @@ import {
   type storeAsymkey,
   type TravellingKey,
 } from '../structures/key.js';
+import { Algorithm, EncScheme, SigScheme } from '../structures/key-parms.js';
+import { exponentOf } from './numbers.js';
 
 const { NONE: NO_ENC, RSAES_PKCS_V15: PKCS, RSAES_OAEP_SHA1_MGF1: OAEP } = EncScheme;
+
 const { NONE: NO_SIG, PKCS1_SHA1: SHA1, PKCS1_DER: DER, PKCS1_INFO: INFO } = SigScheme;
 
 interface Rule {
@@ -47,6 +48,7 @@ const RULES: readonly Rule[] = [
   { usage: KeyUsage.LEGACY,     enc: [OAEP, PKCS], sig: [SHA1, DER],       bitsMin: 0,    usualExponent: false },
   { usage: KeyUsage.MIGRATE,    enc: [OAEP],       sig: [NO_SIG],          bitsMin: 2048, usualExponent: true  },
 ];
+
 const FIPS_BITS_MIN = 1024;
 
 /**

@@ -3,31 +3,22 @@
  * OAEP under a hash of its own, then hidden under random bytes that travel apart from it.
  * @module
  */
-import { concat, encode, type Of, struct, u8 } from '../../../wire/codec.js';
-import { oaepPad, oaepUnpad, xor } from '../../crypto/rsa.js';
+import { concat, encode, type Of } from '../../../wire/codec.js';
+import { oaepPad, oaepUnpad } from '../../crypto/oaep.js';
+import { xor } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { demand } from '../results.js';
-import { digest, type Pubkey, restricted, secret, sizedBuffer } from '../structures/basic.js';
-import { Payload, type storeAsymkey } from '../structures/key.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import { migrateAsymkey, type storeAsymkey } from '../structures/key.js';
+import type { Pubkey } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
 import { encryptTo } from './use.js';
 
 type StoreAsymkey = Of<typeof storeAsymkey>;
 
-const PAYLOAD_MAINT = 0x04;
-const MIGRATING: readonly number[] = [Payload.MIGRATE, PAYLOAD_MAINT, Payload.CMK_MIGRATE];
-
-/** Part 2 §10.8 TPM_MIGRATE_ASYMKEY. */
-// biome-ignore format: table
-const migrateAsymkey = struct({
-  payload:       restricted(u8, value => MIGRATING.includes(value), 'INVALID_STRUCTURE'),
-  usageAuth:     secret,
-  pubDataDigest: digest,
-  partPrivKey:   sizedBuffer,
-});
-
 /** Bytes of the private part that stand where OAEP has its seed. */
 const SEED_BYTES = 20;
+
 /** Bytes of OAEP beside the message: the seed, the hash, and the 1 before the message. */
 const PADDING_BYTES = 2 * SEED_BYTES + 1;
 

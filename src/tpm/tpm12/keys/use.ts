@@ -13,15 +13,14 @@ import {
 } from '../../crypto/rsa.js';
 import type { Call } from '../call.js';
 import { demand, TpmFault } from '../results.js';
-import { EncScheme, SigScheme } from '../structures/basic.js';
 import {
   type KeptEndorsementKey,
   type KeptKey,
   type PublicPart,
-  rsaKeyOf,
-  rsaPublicOf,
   storeAsymkey,
 } from '../structures/key.js';
+import { EncScheme, SigScheme } from '../structures/key-parms.js';
+import { rsaKeyOf, rsaPublicOf } from './numbers.js';
 
 /**
  * Decrypts what was encrypted to a key.

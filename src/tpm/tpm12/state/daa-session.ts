@@ -4,59 +4,20 @@
  * commands opened it; the digests in it see to it that it cannot be used by the other.
  * @module
  */
-import { bool, bytes, type Of, struct, u8, u32 } from '../../../wire/codec.js';
-import { wipe } from '../../crypto/rsa.js';
+import { type Of, struct, u32 } from '../../../wire/codec.js';
+import { wipe } from '../../crypto/secrets.js';
 import type { Entropy } from '../../engine.js';
 import { takeHandle, type WantedHandle } from '../auth/handles.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
-import { digest, noBytes20, nonce, structure } from '../structures/basic.js';
-
-/** §22.1: sizes in bytes, and §22.2: exponents of 2. */
-// biome-ignore format: table
-export const DaaSize = { NT: 20, v0: 128, v1: 192, NE: 256, w: 256, issuerModulus: 256 } as const;
-const SCRATCH_BYTES = DaaSize.issuerModulus;
-
-/** §22.3 TPM_DAA_ISSUER: an issuer's parameters, by their digests. Nothing in it is secret. */
-// biome-ignore format: table
-export const daaIssuer = structure(0x002f, {
-  digestR0:    digest,
-  digestR1:    digest,
-  digestS0:    digest,
-  digestS1:    digest,
-  digestN:     digest,
-  digestGamma: digest,
-  genericQ:    bytes(26),
-});
-
-/** §22.4 TPM_DAA_TPM: what this TPM is to one issuer. */
-// biome-ignore format: table
-export const daaTpm = structure(0x0032, {
-  digestIssuer: digest,
-  digestV0:     digest,
-  digestV1:     digest,
-  rekey:        digest,
-  count:        u32,
-});
-
-/** §22.5 TPM_DAA_CONTEXT. The scratch keeps its bytes when it counts as empty, as in libtpms. */
-// biome-ignore format: table
-const daaContext = structure(0x002d, {
-  digestContext:  digest,
-  digest:         digest,
-  contextSeed:    nonce,
-  scratch:        bytes(SCRATCH_BYTES),
-  stage:          u8,
-  scratchIsEmpty: bool,
-});
-
-/** §22.6 TPM_DAA_JOINDATA. */
-// biome-ignore format: table
-export const daaJoinData = struct({
-  u0:       bytes(128),
-  u1:       bytes(138),
-  digestN0: digest,
-});
+import { noBytes20 } from '../structures/basic.js';
+import {
+  daaContext,
+  daaIssuer,
+  daaJoinData,
+  daaTpm,
+  SCRATCH_BYTES,
+} from '../structures/daa-issuer.js';
 
 /** A session, as libtpms keeps it. */
 // biome-ignore format: table
@@ -67,7 +28,9 @@ export const daaSession = struct({
   join:     daaJoinData,
   handle:   u32,
 });
+
 export type DaaSession = Of<typeof daaSession>;
+
 type Places = (DaaSession | undefined)[];
 
 /** Sessions at the first places, and free places behind them. */

@@ -3,21 +3,21 @@
  * which of them can be reset, and from which localities they are reset and extended.
  * @module
  */
-import { concat, encode, type Of, struct } from '../../../wire/codec.js';
-import { sha1 } from '../../crypto/rsa.js';
+import { concat, encode, type Of } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
+import { noBytes20 } from '../structures/basic.js';
 import {
   ALL_LOCALITIES,
-  noBytes20,
+  composite,
   type PcrInfoShort,
-  pcrSelection,
   selectsAny,
-  sizedBuffer,
-} from '../structures/basic.js';
+} from '../structures/pcr-info.js';
 
 /** The PCR that takes the digest of a hash sequence of locality 4, and the others of a DRTM. */
 export const DRTM_PCR = 17;
+
 const DYNAMIC_PCRS_LAST = 22;
 
 interface PcrAttributes {
@@ -76,9 +76,6 @@ export const selected = (selection: Uint8Array): number[] =>
   Array.from({ length: 8 * selection.length }, (_, pcr) => pcr).filter(
     pcr => Math.floor(selection[Math.floor(pcr / 8)]! / 2 ** (pcr % 8)) % 2 === 1,
   );
-
-/** Part 2 §8.2 TPM_PCR_COMPOSITE. */
-export const composite = struct({ select: pcrSelection, pcrValue: sizedBuffer });
 
 /** The digest over a selection of PCRs; zeros where it selects none. */
 export function compositeDigest(pcrs: readonly Uint8Array[], selection: Uint8Array): Uint8Array {

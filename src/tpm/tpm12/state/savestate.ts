@@ -16,16 +16,19 @@ import {
   u32,
 } from '../../../wire/codec.js';
 import { StateError } from '../../engine.js';
-import { transportPlaces } from '../auth/transport-auth.js';
+import { transportPlaces } from '../auth/transport-session.js';
 import { allKeys, isOwnerEvict, keyPlaces } from '../keys/loaded.js';
 import { LIMITS } from '../limits.js';
-import { digest, flagBytes, nonce, structure } from '../structures/basic.js';
+import { digest, nonce } from '../structures/basic.js';
+import { flagBytes, structure } from '../structures/codecs.js';
 import { loadedKeys } from '../structures/key.js';
 import { transportInternal } from '../structures/transport-public.js';
+import { authSession } from './auth-session.js';
+import { decodeBlob, withDigest } from './blobs.js';
 import { daaPlaces, daaSession } from './daa-session.js';
 import { STATIC_PCRS } from './pcr.js';
-import { decodeBlob, type Permanent, withDigest } from './permall.js';
-import { authSession, STCLEAR_FLAGS, type StclearData, type TpmState } from './state.js';
+import type { Permanent } from './permanent.js';
+import { STCLEAR_FLAGS, type StclearData, type TpmState } from './state.js';
 
 const version1 = checked(u16, found => found === 1);
 
@@ -50,7 +53,9 @@ const stclearData = structure(0x0024, {
 
 /** Part 2 §7.2 TPM_STCLEAR_FLAGS, as it also stands on the bus. */
 const flags = flagBytes(STCLEAR_FLAGS);
+
 const FLAGS_TAG = 0x0020;
+
 export const stclearFlags = structure(FLAGS_TAG, { flags });
 
 /** What an NV index remembers until the next TPM_Startup(ST_CLEAR). */

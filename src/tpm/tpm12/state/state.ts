@@ -4,29 +4,21 @@
  * any start. What only this engine knows (self-test, ticks, a hash sequence) is named at the end.
  * @module
  */
-import { type Of, struct, u8, u16, u32 } from '../../../wire/codec.js';
-import { wipe } from '../../crypto/rsa.js';
+import { wipe } from '../../crypto/secrets.js';
 import type { Sha1Stream } from '../../crypto/sha1-stream.js';
 import { LIMITS } from '../limits.js';
-import { delegatePublic, digest, noBytes20, nonce, secret } from '../structures/basic.js';
+import { noBytes20 } from '../structures/basic.js';
 import type { LoadedKey } from '../structures/key.js';
 import type { TransportSession } from '../structures/transport-public.js';
+import { Handle } from '../structures/types.js';
+import { type AuthSession, wipeSession } from './auth-session.js';
 import { type DaaSession, daaPlaces, wipeDaa } from './daa-session.js';
 import { freshPcrs } from './pcr.js';
-import type { Permanent } from './permall.js';
-
-/** Part 2 §4.4.9 TPM_KEY_HANDLE: the handles that always are. */
-// biome-ignore format: table
-export const Handle = {
-  SRK:      0x4000_0000,
-  OWNER:    0x4000_0001,
-  TRANSPORT: 0x4000_0003,
-  OPERATOR: 0x4000_0004,
-  EK:       0x4000_0006,
-} as const;
+import type { Permanent } from './permanent.js';
 
 /** How far the self-test got; the numbers are those that TPM_GetTestResult shows. */
 export const TestState = { LIMITED: 1, FULL: 2, FAILURE: 3 } as const;
+
 export type TestState = (typeof TestState)[keyof typeof TestState];
 
 /** Part 2 §7.2 TPM_STCLEAR_FLAGS, in the order of the bits of the map and of the bytes on the bus. */
@@ -37,35 +29,12 @@ export const STCLEAR_FLAGS = [
   'physicalPresenceLock',
   'bGlobalLock',
 ] as const;
+
 type StclearFlags = Record<(typeof STCLEAR_FLAGS)[number], boolean>;
-
-/** Part 2 §4.3 TPM_PROTOCOL_ID. */
-export const Protocol = {
-  OIAP: 1,
-  OSAP: 2,
-  ADIP: 3,
-  ADCP: 4,
-  OWNER: 5,
-  DSAP: 6,
-  TRANSPORT: 7,
-} as const;
-
-/** An authorisation session, as libtpms keeps it. */
-// biome-ignore format: table
-export const authSession = struct({
-  handle:        u32,
-  protocol:      u16,
-  entityType:    u8,
-  adipEncScheme: u8,
-  nonceEven:     nonce,
-  sharedSecret:  secret,
-  entityDigest:  digest,
-  delegation:    delegatePublic,
-});
-export type AuthSession = Of<typeof authSession>;
 
 /** A counter ID that stands for no counter. */
 export const NO_COUNTER = 0xffff_ffff;
+
 /** The counter that this power cycle had chosen was released. */
 export const RELEASED_COUNTER = 0xffff_fffe;
 
@@ -182,7 +151,3 @@ export function wipeSessions({ authSessions, transSessions, daaSessions }: Stcle
   for (const session of transSessions) if (session !== undefined) wipe(session.authData);
   for (const session of daaSessions) if (session !== undefined) wipeDaa(session);
 }
-
-/** Overwrites the secrets of a session that ends. */
-export const wipeSession = (session: AuthSession): void =>
-  wipe(session.sharedSecret, session.nonceEven);

@@ -36,13 +36,17 @@ import { TpmFault } from '../results.js';
 import { digest, nonce } from '../structures/basic.js';
 import { keyHandleEntry } from '../structures/key.js';
 import { transportInternal } from '../structures/transport-public.js';
+import { authSession } from './auth-session.js';
 import { daaSession } from './daa-session.js';
 import { nvVolatile, nvVolatileOf, setNvVolatile, stclearFlags } from './savestate.js';
-import { authSession, type TestState, type TpmState } from './state.js';
+import type { TestState, TpmState } from './state.js';
 
 const KIND = new TextEncoder().encode('nvtpm-tpm12');
+
 export const VOLATILE_REVISION = 1;
+
 const DIGEST_BYTES = 32;
+
 const BYTES_MAX = 65536;
 
 const head = struct({ kind: bytes(KIND.length), revision: u16 });
@@ -103,6 +107,7 @@ const sha256 = (data: Uint8Array): Uint8Array =>
   new Uint8Array(createHash('sha256').update(data).digest());
 
 const MICROSECONDS = 1_000_000;
+
 const seconds = (clock: number): number => Math.floor(clock / MICROSECONDS) % 2 ** 32;
 
 /** What a running TPM knows, for the `permall` that it last stored. `now` is its clock. */

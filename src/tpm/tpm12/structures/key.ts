@@ -1,6 +1,6 @@
 /**
- * Keys (TPM Main Part 2, §10): TPM_KEY and TPM_KEY12 as they travel, and as libtpms keeps them in
- * `permall`, with the private part in clear: the modulus, the exponent and one prime.
+ * Keys (TPM Main Part 2, §10, and §5.8 to §5.10): TPM_KEY and TPM_KEY12 as they travel, and as libtpms
+ * keeps them in `permall`, with the private part in clear: the modulus, the exponent and one prime.
  * @module
  */
 import {
@@ -14,25 +14,13 @@ import {
   u16,
   u32,
 } from '../../../wire/codec.js';
-import { isRsaKey, type RsaKey, type RsaPublicKey, sha1 } from '../../crypto/rsa.js';
+import { sha1 } from '../../crypto/hash.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
-import {
-  Algorithm,
-  behindSize,
-  digest,
-  EncScheme,
-  embedded,
-  keyParms,
-  pcrInfo,
-  pcrInfoLong,
-  restricted,
-  SigScheme,
-  STRUCT_VER_1_1,
-  secret,
-  sizedBuffer,
-  structVer,
-} from './basic.js';
+import { digest, STRUCT_VER_1_1, secret, structVer } from './basic.js';
+import { behindSize, embedded, restricted, sizedBuffer } from './codecs.js';
+import { Algorithm, EncScheme, keyParms, SigScheme } from './key-parms.js';
+import { pcrInfo, pcrInfoLong } from './pcr-info.js';
 
 /** §5.8 TPM_KEY_USAGE, and what libtpms writes where there is no key. */
 // biome-ignore format: table
@@ -46,8 +34,10 @@ export const KeyUsage = {
   LEGACY:     0x0015,
   MIGRATE:    0x0016,
 } as const;
+
 /** §5.9 TPM_AUTH_DATA_USAGE. */
 export const AuthDataUsage = { NEVER: 0, ALWAYS: 1, NO_READ_PUBKEY: 3 } as const;
+
 /** §5.10 TPM_KEY_FLAGS. */
 // biome-ignore format: table
 export const KeyFlag = {
@@ -57,13 +47,17 @@ export const KeyFlag = {
   PCRIGNOREDONREAD: 0x08,
   MIGRATEAUTHORITY: 0x10,
 } as const;
+
 const KEY_FLAGS = 0x1f;
+
 type KeyFlags = { readonly keyFlags: number };
+
 export const hasFlag = ({ keyFlags }: KeyFlags, flag: keyof typeof KeyFlag): boolean =>
   (keyFlags & KeyFlag[flag]) !== 0;
 
 /** The 4 bytes before a key: a TPM_STRUCT_VER 1.1, or the tag of TPM_KEY12 and its filling. */
 const KEY12 = Uint8Array.of(0x00, 0x28, 0x00, 0x00);
+
 const keyHead: Codec<Uint8Array> = {
   size: 4,
   read(from) {
@@ -74,6 +68,7 @@ const keyHead: Codec<Uint8Array> = {
   },
   write: (to, head) => structVer.write(to, head),
 };
+
 export const isKey12 = (head: Uint8Array): boolean => KEY12.every((byte, at) => byte === head[at]);
 
 // biome-ignore format: table
@@ -85,7 +80,9 @@ const attributes = struct({
 });
 
 const info11 = embedded(pcrInfo);
+
 const info12 = embedded(pcrInfoLong);
+
 const modulus = sizedBuffer;
 
 /** What a key says of itself in public. `pcrs11` is of a TPM_KEY, `pcrs12` of a TPM_KEY12. */
@@ -136,6 +133,7 @@ function keyOf<S>(pub: Codec<PublicPart>, rest: Codec<S>): Codec<PublicPart & { 
 
 /** §10.2 TPM_KEY and §10.3 TPM_KEY12 as they travel: the secret part is encrypted, or in clear. */
 export const travellingKey = keyOf(publicPart, sizedBuffer);
+
 export type TravellingKey = Of<typeof travellingKey>;
 
 /** §10.6 TPM_STORE_ASYMKEY in clear, with §10.7 TPM_STORE_PRIVKEY: one prime. */
@@ -149,11 +147,13 @@ export const Payload = {
   MIGRATE_EXTERNAL:   0x07,
   CMK_MIGRATE:        0x08,
 } as const;
+
 const ASYMMETRIC_PAYLOADS: readonly number[] = [
   Payload.ASYM,
   Payload.MIGRATE_RESTRICTED,
   Payload.MIGRATE_EXTERNAL,
 ];
+
 // biome-ignore format: table
 export const storeAsymkey = struct({
   payload:       restricted(u8, value => ASYMMETRIC_PAYLOADS.includes(value), 'INVALID_STRUCTURE'),
@@ -162,6 +162,7 @@ export const storeAsymkey = struct({
   pubDataDigest: digest,
   prime:         sizedBuffer,
 });
+
 // biome-ignore format: table
 const endorsementSecret = struct({
   pubDataDigest: digest,
@@ -170,8 +171,11 @@ const endorsementSecret = struct({
 
 /** A key in `permall`, and the Endorsement Key there. */
 export const keptKey = keyOf(publicPart, behindSize(storeAsymkey));
+
 export const keptEndorsementKey = keyOf(publicPartOf('endorsement'), behindSize(endorsementSecret));
+
 export type KeptKey = Of<typeof keptKey>;
+
 export type KeptEndorsementKey = Of<typeof keptEndorsementKey>;
 
 /** A place in the TPM where there is no key. */
@@ -213,57 +217,24 @@ export const keyHandleEntry = struct({
   parentPCRStatus: bool,
   keyControl:      u32,
 });
+
 export type LoadedKey = Of<typeof keyHandleEntry>;
+
 export const loadedKeys = (count: Codec<number>, max: number): Codec<LoadedKey[]> =>
   list(count, keyHandleEntry, Math.min(max, LIMITS.keyHandles));
 
 /** keyControl: the owner keeps this key loaded over power cycles. */
 export const OWNER_EVICT = 0x1;
 
-/** Part 2 §10.1.1 TPM_RSA_KEY_PARMS: an exponent that is not given is 65537. */
-const DEFAULT_EXPONENT = 65537;
-const EXPONENTS = [3, 5, 7, 17, 257, 65537];
+const PAYLOAD_MAINT = 0x04;
 
-/**
- * The public exponent that key parameters name.
- * @throws TpmFault BAD_KEY_PROPERTY for one that is not usual
- */
-export function exponentOf({ rsa }: PublicPart['algorithmParms']): number {
-  demand(rsa !== undefined, 'BAD_KEY_PROPERTY');
-  if (rsa.exponent.length === 0) return DEFAULT_EXPONENT;
-  demand(rsa.exponent.length <= 8, 'BAD_PARAM_SIZE');
-  const value = bigEndian(rsa.exponent);
-  demand(EXPONENTS.includes(value), 'BAD_KEY_PROPERTY');
-  return value;
-}
+const MIGRATING: readonly number[] = [Payload.MIGRATE, PAYLOAD_MAINT, Payload.CMK_MIGRATE];
 
-/** An exponent as a number; it may be past what a number holds exactly. */
-const bigEndian = (bytes: Uint8Array): number =>
-  bytes.length === 0 ? DEFAULT_EXPONENT : bytes.reduce((sum, byte) => sum * 256 + byte, 0);
-
-/** Whether the numbers of a key make an RSA key. */
-export function isRsaPart(key: KeptKey): boolean {
-  const numbers = rsaKeyOf(key);
-  return numbers !== undefined && isRsaKey(numbers);
-}
-
-/** The public numbers of a key; undefined where it has none that this TPM works with. */
-export function rsaPublicOf(
-  key: Pick<PublicPart, 'algorithmParms' | 'pubKey'>,
-): RsaPublicKey | undefined {
-  const { rsa } = key.algorithmParms;
-  if (rsa === undefined || key.pubKey.length > LIMITS.srkBits / 8) return undefined;
-  const exponent = bigEndian(rsa.exponent);
-  return Number.isSafeInteger(exponent) ? { modulus: key.pubKey, exponent } : undefined;
-}
-
-/**
- * The numbers of a kept key; undefined where it is no RSA key with a private part, or a larger one
- * than this TPM makes.
- */
-export function rsaKeyOf(key: KeptKey | KeptEndorsementKey): RsaKey | undefined {
-  const open = rsaPublicOf(key);
-  const prime = key.secret?.prime;
-  if (open === undefined || prime === undefined) return undefined;
-  return prime.length > LIMITS.srkBits / 16 ? undefined : { ...open, prime };
-}
+/** Part 2 §10.8 TPM_MIGRATE_ASYMKEY. */
+// biome-ignore format: table
+export const migrateAsymkey = struct({
+  payload:       restricted(u8, value => MIGRATING.includes(value), 'INVALID_STRUCTURE'),
+  usageAuth:     secret,
+  pubDataDigest: digest,
+  partPrivKey:   sizedBuffer,
+});

@@ -4,22 +4,17 @@
  * @module
  */
 import { type Codec, encode, type Of, struct, u8, u16, WireError } from '../../../wire/codec.js';
-import { sha1 } from '../../crypto/rsa.js';
+import { sha1 } from '../../crypto/hash.js';
 import { demand, TpmFault } from '../results.js';
-import {
-  digest,
-  embedded,
-  pcrInfo,
-  pcrInfoLong,
-  STRUCT_VER_1_1,
-  secret,
-  sizedBuffer,
-  structVer11,
-} from './basic.js';
+import { digest, STRUCT_VER_1_1, secret, structVer11 } from './basic.js';
+import { embedded, sizedBuffer } from './codecs.js';
 import { load } from './parsing.js';
+import { pcrInfo, pcrInfoLong } from './pcr-info.js';
 
 const TAG_STORED_DATA12 = 0x0016;
+
 const info11 = embedded(pcrInfo);
+
 const info12 = embedded(pcrInfoLong);
 
 /** Sealed data as it travels. `et` is 0 but where the data must travel encrypted. */
@@ -87,6 +82,7 @@ export const sealedData = struct({
 });
 
 const TAG_PCR_INFO_LONG = Uint8Array.of(0, 6);
+
 type Infos = Pick<StoredData, 'pcrs11' | 'pcrs12'>;
 
 /**

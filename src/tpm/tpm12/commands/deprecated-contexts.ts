@@ -1,0 +1,137 @@
+/**
+ * The context commands of TPM 1.1 (TPM Main Part 3, §27.2).
+ * @module
+ */
+import { struct, u32 } from '../../../wire/codec.js';
+import { sameSecret } from '../../crypto/secrets.js';
+import { placeSession, terminate } from '../auth/sessions.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { open, seal } from '../context-seal.js';
+import {
+  countContext,
+  demandEntity,
+  demandNonce,
+  findSession,
+  isBound,
+  NO_LABEL,
+  nonceOf,
+  openKey,
+  strikeOut,
+} from '../contexts.js';
+import { addKey, findLoaded } from '../keys/loaded.js';
+import { demand } from '../results.js';
+import { type AuthSession, authSession } from '../state/auth-session.js';
+import { noBytes20 } from '../structures/basic.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import { contextBlob } from '../structures/context-blob.js';
+import { keyHandleEntry } from '../structures/key.js';
+import { EntityType, Resource } from '../structures/types.js';
+import { loaded } from './session-management.js';
+
+/** Gives a key away as a context, and lets it go. */
+export const saveKeyContext = command({
+  ordinal: 0xb4,
+  name: 'TPM_SaveKeyContext',
+  auth: 'none',
+  when: 'operational',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ keyHandle: u32 }),
+  output: struct({ keyContextBlob: sizedBuffer }),
+  run(call, { keyHandle: handle }) {
+    const { permanent, keys } = call.state;
+    const key = findLoaded(keys, handle);
+    const nonce = nonceOf(call, 'contextNonceKey');
+    const head = { resourceType: Resource.KEY, handle, label: NO_LABEL, contextCount: 0 };
+    const blob = seal(permanent.data, head, nonce, keyHandleEntry, key);
+    keys[keys.indexOf(key)] = undefined;
+    return { keyContextBlob: blob };
+  },
+});
+
+const contextInput = struct({ contextSize: u32, contextBlob });
+
+/** Takes a key back, under its old handle if that is free. */
+export const loadKeyContext = command({
+  ordinal: 0xb5,
+  name: 'TPM_LoadKeyContext',
+  auth: 'none',
+  when: 'operational',
+  handleBytes: { input: 0, output: 4 },
+  input: contextInput,
+  output: loaded,
+  run(call, { contextBlob: blob }) {
+    demand(blob.resourceType === Resource.KEY, 'BAD_PARAMETER');
+    const { keys } = call.state;
+    const key = openKey(call, blob);
+    demandNonce(call, 'contextNonceKey', key.contextNonce);
+    key.prove();
+    demand(keys.includes(undefined), 'RESOURCES');
+    const wanted = { handle: blob.handle, keep: false };
+    return { handle: addKey(keys, key.value, call.tpm.entropy, wanted) };
+  },
+});
+
+/** Gives a session away as a context, and lets it go. */
+export const saveAuthContext = command({
+  ordinal: 0xb6,
+  name: 'TPM_SaveAuthContext',
+  auth: 'none',
+  when: 'operational',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ authHandle: u32 }),
+  output: struct({ authContextBlob: sizedBuffer }),
+  run(call, { authHandle: handle }) {
+    const { permanent, stclear } = call.state;
+    const session = findSession(call.state, handle);
+    demand(session !== undefined, 'INVALID_AUTHHANDLE');
+    const nonce = nonceOf(call, 'contextNonceSession');
+    const contextCount = countContext(call, 'always');
+    const head = { resourceType: Resource.AUTH, handle, label: NO_LABEL, contextCount };
+    const blob = seal(permanent.data, head, nonce, authSession, session);
+    terminate(stclear.authSessions, handle);
+    return { authContextBlob: blob };
+  },
+});
+
+/** Takes a session back, under its old handle if that is free. */
+export const loadAuthContext = command({
+  ordinal: 0xb7,
+  name: 'TPM_LoadAuthContext',
+  auth: 'none',
+  when: 'operational',
+  handleBytes: { input: 0, output: 4 },
+  input: contextInput,
+  output: loaded,
+  run(call, { contextBlob: blob }) {
+    demand(blob.resourceType === Resource.AUTH, 'BAD_PARAMETER');
+    const { permanent, stclear } = call.state;
+    const session = open(permanent.data, blob, () => authSession);
+    demandNonce(call, 'contextNonceSession', session.contextNonce);
+    if (isBound(session.value)) demandEntityLoaded(call, session.value);
+    session.prove();
+    demand(stclear.authSessions.includes(undefined), 'RESOURCES');
+    strikeOut(call, blob.contextCount);
+    const wanted = { handle: blob.handle, keep: false };
+    const { entropy } = call.tpm;
+    return { handle: placeSession(stclear.authSessions, session.value, entropy, wanted) };
+  },
+});
+
+/** The entity of a session must be there, whatever handle it has; counters and NV are not asked. */
+function demandEntityLoaded(call: Call, session: AuthSession): void {
+  const { keys, permanent } = call.state;
+  const { entityType } = session;
+  if (entityType === EntityType.COUNTER || entityType === EntityType.NV) return;
+  if (entityType !== EntityType.KEYHANDLE) {
+    demandEntity(call, session, 0);
+    return;
+  }
+  const { ownerInstalled, srk } = permanent.data;
+  const digests = [
+    ...keys.map(entry => entry?.key.secret?.pubDataDigest),
+    ownerInstalled ? srk.secret?.pubDataDigest : undefined,
+  ];
+  const there = digests.some(one => sameSecret(one ?? noBytes20(), session.entityDigest));
+  demand(there, 'RESOURCEMISSING');
+}

@@ -1,0 +1,58 @@
+/**
+ * Eviction (TPM Main Part 3, §22): TPM_FlushSpecific.
+ * @module
+ */
+import { struct, u32 } from '../../../wire/codec.js';
+import { terminate } from '../auth/sessions.js';
+import { endTransport } from '../auth/transport-session.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { dropKey, isOwnerEvict } from '../keys/loaded.js';
+import { demand, TpmFault } from '../results.js';
+import { endDaa } from '../state/daa-session.js';
+import { nothing } from '../structures/codecs.js';
+import { Resource } from '../structures/types.js';
+
+/** Lets a resource of the TPM go. */
+export const flushSpecific = command({
+  ordinal: 0xba,
+  name: 'TPM_FlushSpecific',
+  auth: 'none',
+  when: 'working',
+  handleBytes: { input: 4, output: 0 },
+  input: struct({ handle: u32, resourceType: u32 }),
+  output: nothing,
+  run(call, { handle, resourceType }) {
+    const { stclear } = call.state;
+    switch (resourceType) {
+      case Resource.KEY:
+        flushKey(call, handle);
+        break;
+      case Resource.AUTH:
+        demand(terminate(stclear.authSessions, handle), 'INVALID_AUTHHANDLE');
+        break;
+      case Resource.CONTEXT: {
+        const place = handle === 0 ? -1 : stclear.contextList.indexOf(handle);
+        demand(place >= 0, 'BAD_PARAMETER');
+        stclear.contextList[place] = 0;
+        break;
+      }
+      case Resource.TRANS:
+        demand(endTransport(call.state, handle), 'INVALID_AUTHHANDLE');
+        break;
+      case Resource.DAA:
+        demand(endDaa(stclear.daaSessions, handle), 'BAD_HANDLE');
+        break;
+      default:
+        throw new TpmFault('INVALID_RESOURCE');
+    }
+    return {};
+  },
+});
+
+function flushKey({ state }: Call, handle: number): void {
+  const found = state.keys.find(key => key?.handle === handle);
+  demand(found !== undefined, 'BAD_PARAMETER');
+  demand(!isOwnerEvict(found), 'KEY_OWNER_CONTROL');
+  dropKey(state, found);
+}
