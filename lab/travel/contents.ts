@@ -1,5 +1,5 @@
 /** What there is in a state: a count of each kind of thing, to see that lives make all of them. */
-import { allKeys } from '../../src/tpm/tpm12/keys/loaded.js';
+
 import { auditedByDefault } from '../../src/tpm/tpm12/state/audit-defaults.js';
 import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
 import { restoreSaved } from '../../src/tpm/tpm12/state/savestate.js';
@@ -44,8 +44,8 @@ function permanentContents({ permanent: { data, flags, evictKeys, nv } }: TpmSta
 }
 
 function savedContents({ stclear, stclearFlags, keys }: TpmState) {
-  const loaded = allKeys(keys);
-  const sessions = held(stclear.authSessions);
+  const loaded = keys.all;
+  const sessions = stclear.authSessions.all;
   return {
     'loaded keys': loaded.length,
     'keys of TPM 1.2': count(loaded, ({ key }) => key.head[0] === 0),
@@ -60,7 +60,7 @@ function savedContents({ stclear, stclearFlags, keys }: TpmState) {
     'OSAP sessions': count(sessions, ({ protocol }) => protocol === Protocol.OSAP),
     'DSAP sessions': count(sessions, ({ protocol }) => protocol === Protocol.DSAP),
     'sessions with AES': count(sessions, ({ adipEncScheme }) => adipEncScheme !== 0),
-    'transport sessions': held(stclear.transSessions).length,
+    'transport sessions': stclear.transSessions.all.length,
     'contexts outside': count(stclear.contextList, one => one !== 0),
     'a counter chosen': Number(stclear.countID !== 0xffff_ffff),
     'an owner pointer': Number(stclear.ownerReference < 4),

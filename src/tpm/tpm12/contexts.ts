@@ -46,7 +46,7 @@ export function strikeOut({ state: { stclear } }: Call, count: number): void {
 }
 
 export function findSession({ stclear }: Call['state'], handle: number): AuthSession | undefined {
-  return stclear.authSessions.find(session => session?.handle === handle);
+  return stclear.authSessions.find(handle);
 }
 
 export function demandNonce(
@@ -71,7 +71,7 @@ function entityDigest({ state }: Call, entityType: number, handle: number): Uint
   switch (entityType) {
     case EntityType.KEYHANDLE: {
       if (handle === Handle.SRK) return srkDigest(data.ownerInstalled, data.srk, 'NOSRK');
-      const found = state.keys.find(entry => entry?.handle === handle);
+      const found = state.keys.find(handle);
       demand(found !== undefined, 'BAD_HANDLE');
       return found.key.secret!.pubDataDigest;
     }

@@ -12,7 +12,6 @@ import { isAudited } from './audit-log.js';
 import { audit } from './audit-trail.js';
 import { GuestAuth, type Trailer, trailer } from './auth/guest-auth.js';
 import { demandNoLockout } from './auth/lockout.js';
-import { terminate } from './auth/sessions.js';
 import { endExclusive } from './auth/transport-session.js';
 import { Call } from './call.js';
 import { type AnyCommand, type Availability, WHEN } from './command.js';
@@ -183,7 +182,7 @@ function parseAuths(call: Call, ordinal: number, count: number, from: Reader): G
   } catch (error) {
     // What does not parse ends no session, but for this command, whose key's session libtpms ends.
     const [first] = ordinal === ORDINAL_RELEASE_TRANSPORT && count === 2 ? trailers : [];
-    if (first !== undefined) terminate(call.state.stclear.authSessions, first.authHandle);
+    if (first !== undefined) call.state.stclear.authSessions.remove(first.authHandle);
     throw error;
   }
   return trailers.map(guest => new GuestAuth(call, guest));

@@ -2,14 +2,13 @@
  * Storing the permanent state before the guest is answered, and rolling back to what was stored.
  * @module
  */
-import { StoreFailure } from '../engine.js';
-import { hostTrouble } from './dispatch.js';
+import { commit } from '../kernel/commit.js';
 import type { Tpm } from './environment.js';
-import { allKeys, isOwnerEvict } from './keys/loaded.js';
 import { LIMITS } from './limits.js';
 import { demand, TpmFault } from './results.js';
 import { decodePermall, encodePermall } from './state/permall.js';
-import { wipePermanent } from './state/state.js';
+import { wipePermanent } from './state/permanent.js';
+import { isOwnerEvict } from './state/places.js';
 
 /**
  * Stores the permanent state, before the guest is told. Where that fails, what is in memory goes back
@@ -17,24 +16,10 @@ import { wipePermanent } from './state/state.js';
  */
 export function store(tpm: Tpm): void {
   const { permanent, keys } = tpm.state;
-  permanent.evictKeys = allKeys(keys).filter(isOwnerEvict);
+  permanent.evictKeys = keys.all.filter(isOwnerEvict);
   const blob = encodePermall(permanent);
   demand(blob.length <= LIMITS.permanentBytes, 'FAIL');
-  try {
-    tpm.nvram.store('permall', blob);
-  } catch (error) {
-    if (error instanceof StoreFailure) tryRollBack(tpm);
-    throw error;
-  }
-}
-
-function tryRollBack(tpm: Tpm): void {
-  try {
-    rollBack(tpm);
-  } catch (error) {
-    // The failure that led here is the one to tell.
-    if (!(error instanceof TpmFault)) hostTrouble(error);
-  }
+  commit(tpm.nvram, 'permall', blob, () => rollBack(tpm));
 }
 
 /** Goes back to the permanent state that was last stored, but keeps what no store ever held. */

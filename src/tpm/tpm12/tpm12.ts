@@ -23,7 +23,7 @@ import assert from 'node:assert/strict';
 import { noTrace, type Trace } from '../../trace.js';
 import { sha1 } from '../crypto/hash.js';
 import { type GenerateKey, generateRsaKey } from '../crypto/rsa-keys.js';
-import { wipe } from '../crypto/secrets.js';
+
 import { Sha1Stream } from '../crypto/sha1-stream.js';
 import {
   type Clock,
@@ -38,14 +38,15 @@ import { endExclusive } from './auth/transport-session.js';
 import { commandsByOrdinal } from './commands/index.js';
 import { execute } from './dispatch.js';
 import type { Tpm } from './environment.js';
-import { allKeys } from './keys/loaded.js';
+
 import { store } from './permanent-store.js';
 import { passes } from './self-test.js';
 import { freshPermanent } from './state/defaults.js';
 import { DRTM_PCR, enterDynamicMode } from './state/pcr.js';
 import { decodePermall } from './state/permall.js';
 import type { Permanent } from './state/permanent.js';
-import { poweredOn, TestState, wipePermanent, wipeSessions } from './state/state.js';
+import { wipePermanent } from './state/permanent.js';
+import { endAllSessions, poweredOn, TestState } from './state/state.js';
 import { encodeVolatile, restoreVolatile, VOLATILE_REVISION } from './state/volatile.js';
 import { noBytes20 } from './structures/basic.js';
 import { KeyUsage } from './structures/key.js';
@@ -213,11 +214,9 @@ export class Tpm12 implements Engine {
   #wipe(): void {
     if (this.#tpm === undefined) return;
     const { permanent, stclear, keys } = this.#tpm.state;
+    endAllSessions(stclear);
+    keys.clear();
     wipePermanent(permanent);
-    wipeSessions(stclear);
-    for (const { key } of allKeys(keys)) {
-      if (key.secret !== undefined) wipe(key.secret.prime, key.secret.usageAuth);
-    }
     this.#tpm = undefined;
   }
 

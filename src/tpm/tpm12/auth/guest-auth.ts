@@ -14,7 +14,6 @@ import type { KeptKey } from '../structures/key.js';
 import { AdipScheme, Handle, Protocol } from '../structures/types.js';
 import type { CallContext } from './call-context.js';
 import { demandPermission, demandUnrestricted, findRow } from './delegates.js';
-import { terminate } from './sessions.js';
 
 /** The authorisation that follows the parameters of a command. */
 // biome-ignore format: table
@@ -86,7 +85,7 @@ export class GuestAuth {
    */
   openSession(entity: Entity, protocol?: 'OIAP' | 'OSAP'): void {
     const { stclear, permanent } = this.#call.state;
-    const session = stclear.authSessions.find(one => one?.handle === this.handle);
+    const session = stclear.authSessions.find(this.handle);
     demand(session !== undefined, 'INVALID_AUTHHANDLE');
     this.#session = session;
     if (protocol !== undefined) demand((protocol === 'OSAP') === this.isBound, 'BAD_MODE');
@@ -181,6 +180,6 @@ export class GuestAuth {
   /** Lets go of the key, and of the session where that ends. */
   close(ends: boolean): void {
     if (this.#key !== undefined) wipe(this.#key);
-    if (ends) terminate(this.#call.state.stclear.authSessions, this.handle);
+    if (ends) this.#call.state.stclear.authSessions.remove(this.handle);
   }
 }

@@ -7,9 +7,8 @@ import { concat, encode, type Of } from '../../../wire/codec.js';
 import { cipherStream } from '../../crypto/aes.js';
 import { sha1 } from '../../crypto/hash.js';
 import { mgf1 } from '../../crypto/oaep.js';
-import { wipe, xor } from '../../crypto/secrets.js';
-import type { Entropy } from '../../engine.js';
-import { LIMITS } from '../limits.js';
+import { xor } from '../../crypto/secrets.js';
+
 import { demand, TpmFault } from '../results.js';
 import type { TpmState } from '../state/state.js';
 import { Algorithm, EncScheme } from '../structures/key-parms.js';
@@ -20,49 +19,25 @@ import {
   type TransportPublic,
   type TransportSession,
 } from '../structures/transport-public.js';
-import { takeHandle, type WantedHandle } from './handles.js';
 
 export const has = (
   { transPublic }: TransportSession,
   attribute: keyof typeof Attribute,
 ): boolean => Math.floor(transPublic.transAttributes / Attribute[attribute]) % 2 === 1;
 
-export const transportPlaces = (...sessions: readonly TransportSession[]) =>
-  Array.from({ length: LIMITS.transportSessions }, (_, place) => sessions[place]);
-
 /** @throws TpmFault INVALID_AUTHHANDLE where there is no such session */
 export function findTransport({ stclear }: TpmState, handle: number): TransportSession {
-  const found = stclear.transSessions.find(session => session?.transHandle === handle);
+  const found = stclear.transSessions.find(handle);
   demand(found !== undefined, 'INVALID_AUTHHANDLE');
   return found;
 }
 
-/** @throws TpmFault RESOURCES where there is no place */
-export function placeTransport(
-  { stclear }: TpmState,
-  session: TransportSession,
-  entropy: Entropy,
-  wanted?: WantedHandle,
-): number {
-  const { transSessions } = stclear;
-  const place = transSessions.indexOf(undefined);
-  demand(place >= 0, 'RESOURCES');
-  const isFree = (handle: number): boolean =>
-    !transSessions.some(one => one?.transHandle === handle);
-  const transHandle = takeHandle(isFree, entropy, wanted);
-  transSessions[place] = { ...session, transHandle };
-  return transHandle;
-}
-
 /** Ends a transport session, where there is one. */
 export function endTransport({ stclear, stany }: TpmState, handle: number): boolean {
-  const { transSessions } = stclear;
-  const place = transSessions.findIndex(session => session?.transHandle === handle);
-  if (place < 0) return false;
-  if (stany.transportExclusive === handle) stany.transportExclusive = 0;
-  wipe(transSessions[place]!.authData);
-  transSessions[place] = undefined;
-  return true;
+  if (stany.transportExclusive === handle && stclear.transSessions.find(handle) !== undefined) {
+    stany.transportExclusive = 0;
+  }
+  return stclear.transSessions.remove(handle);
 }
 
 /** Ends the exclusive session, unless it is this one that is used. */

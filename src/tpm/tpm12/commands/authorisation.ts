@@ -5,7 +5,7 @@
 import { struct, u16, u32 } from '../../../wire/codec.js';
 import { demandVerified, findRow } from '../auth/delegates.js';
 import type { Entity } from '../auth/guest-auth.js';
-import { demandAdipScheme, openAt, sharedSecret, terminate } from '../auth/sessions.js';
+import { demandAdipScheme, openSession, sharedSecret } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { entityOfKey, findKey } from '../keys/loaded.js';
@@ -27,7 +27,7 @@ export const oiap = command({
   input: nothing,
   output: struct({ authHandle: u32, nonceEven: nonce }),
   run({ tpm, state }) {
-    const session = openAt(state.stclear.authSessions, Protocol.OIAP, tpm.entropy);
+    const session = openSession(state.stclear.authSessions, Protocol.OIAP, tpm.entropy);
     return { authHandle: session.handle, nonceEven: session.nonceEven };
   },
 });
@@ -43,13 +43,13 @@ export const osap = command({
   output: struct({ authHandle: u32, nonceEven: nonce, nonceEvenOSAP: nonce }),
   run(call, { entityType, entityValue, nonceOddOSAP }) {
     const { authSessions } = call.state.stclear;
-    const session = openAt(authSessions, Protocol.OSAP, call.tpm.entropy);
+    const session = openSession(authSessions, Protocol.OSAP, call.tpm.entropy);
     try {
       const nonceEvenOSAP = call.tpm.entropy(20);
       bind(call, session, entityType, entityValue, nonceEvenOSAP, nonceOddOSAP);
       return { authHandle: session.handle, nonceEven: session.nonceEven, nonceEvenOSAP };
     } catch (error) {
-      terminate(authSessions, session.handle);
+      authSessions.remove(session.handle);
       throw error;
     }
   },

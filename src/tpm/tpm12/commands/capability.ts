@@ -19,11 +19,12 @@ import {
 import { lockoutSeconds } from '../auth/lockout.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { allKeys, findLoaded, isOwnerEvict } from '../keys/loaded.js';
+import { findLoaded } from '../keys/loaded.js';
 import { DURATIONS_US, LIMITS, TIMEOUTS_US } from '../limits.js';
 import { findNv, freeNvBytes } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
 import { PERMANENT_FLAGS, permanentFlags } from '../state/permanent.js';
+import { isOwnerEvict } from '../state/places.js';
 import { stclearFlags } from '../state/savestate.js';
 import { NO_COUNTER, RELEASED_COUNTER, STCLEAR_FLAGS, TestState } from '../state/state.js';
 import { STRUCT_VER_1_1 } from '../structures/basic.js';
@@ -80,22 +81,6 @@ const oneOf =
   (_call, value) =>
     yes(known.includes(value));
 
-const freeKeys = ({ state }: Call): number => LIMITS.keyHandles - allKeys(state.keys).length;
-
-const sessionHandles = ({ state }: Call): number[] =>
-  state.stclear.authSessions.flatMap(session => (session === undefined ? [] : [session.handle]));
-
-const freeSessions = (call: Call): number => LIMITS.authSessions - sessionHandles(call).length;
-
-const transportHandles = ({ state }: Call): number[] =>
-  state.stclear.transSessions.flatMap(session => session?.transHandle ?? []);
-
-const freeTransports = (call: Call): number =>
-  LIMITS.transportSessions - transportHandles(call).length;
-
-const daaHandles = ({ state }: Call): number[] =>
-  state.stclear.daaSessions.flatMap(session => session?.handle ?? []);
-
 const counterIds = ({ state }: Call): number[] =>
   state.permanent.data.counters.flatMap(({ valid }, id) => (valid ? [id] : []));
 
@@ -146,10 +131,10 @@ const PROPERTIES: Readonly<Record<number, (call: Call) => Uint8Array>> = {
   [Property.PCR]:              () => word(LIMITS.pcrs),
   [Property.DIR]:              () => word(1),
   [Property.MANUFACTURER]:     () => MANUFACTURER,
-  [Property.KEYS]:             call => word(freeKeys(call)),
+  [Property.KEYS]:             ({ state }) => word(state.keys.free),
   [Property.MIN_COUNTER]:      () => word(0),
-  [Property.AUTHSESS]:         call => word(freeSessions(call)),
-  [Property.TRANSESS]:         call => word(freeTransports(call)),
+  [Property.AUTHSESS]:         ({ state }) => word(state.stclear.authSessions.free),
+  [Property.TRANSESS]:         ({ state }) => word(state.stclear.transSessions.free),
   [Property.COUNTERS]:         call => word(LIMITS.counters - counterIds(call).length),
   [Property.MAX_AUTHSESS]:     () => word(LIMITS.authSessions),
   [Property.MAX_TRANSESS]:     () => word(LIMITS.transportSessions),
@@ -163,10 +148,10 @@ const PROPERTIES: Readonly<Record<number, (call: Call) => Uint8Array>> = {
   [Property.STARTUP_EFFECT]:   () => word(STARTUP_EFFECTS),
   [Property.DELEGATE_ROW]:     () => word(LIMITS.delegateRows),
   [Property.MAX_DAASESS]:      () => word(LIMITS.daaSessions),
-  [Property.DAASESS]:          call => word(LIMITS.daaSessions - daaHandles(call).length),
+  [Property.DAASESS]:          ({ state }) => word(state.stclear.daaSessions.free),
   [Property.CONTEXT_DIST]:     () => word(0xffff_ffff),
   [Property.DAA_INTERRUPT]:    () => yes(true),
-  [Property.SESSIONS]:         call => word(freeSessions(call) + freeTransports(call)),
+  [Property.SESSIONS]:         ({ state: { stclear } }) => word(stclear.authSessions.free + stclear.transSessions.free),
   [Property.MAX_SESSIONS]:     () => word(LIMITS.authSessions + LIMITS.transportSessions),
   [Property.CMK_RESTRICTION]:  ({ state }) => word(state.permanent.data.restrictDelegate),
   [Property.DURATION]:         () => words(DURATIONS_US),
@@ -181,12 +166,12 @@ const activeCounter = (id: number): number => (id === RELEASED_COUNTER ? NO_COUN
 /** The handles of each kind of resource, for TPM_CAP_HANDLE. */
 // biome-ignore format: table
 const HANDLES: Readonly<Record<number, (call: Call) => number[]>> = {
-  [Resource.KEY]:     ({ state }) => allKeys(state.keys).map(key => key.handle),
-  [Resource.AUTH]:    sessionHandles,
-  [Resource.TRANS]:   transportHandles,
+  [Resource.KEY]:     ({ state }) => state.keys.handles,
+  [Resource.AUTH]:    ({ state }) => state.stclear.authSessions.handles,
+  [Resource.TRANS]:   ({ state }) => state.stclear.transSessions.handles,
   [Resource.CONTEXT]: contextHandles,
   [Resource.COUNTER]: counterIds,
-  [Resource.DAA]:     daaHandles,
+  [Resource.DAA]:     ({ state }) => state.stclear.daaSessions.handles,
 };
 
 /** Part 2 §21.1 TPM_CAPABILITY_AREA. */
@@ -224,7 +209,7 @@ const AREAS: Readonly<Record<number, Answer<Uint8Array>>> = {
   [Area.PROPERTY]:     by32((call, property) => lookUp(PROPERTIES, property)(call)),
   [Area.VERSION]:      () => STRUCT_VER_1_1,
   [Area.KEY_HANDLE]:   call => handles(HANDLES[Resource.KEY]!(call)),
-  [Area.CHECK_LOADED]: byStructure(keyParms, (call, parms) => yes(parms.rsa !== undefined && freeKeys(call) > 0)),
+  [Area.CHECK_LOADED]: byStructure(keyParms, (call, parms) => yes(parms.rsa !== undefined && call.state.keys.free > 0)),
   [Area.SYM_MODE]:     by32(oneOf()),
   [Area.KEY_STATUS]:   by32(keyStatus),
   [Area.NV_LIST]:      ({ state }) => words(state.permanent.nv.flatMap(entry => entry?.publicInfo.nvIndex ?? [])),

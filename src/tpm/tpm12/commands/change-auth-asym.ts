@@ -8,7 +8,7 @@ import { hmacSha1, sha1 } from '../../crypto/hash.js';
 import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { addKey, authoriseKey, findKey } from '../keys/loaded.js';
+import { authoriseKey, findKey } from '../keys/loaded.js';
 import { createKey, demandKeyProperties } from '../keys/making.js';
 import { decryptWith, encryptTo, signWith } from '../keys/use.js';
 import { demand } from '../results.js';
@@ -55,10 +55,10 @@ export const changeAuthAsymStart = command({
       call.state.permanent.flags.FIPS,
     );
     const key = createKey(call, template);
-    const entry = { key, parentPCRStatus: false, keyControl: 0 };
+    const entry = { handle: 0, key, parentPCRStatus: false, keyControl: 0 };
     const info = certify1({ key, parentPCRStatus: true }, antiReplay);
     const sig = signWith(identity, sha1(encode(certifyInfo, info)));
-    const ephHandle = addKey(call.state.keys, entry, call.tpm.entropy);
+    const ephHandle = call.state.keys.add(entry, call.tpm.entropy).handle;
     return { certifyInfo: info, sig, ephHandle, tempKey: { ...key, secret: new Uint8Array() } };
   },
 });
@@ -94,8 +94,7 @@ export const changeAuthAsymFinish = command({
     const changed = encode(storeAsymkey, { ...key, usageAuth: newAuthSecret });
     const outData = encryptTo(call, parent, changed);
     const saltNonce = call.tpm.entropy(20);
-    const { keys } = call.state;
-    keys[keys.findIndex(entry => entry?.handle === ephHandle)] = undefined;
+    call.state.keys.remove(ephHandle);
     return { outData, saltNonce, changeProof: hmacSha1(newAuthSecret, saltNonce, n1) };
   },
 });

@@ -5,7 +5,7 @@
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
 import { sameSecret, wipe } from '../../crypto/secrets.js';
 import { bareSecret } from '../auth/guest-auth.js';
-import { terminate } from '../auth/sessions.js';
+import { isBound } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { entityOfKey, findKey } from '../keys/loaded.js';
@@ -98,9 +98,8 @@ export const changeAuthOwner = command({
 
 /** Ends the owner's sessions, but for the one of this command, which ends with it. */
 function endOwnerSessions({ auth, state: { stclear } }: Call): void {
-  for (const session of stclear.authSessions) {
-    const bound = session !== undefined && session.protocol !== Protocol.OIAP;
-    if (!bound || session.entityType !== EntityType.OWNER) continue;
-    if (session.handle !== auth.handle) terminate(stclear.authSessions, session.handle);
+  for (const session of stclear.authSessions.all) {
+    const owners = isBound(session) && session.entityType === EntityType.OWNER;
+    if (owners && session.handle !== auth.handle) stclear.authSessions.remove(session.handle);
   }
 }

@@ -12,14 +12,7 @@ import { JOIN_STAGES, joinsOn } from '../daa/join.js';
 import type { Stage } from '../daa/proof.js';
 import { SIGN_STAGES } from '../daa/sign.js';
 import { demand } from '../results.js';
-import {
-  type DaaSession,
-  demandDaaPlace,
-  endDaa,
-  findDaa,
-  freshDaa,
-  placeDaa,
-} from '../state/daa-session.js';
+import { type DaaSession, freshDaa } from '../state/daa-session.js';
 import { sizedBuffer } from '../structures/codecs.js';
 import { daaIssuer, daaJoinData, daaTpm } from '../structures/daa-issuer.js';
 
@@ -87,10 +80,11 @@ function sessionFor(
 ): DaaSession {
   const { daaSessions } = state.stclear;
   if (stage === 0) {
-    demandDaaPlace(daaSessions);
+    daaSessions.demandPlace();
     return freshDaa();
   }
-  const session = findDaa(daaSessions, handle);
+  const session = daaSessions.find(handle);
+  demand(session !== undefined, 'BAD_HANDLE');
   const { context, specific, issuer } = session;
   demand(context.stage === stage, 'DAA_STAGE');
   if (stage >= contextFrom) {
@@ -114,8 +108,8 @@ function goOn(
   const { daaSessions } = state.stclear;
   if (stage >= contextFrom - 1) session.context.digestContext = contextOf(session);
   if (!staysAt(session)) session.context.stage += 1;
-  if (stage === 0) return encode(u32, placeDaa(daaSessions, session, tpm.entropy));
-  if (stage === stages.length - 1) endDaa(daaSessions, session.handle);
+  if (stage === 0) return encode(u32, daaSessions.add(session, tpm.entropy).handle);
+  if (stage === stages.length - 1) daaSessions.remove(session.handle);
   return outputData;
 }
 
@@ -126,7 +120,7 @@ function goOn(
 function endRefused({ state }: Call, refused: boolean, body: Uint8Array): void {
   if (!refused || body.length < NAMED.size!) return;
   const { handle, stage } = NAMED.read(new Reader(body));
-  if (stage > 0) endDaa(state.stclear.daaSessions, handle);
+  if (stage > 0) state.stclear.daaSessions.remove(handle);
 }
 
 /** Makes this TPM a member of an issuer's group. */

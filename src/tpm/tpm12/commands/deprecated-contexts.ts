@@ -4,7 +4,7 @@
  */
 import { struct, u32 } from '../../../wire/codec.js';
 import { sameSecret } from '../../crypto/secrets.js';
-import { placeSession, terminate } from '../auth/sessions.js';
+
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { open, seal } from '../context-seal.js';
@@ -19,7 +19,7 @@ import {
   openKey,
   strikeOut,
 } from '../contexts.js';
-import { addKey, findLoaded } from '../keys/loaded.js';
+import { findLoaded } from '../keys/loaded.js';
 import { demand } from '../results.js';
 import { type AuthSession, authSession } from '../state/auth-session.js';
 import { noBytes20 } from '../structures/basic.js';
@@ -44,7 +44,7 @@ export const saveKeyContext = command({
     const nonce = nonceOf(call, 'contextNonceKey');
     const head = { resourceType: Resource.KEY, handle, label: NO_LABEL, contextCount: 0 };
     const blob = seal(permanent.data, head, nonce, keyHandleEntry, key);
-    keys[keys.indexOf(key)] = undefined;
+    keys.remove(handle);
     return { keyContextBlob: blob };
   },
 });
@@ -66,9 +66,9 @@ export const loadKeyContext = command({
     const key = openKey(call, blob);
     demandNonce(call, 'contextNonceKey', key.contextNonce);
     key.prove();
-    demand(keys.includes(undefined), 'RESOURCES');
+    demand(keys.free > 0, 'RESOURCES');
     const wanted = { handle: blob.handle, keep: false };
-    return { handle: addKey(keys, key.value, call.tpm.entropy, wanted) };
+    return { handle: keys.add(key.value, call.tpm.entropy, wanted).handle };
   },
 });
 
@@ -89,7 +89,7 @@ export const saveAuthContext = command({
     const contextCount = countContext(call, 'always');
     const head = { resourceType: Resource.AUTH, handle, label: NO_LABEL, contextCount };
     const blob = seal(permanent.data, head, nonce, authSession, session);
-    terminate(stclear.authSessions, handle);
+    stclear.authSessions.remove(handle);
     return { authContextBlob: blob };
   },
 });
@@ -110,11 +110,11 @@ export const loadAuthContext = command({
     demandNonce(call, 'contextNonceSession', session.contextNonce);
     if (isBound(session.value)) demandEntityLoaded(call, session.value);
     session.prove();
-    demand(stclear.authSessions.includes(undefined), 'RESOURCES');
+    stclear.authSessions.demandPlace();
     strikeOut(call, blob.contextCount);
     const wanted = { handle: blob.handle, keep: false };
     const { entropy } = call.tpm;
-    return { handle: placeSession(stclear.authSessions, session.value, entropy, wanted) };
+    return { handle: stclear.authSessions.add(session.value, entropy, wanted).handle };
   },
 });
 
@@ -129,7 +129,7 @@ function demandEntityLoaded(call: Call, session: AuthSession): void {
   }
   const { ownerInstalled, srk } = permanent.data;
   const digests = [
-    ...keys.map(entry => entry?.key.secret?.pubDataDigest),
+    ...keys.all.map(entry => entry.key.secret?.pubDataDigest),
     ownerInstalled ? srk.secret?.pubDataDigest : undefined,
   ];
   const there = digests.some(one => sameSecret(one ?? noBytes20(), session.entityDigest));

@@ -3,11 +3,11 @@
  * @module
  */
 import { struct, u32 } from '../../../wire/codec.js';
-import { terminate } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { dropKey, findLoaded, isOwnerEvict } from '../keys/loaded.js';
+import { dropKey, findLoaded } from '../keys/loaded.js';
 import { demand } from '../results.js';
+import { isOwnerEvict } from '../state/places.js';
 import { noBytes20 } from '../structures/basic.js';
 import { nothing } from '../structures/codecs.js';
 import { publicOf } from '../structures/key.js';
@@ -23,7 +23,7 @@ export const terminateHandle = command({
   input: struct({ handle: u32 }),
   output: nothing,
   run({ state }, { handle }) {
-    demand(terminate(state.stclear.authSessions, handle), 'INVALID_AUTHHANDLE');
+    demand(state.stclear.authSessions.remove(handle), 'INVALID_AUTHHANDLE');
     return {};
   },
 });
@@ -44,9 +44,7 @@ export const reset = command({
   input: nothing,
   output: nothing,
   run({ state: { stclear } }) {
-    for (const session of stclear.authSessions) {
-      if (session !== undefined) terminate(stclear.authSessions, session.handle);
-    }
+    stclear.authSessions.clear();
     forgetContexts(stclear);
     return {};
   },

@@ -6,7 +6,7 @@ import { encode, struct, u16, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import { sameSecret } from '../../crypto/secrets.js';
 import { demandProven, demandVerified, findRow, openSecret } from '../auth/delegates.js';
-import { demandAdipScheme, openAt, sharedSecret, terminate } from '../auth/sessions.js';
+import { demandAdipScheme, openSession, sharedSecret } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { entityOfKey, findKey } from '../keys/loaded.js';
@@ -64,12 +64,12 @@ export const dsap = command({
     const kind = entityType % 256;
     const { pub, authValue, entityDigest } = delegationOf(call, kind, keyHandle, entityValue);
     const { authSessions } = call.state.stclear;
-    const session = openAt(authSessions, Protocol.DSAP, call.tpm.entropy);
+    const session = openSession(authSessions, Protocol.DSAP, call.tpm.entropy);
     try {
       session.adipEncScheme = Math.floor(entityType / 256);
       demandAdipScheme(session.adipEncScheme, call.state.permanent.flags.FIPS);
     } catch (error) {
-      terminate(authSessions, session.handle);
+      authSessions.remove(session.handle);
       throw error;
     }
     const nonceEvenDSAP = call.tpm.entropy(20);

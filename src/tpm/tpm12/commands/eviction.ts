@@ -3,13 +3,12 @@
  * @module
  */
 import { struct, u32 } from '../../../wire/codec.js';
-import { terminate } from '../auth/sessions.js';
 import { endTransport } from '../auth/transport-session.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { dropKey, isOwnerEvict } from '../keys/loaded.js';
+import { dropKey } from '../keys/loaded.js';
 import { demand, TpmFault } from '../results.js';
-import { endDaa } from '../state/daa-session.js';
+import { isOwnerEvict } from '../state/places.js';
 import { nothing } from '../structures/codecs.js';
 import { Resource } from '../structures/types.js';
 
@@ -29,7 +28,7 @@ export const flushSpecific = command({
         flushKey(call, handle);
         break;
       case Resource.AUTH:
-        demand(terminate(stclear.authSessions, handle), 'INVALID_AUTHHANDLE');
+        demand(stclear.authSessions.remove(handle), 'INVALID_AUTHHANDLE');
         break;
       case Resource.CONTEXT: {
         const place = handle === 0 ? -1 : stclear.contextList.indexOf(handle);
@@ -41,7 +40,7 @@ export const flushSpecific = command({
         demand(endTransport(call.state, handle), 'INVALID_AUTHHANDLE');
         break;
       case Resource.DAA:
-        demand(endDaa(stclear.daaSessions, handle), 'BAD_HANDLE');
+        demand(stclear.daaSessions.remove(handle), 'BAD_HANDLE');
         break;
       default:
         throw new TpmFault('INVALID_RESOURCE');
@@ -51,7 +50,7 @@ export const flushSpecific = command({
 });
 
 function flushKey({ state }: Call, handle: number): void {
-  const found = state.keys.find(key => key?.handle === handle);
+  const found = state.keys.find(handle);
   demand(found !== undefined, 'BAD_PARAMETER');
   demand(!isOwnerEvict(found), 'KEY_OWNER_CONTROL');
   dropKey(state, found);

@@ -4,11 +4,11 @@
  */
 import { type Of, struct, u16 } from '../../../wire/codec.js';
 import { oaepDecrypt } from '../../crypto/rsa.js';
-import { wipe } from '../../crypto/secrets.js';
+
 import { bareSecret } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { allKeys, dropKey } from '../keys/loaded.js';
+import { dropKey } from '../keys/loaded.js';
 import { createKey } from '../keys/making.js';
 import { rsaKeyOf } from '../keys/numbers.js';
 import { LIMITS } from '../limits.js';
@@ -17,7 +17,8 @@ import { demand } from '../results.js';
 import { auditedByDefault } from '../state/audit-defaults.js';
 import { noDelegates, noFamilies, noSymmetricKey } from '../state/defaults.js';
 import type { PermanentFlag } from '../state/permanent.js';
-import { freshStclear, wipeSessions } from '../state/state.js';
+import { wipeOwner } from '../state/permanent.js';
+import { endAllSessions, freshStclear } from '../state/state.js';
 import { noBytes20 } from '../structures/basic.js';
 import { nothing, sizedBuffer } from '../structures/codecs.js';
 import { AuthDataUsage, KeyFlag, KeyUsage, noKey, travellingKey } from '../structures/key.js';
@@ -176,11 +177,8 @@ export function clearOwner(call: Call, nvGoes: 'the owners' | 'all' = 'the owner
   const { permanent, stclear } = state;
   const { data } = permanent;
   call.altered = true;
-  for (const key of allKeys(state.keys)) dropKey(state, key);
-  wipe(data.ownerAuth, data.tpmProof, data.operatorAuth);
-  wipe(data.contextKey.key, data.delegateKey.key);
-  if (data.srk.secret !== undefined) wipe(data.srk.secret.prime, data.srk.secret.usageAuth);
-  for (const counter of data.counters) if (counter.valid) wipe(counter.authData);
+  for (const key of state.keys.all) dropKey(state, key);
+  wipeOwner(data);
   Object.assign(data, {
     ownerInstalled: false,
     srk: noKey(),
@@ -195,7 +193,7 @@ export function clearOwner(call: Call, nvGoes: 'the owners' | 'all' = 'the owner
     tscOrdinalAuditStatus: 0,
   });
   Object.assign(permanent.flags, CLEARED_FLAGS);
-  wipeSessions(stclear);
+  endAllSessions(stclear);
   state.stclear = freshStclear(stclear.pcrs);
   for (const entry of [...permanent.nv]) {
     const owners =

@@ -4,9 +4,9 @@
  * @module
  */
 import { bool, bytes, type Codec, struct, u8, u32 } from '../../../wire/codec.js';
-import type { WantedHandle } from '../auth/handles.js';
-import { placeSession, terminate } from '../auth/sessions.js';
-import { endTransport, placeTransport } from '../auth/transport-session.js';
+import type { WantedHandle } from '../../kernel/slots.js';
+
+import { endTransport } from '../auth/transport-session.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { open, seal } from '../context-seal.js';
@@ -20,11 +20,12 @@ import {
   openKey,
   strikeOut,
 } from '../contexts.js';
-import { addKey, allKeys, findLoaded, isOwnerEvict } from '../keys/loaded.js';
+import { findLoaded } from '../keys/loaded.js';
 import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
 import { authSession } from '../state/auth-session.js';
-import { daaSession, endDaa, placeDaa } from '../state/daa-session.js';
+import { daaSession } from '../state/daa-session.js';
+import { isOwnerEvict } from '../state/places.js';
 import { nothing, restOf, sizedBuffer } from '../structures/codecs.js';
 import { type ContextBlob, contextBlob } from '../structures/context-blob.js';
 import { hasFlag, KeyUsage, keyHandleEntry, OWNER_EVICT, publicOf } from '../structures/key.js';
@@ -73,25 +74,26 @@ const SESSIONS: Readonly<Record<number, Left>> = {
   [Resource.AUTH]: leaving({
     codec: authSession,
     find: findSession,
-    end: ({ stclear }, handle) => terminate(stclear.authSessions, handle),
+    end: ({ stclear }, handle) => stclear.authSessions.remove(handle),
     place: ({ state, tpm }, session, wanted) =>
-      placeSession(state.stclear.authSessions, session, tpm.entropy, wanted),
+      state.stclear.authSessions.add(session, tpm.entropy, wanted).handle,
     check(call, session, entityHandle) {
       if (isBound(session)) demandEntity(call, session, entityHandle);
     },
   }),
   [Resource.TRANS]: leaving({
     codec: transportInternal,
-    find: ({ stclear }, handle) => stclear.transSessions.find(one => one?.transHandle === handle),
+    find: ({ stclear }, handle) => stclear.transSessions.find(handle),
     end: endTransport,
-    place: ({ state, tpm }, session, wanted) => placeTransport(state, session, tpm.entropy, wanted),
+    place: ({ state, tpm }, session, wanted) =>
+      state.stclear.transSessions.add(session, tpm.entropy, wanted).transHandle,
   }),
   [Resource.DAA]: leaving({
     codec: daaSession,
-    find: ({ stclear }, handle) => stclear.daaSessions.find(one => one?.handle === handle),
-    end: ({ stclear }, handle) => endDaa(stclear.daaSessions, handle),
+    find: ({ stclear }, handle) => stclear.daaSessions.find(handle),
+    end: ({ stclear }, handle) => stclear.daaSessions.remove(handle),
     place: ({ state, tpm }, session, wanted) =>
-      placeDaa(state.stclear.daaSessions, session, tpm.entropy, wanted),
+      state.stclear.daaSessions.add(session, tpm.entropy, wanted).handle,
   }),
 };
 
@@ -107,7 +109,7 @@ export const saveContext = command({
   run(call, head) {
     const { permanent, keys } = call.state;
     if (head.resourceType === Resource.KEY) {
-      const key = keys.find(entry => entry?.handle === head.handle);
+      const key = keys.find(head.handle);
       demand(key !== undefined, 'INVALID_RESOURCE');
       const nonce = nonceOf(call, 'contextNonceKey');
       demand(!isOwnerEvict(key), 'OWNER_CONTROL');
@@ -138,7 +140,7 @@ export const loadContext = command({
       if (fleeting) demandNonce(call, 'contextNonceKey', key.contextNonce);
       key.prove();
       const wanted = { handle: blob.handle, keep };
-      return { handle: addKey(call.state.keys, key.value, call.tpm.entropy, wanted) };
+      return { handle: call.state.keys.add(key.value, call.tpm.entropy, wanted).handle };
     }
     const kind = SESSIONS[blob.resourceType];
     if (kind === undefined) refuseContext(call, blob);
@@ -180,7 +182,7 @@ export const keyControlOwner = command({
     if (bitName !== OWNER_EVICT) throw new TpmFault('BAD_MODE');
     if ((bitValue !== 0) === isOwnerEvict(entry)) return {};
     if (bitValue !== 0) {
-      const kept = allKeys(call.state.keys).filter(isOwnerEvict).length;
+      const kept = call.state.keys.all.filter(isOwnerEvict).length;
       demand(LIMITS.keyHandles - kept >= FREE_PLACES_MIN, 'NOSPACE');
       demand(!entry.parentPCRStatus && !hasFlag(entry.key, 'VOLATILE'), 'BAD_PARAMETER');
       demand(kept < LIMITS.ownerEvictKeys, 'NOSPACE');

@@ -6,14 +6,7 @@
 import { concat, encode, Reader, struct, u16, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import { TransportAuth } from '../auth/transport-auth.js';
-import {
-  crypt,
-  demandScheme,
-  has,
-  logInto,
-  logOutOf,
-  placeTransport,
-} from '../auth/transport-session.js';
+import { crypt, demandScheme, has, logInto, logOutOf } from '../auth/transport-session.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
@@ -81,7 +74,7 @@ export const establishTransport = command({
       const parameters = sha1(SUCCESS, ordinal, answered);
       logOutOf(session, { currentTicks: ticks, parameters, locality });
     }
-    const transHandle = placeTransport(state, session, tpm.entropy);
+    const transHandle = state.stclear.transSessions.add(session, tpm.entropy).transHandle;
     if (has(session, 'EXCLUSIVE')) state.stany.transportExclusive = transHandle;
     return { transHandle, locality, currentTicks: ticks, transNonceEven };
   },
@@ -230,7 +223,7 @@ export const executeTransport = command({
       crypt(held, auth.nonceOdd, 'out', clearData),
     );
     // The command may have ended the very session that it came through.
-    if (!call.state.stclear.transSessions.includes(held)) auth.end();
+    if (!call.state.stclear.transSessions.has(held)) auth.end();
     return { currentTicks: ticks.currentTicks, locality, wrappedRsp };
   },
 });

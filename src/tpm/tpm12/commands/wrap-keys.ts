@@ -7,7 +7,7 @@ import { struct, u32 } from '../../../wire/codec.js';
 import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { addKey, authoriseKey, entityOfKey, findKey, usesPcrs } from '../keys/loaded.js';
+import { authoriseKey, entityOfKey, findKey, usesPcrs } from '../keys/loaded.js';
 import { createKey, demandKeyProperties } from '../keys/making.js';
 import { isRsaPart } from '../keys/numbers.js';
 import { decryptWith, wrapSecret } from '../keys/use.js';
@@ -107,7 +107,8 @@ function loadUnder(call: Call, parentHandle: number, inKey: TravellingKey): numb
   const ours = migratable || sameSecret(data.tpmProof, key.secret!.migrationAuth);
   demand(ours, 'INVALID_KEYUSAGE');
   const status = parentPCRStatus || usesPcrs(parent);
-  return addKey(call.state.keys, { key, parentPCRStatus: status, keyControl: 0 }, call.tpm.entropy);
+  const loaded = { handle: 0, key, parentPCRStatus: status, keyControl: 0 };
+  return call.state.keys.add(loaded, call.tpm.entropy).handle;
 }
 
 /** A key with its secret part in clear, where its parent decrypts that and its numbers make a key. */

@@ -4,13 +4,10 @@
  * the order is what TPM_GetCapability shows, and what TPM_SaveState saves.
  * @module
  */
-import { wipe } from '../../crypto/secrets.js';
-import type { Entropy } from '../../engine.js';
+import type { Slots } from '../../kernel/slots.js';
 import type { Entity } from '../auth/guest-auth.js';
-import { takeHandle, type WantedHandle } from '../auth/handles.js';
 import { terminateEntity } from '../auth/sessions.js';
 import type { Call } from '../call.js';
-import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
 import { compositeDigest, mayFrom } from '../state/pcr.js';
 import type { TpmState } from '../state/state.js';
@@ -20,59 +17,24 @@ import {
   type KeptKey,
   KeyUsage,
   type LoadedKey,
-  OWNER_EVICT,
 } from '../structures/key.js';
 import { ALL_LOCALITIES, selectsAny } from '../structures/pcr-info.js';
 import { EntityType, Handle } from '../structures/types.js';
 
-type Places = (LoadedKey | undefined)[];
-
-/** Keys at the first places, and free places behind them. */
-export const keyPlaces = (...keys: readonly LoadedKey[]): Places =>
-  Array.from({ length: LIMITS.keyHandles }, (_, place) => keys[place]);
-
-export const isOwnerEvict = ({ keyControl }: LoadedKey): boolean =>
-  (keyControl & OWNER_EVICT) !== 0;
-
-/** The keys that are loaded, in the order of their places. */
-export const allKeys = (places: Places): LoadedKey[] => places.filter(key => key !== undefined);
-
 /** @throws TpmFault INVALID_KEYHANDLE where no key has the handle */
-export function findLoaded(places: Places, handle: number): LoadedKey {
-  const found = places.find(key => key?.handle === handle);
+export function findLoaded(keys: Slots<LoadedKey>, handle: number): LoadedKey {
+  const found = keys.find(handle);
   demand(found !== undefined, 'INVALID_KEYHANDLE');
   return found;
 }
 
-/** Part 2 §4.4.9: handles from the SRK's up stand for one thing each. */
-const isReserved = (handle: number): boolean => Math.floor(handle / 2 ** 24) === 0x40;
-
-/**
- * Loads a key at the first free place.
- * @throws TpmFault NOSPACE where there is none, BAD_HANDLE for a handle that cannot be kept
- */
-export function addKey(
-  places: Places,
-  entry: Omit<LoadedKey, 'handle'>,
-  entropy: Entropy,
-  wanted?: WantedHandle,
-): number {
-  const place = places.indexOf(undefined);
-  demand(place >= 0, 'NOSPACE');
-  const isFree = (handle: number): boolean =>
-    !isReserved(handle) && !places.some(key => key?.handle === handle);
-  const handle = takeHandle(isFree, entropy, wanted);
-  places[place] = { ...entry, handle };
-  return handle;
-}
-
-/** Lets a key go, and every OSAP session to it. */
-export function dropKey({ keys, stclear }: TpmState, entry: LoadedKey): void {
-  keys[keys.indexOf(entry)] = undefined;
-  const { secret } = entry.key;
-  if (secret === undefined) return;
-  terminateEntity(stclear.authSessions, EntityType.KEYHANDLE, secret.pubDataDigest);
-  wipe(secret.prime, secret.usageAuth, secret.migrationAuth);
+/** Evicts a key, and ends every OSAP session that is bound to it. */
+export function dropKey({ keys, stclear }: TpmState, { handle, key }: LoadedKey): void {
+  const digest = key.secret?.pubDataDigest;
+  if (digest !== undefined) {
+    terminateEntity(stclear.authSessions, EntityType.KEYHANDLE, digest);
+  }
+  keys.remove(handle);
 }
 
 interface Search {

@@ -3,7 +3,6 @@
  * @module
  */
 import { type Of, struct, u8, u16, u32 } from '../../../wire/codec.js';
-import { wipe } from '../../crypto/secrets.js';
 import { digest, nonce, secret } from '../structures/basic.js';
 import { delegatePublic } from '../structures/delegate-public.js';
 
@@ -21,7 +20,3 @@ export const authSession = struct({
 });
 
 export type AuthSession = Of<typeof authSession>;
-
-/** Overwrites the secrets of a session that ends. */
-export const wipeSession = (session: AuthSession): void =>
-  wipe(session.sharedSecret, session.nonceEven);

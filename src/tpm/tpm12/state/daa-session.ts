@@ -1,15 +1,10 @@
 /**
  * DAA sessions (TPM Main Part 2, §22): what a TPM keeps from one stage of TPM_DAA_Join or
- * TPM_DAA_Sign to the next. There are two places for them. A session does not say which of the two
+ * TPM_DAA_Sign to the next. A session does not say which of the two
  * commands opened it; the digests in it see to it that it cannot be used by the other.
  * @module
  */
 import { type Of, struct, u32 } from '../../../wire/codec.js';
-import { wipe } from '../../crypto/secrets.js';
-import type { Entropy } from '../../engine.js';
-import { takeHandle, type WantedHandle } from '../auth/handles.js';
-import { LIMITS } from '../limits.js';
-import { demand } from '../results.js';
 import { noBytes20 } from '../structures/basic.js';
 import {
   daaContext,
@@ -30,12 +25,6 @@ export const daaSession = struct({
 });
 
 export type DaaSession = Of<typeof daaSession>;
-
-type Places = (DaaSession | undefined)[];
-
-/** Sessions at the first places, and free places behind them. */
-export const daaPlaces = (...sessions: readonly DaaSession[]): Places =>
-  Array.from({ length: LIMITS.daaSessions }, (_, place) => sessions[place]);
 
 /** A session in which nothing happened yet. */
 export const freshDaa = (): DaaSession => ({
@@ -66,45 +55,3 @@ export const freshDaa = (): DaaSession => ({
   join: { u0: new Uint8Array(128), u1: new Uint8Array(138), digestN0: noBytes20() },
   handle: 0,
 });
-
-/** @throws TpmFault RESOURCES where every place is taken */
-export const demandDaaPlace = (sessions: Places): void =>
-  demand(sessions.includes(undefined), 'RESOURCES');
-
-/**
- * A session at the first free place; gives its handle.
- * @throws TpmFault RESOURCES where there is none, BAD_HANDLE for a handle that cannot be kept
- */
-export function placeDaa(
-  sessions: Places,
-  session: DaaSession,
-  entropy: Entropy,
-  wanted?: WantedHandle,
-): number {
-  demandDaaPlace(sessions);
-  const isFree = (handle: number): boolean => !sessions.some(one => one?.handle === handle);
-  const handle = takeHandle(isFree, entropy, wanted);
-  sessions[sessions.indexOf(undefined)] = { ...session, handle };
-  return handle;
-}
-
-/** @throws TpmFault BAD_HANDLE where there is no such session */
-export function findDaa(sessions: Places, handle: number): DaaSession {
-  const found = sessions.find(session => session?.handle === handle);
-  demand(found !== undefined, 'BAD_HANDLE');
-  return found;
-}
-
-/** Ends the session of `handle`, where there is one. */
-export function endDaa(sessions: Places, handle: number): boolean {
-  const place = sessions.findIndex(session => session?.handle === handle);
-  if (place < 0) return false;
-  wipeDaa(sessions[place]!);
-  sessions[place] = undefined;
-  return true;
-}
-
-/** Overwrites the secrets of a session that ends. */
-export function wipeDaa({ specific, context, join }: DaaSession): void {
-  wipe(join.u0, join.u1, context.contextSeed, context.scratch, context.digest, specific.rekey);
-}

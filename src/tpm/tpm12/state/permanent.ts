@@ -10,14 +10,16 @@ import {
   type Codec,
   checked,
   type Of,
+  secretOf,
   struct,
   u8,
   u16,
   u32,
   WireError,
+  wipe,
 } from '../../../wire/codec.js';
 import { LIMITS } from '../limits.js';
-import { counterValue, digest, nonce, secret } from '../structures/basic.js';
+import { counterValue, digest, secret } from '../structures/basic.js';
 import { bitmap, structure } from '../structures/codecs.js';
 import { delegatePublic } from '../structures/delegate-public.js';
 import { keptEndorsementKey, keptKey, loadedKeys } from '../structures/key.js';
@@ -63,7 +65,7 @@ const present = checked(u8, found => found === 1);
 const symmetricKey = structure(0x0015, {
   valid: bool,
   fill:  u8,
-  key:   bytes(16),
+  key:   secretOf(bytes(16)),
 });
 
 export type SymmetricKey = Of<typeof symmetricKey>;
@@ -92,9 +94,9 @@ export const delegateRow = structure(0x001c, {
 });
 
 // biome-ignore format: table
-const permanentData = structure(0x0022, {
+const dataFields = {
   tpmProof:              secret,
-  ekReset:               nonce,
+  ekReset:               secret,
   ownerAuth:             secret,
   operatorAuth:          secret,
   authDIR:               digest,
@@ -112,13 +114,14 @@ const permanentData = structure(0x0022, {
   lastFamilyID:          u32,
   noOwnerNVWrite:        u32,
   restrictDelegate:      u32,
-  tpmDAASeed:            nonce,
+  tpmDAASeed:            secret,
   ownerInstalled:        bool,
   tscOrdinalAuditStatus: u8,
   allowLoadMaintPub:     bool,
-  daaProof:              nonce,
+  daaProof:              secret,
   daaBlobKey:            symmetricKey,
-});
+} as const;
+export const permanentData = structure(0x0022, dataFields);
 
 /** One NV index with what it holds. */
 export interface NvEntry {
@@ -151,6 +154,10 @@ const nvEntry: Codec<NvEntry> = {
     nvHead.write(to, entry);
     bytes(heldBytes(entry.publicInfo)).write(to, entry.data);
   },
+  wipe(entry) {
+    wipe(nvHead, entry);
+    entry.data.fill(0);
+  },
 };
 
 /** The value of an NV index that marks a free place; it is never stored. */
@@ -178,6 +185,9 @@ export const nvArea: Codec<(NvEntry | undefined)[]> = {
     nvCount.write(to, held.length);
     for (const entry of held) nvEntry.write(to, entry);
   },
+  wipe(entries) {
+    for (const entry of entries) if (entry !== undefined) wipe(nvEntry, entry);
+  },
 };
 
 // biome-ignore format: table
@@ -192,3 +202,31 @@ export const permanent = struct({
 });
 
 export type Permanent = Of<typeof permanent>;
+
+/** What TPM_OwnerClear makes the TPM forget. */
+const OWNERS_SECRETS = [
+  'ownerAuth',
+  'operatorAuth',
+  'tpmProof',
+  'srk',
+  'contextKey',
+  'delegateKey',
+  'counters',
+  'delegateTable',
+] as const satisfies readonly (keyof Permanent['data'])[];
+
+const ownersSecrets = struct(
+  Object.fromEntries(OWNERS_SECRETS.map(name => [name, dataFields[name]])) as Pick<
+    typeof dataFields,
+    (typeof OWNERS_SECRETS)[number]
+  >,
+);
+
+/** Overwrites the secrets of an owner who is cleared. */
+export const wipeOwner = (data: Permanent['data']): void => wipe(ownersSecrets, data);
+
+/** Overwrites the secrets of a permanent state that is dropped. Loaded keys may live on elsewhere. */
+export function wipePermanent({ data, nv }: Permanent): void {
+  wipe(permanentData, data);
+  wipe(nvArea, nv);
+}

@@ -16,8 +16,6 @@ import {
   u32,
 } from '../../../wire/codec.js';
 import { StateError } from '../../engine.js';
-import { transportPlaces } from '../auth/transport-session.js';
-import { allKeys, isOwnerEvict, keyPlaces } from '../keys/loaded.js';
 import { LIMITS } from '../limits.js';
 import { digest, nonce } from '../structures/basic.js';
 import { flagBytes, structure } from '../structures/codecs.js';
@@ -25,10 +23,11 @@ import { loadedKeys } from '../structures/key.js';
 import { transportInternal } from '../structures/transport-public.js';
 import { authSession } from './auth-session.js';
 import { decodeBlob, withDigest } from './blobs.js';
-import { daaPlaces, daaSession } from './daa-session.js';
+import { daaSession } from './daa-session.js';
 import { STATIC_PCRS } from './pcr.js';
 import type { Permanent } from './permanent.js';
-import { STCLEAR_FLAGS, type StclearData, type TpmState } from './state.js';
+import { authSlots, daaSlots, isOwnerEvict, keySlots, transportSlots } from './places.js';
+import { STCLEAR_FLAGS, type TpmState } from './state.js';
 
 const version1 = checked(u16, found => found === 1);
 
@@ -78,13 +77,13 @@ export function encodeSaved({ stclear, stclearFlags: held, keys, permanent }: Tp
       data: {
         ...stclear,
         pcrs: STATIC_PCRS.map(pcr => stclear.pcrs[pcr]!),
-        authSessions: stclear.authSessions.filter(session => session !== undefined),
-        transSessions: stclear.transSessions.filter(session => session !== undefined),
-        daaSessions: stclear.daaSessions.filter(session => session !== undefined),
+        authSessions: stclear.authSessions.all,
+        transSessions: stclear.transSessions.all,
+        daaSessions: stclear.daaSessions.all,
       },
       flags: { flags: held },
       keyFormat: 1,
-      keys: allKeys(keys).filter(key => !isOwnerEvict(key)),
+      keys: keys.all.filter(key => !isOwnerEvict(key)),
       nvFormat: 1,
       nv: nvVolatileOf(permanent),
     }),
@@ -108,17 +107,13 @@ export function restoreSaved(state: TpmState, blob: Uint8Array): void {
       const place = STATIC_PCRS.indexOf(pcr);
       return place < 0 ? now : data.pcrs[place]!;
     }),
-    authSessions: places(data.authSessions),
-    transSessions: transportPlaces(...data.transSessions),
-    daaSessions: daaPlaces(...data.daaSessions),
+    authSessions: authSlots(data.authSessions),
+    transSessions: transportSlots(data.transSessions),
+    daaSessions: daaSlots(data.daaSessions),
   };
   state.stclearFlags = held.flags;
-  state.keys = keyPlaces(...state.permanent.evictKeys, ...keys);
+  state.keys = keySlots([...state.permanent.evictKeys, ...keys]);
 }
-
-/** Sessions at their places, and free places behind them. */
-export const places = (sessions: StclearData['authSessions']): StclearData['authSessions'] =>
-  Array.from({ length: LIMITS.authSessions }, (_, place) => sessions[place]);
 
 /** The volatile flags of the NV indices, in the order of the area. */
 export const nvVolatileOf = ({ nv }: Permanent): Of<typeof nvVolatile>[] =>

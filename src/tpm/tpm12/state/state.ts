@@ -4,17 +4,18 @@
  * any start. What only this engine knows (self-test, ticks, a hash sequence) is named at the end.
  * @module
  */
-import { wipe } from '../../crypto/secrets.js';
 import type { Sha1Stream } from '../../crypto/sha1-stream.js';
+import type { Slots } from '../../kernel/slots.js';
 import { LIMITS } from '../limits.js';
 import { noBytes20 } from '../structures/basic.js';
 import type { LoadedKey } from '../structures/key.js';
 import type { TransportSession } from '../structures/transport-public.js';
 import { Handle } from '../structures/types.js';
-import { type AuthSession, wipeSession } from './auth-session.js';
-import { type DaaSession, daaPlaces, wipeDaa } from './daa-session.js';
+import type { AuthSession } from './auth-session.js';
+import type { DaaSession } from './daa-session.js';
 import { freshPcrs } from './pcr.js';
 import type { Permanent } from './permanent.js';
+import { authSlots, daaSlots, keySlots, transportSlots } from './places.js';
 
 /** How far the self-test got; the numbers are those that TPM_GetTestResult shows. */
 export const TestState = { LIMITED: 1, FULL: 2, FAILURE: 3 } as const;
@@ -49,12 +50,9 @@ export interface StclearData {
   authFailCount: number;
   /** Seconds of the clock when the last failure was counted. */
   authFailTime: number;
-  /** By place: a session that ends leaves a place that the next one takes. */
-  authSessions: (AuthSession | undefined)[];
-  /** By place, as above. */
-  transSessions: (TransportSession | undefined)[];
-  /** By place, as above. */
-  daaSessions: (DaaSession | undefined)[];
+  authSessions: Slots<AuthSession>;
+  transSessions: Slots<TransportSession>;
+  daaSessions: Slots<DaaSession>;
   contextNonceSession: Uint8Array;
   contextCount: number;
   contextList: number[];
@@ -75,8 +73,8 @@ export interface TpmState {
   stclearFlags: StclearFlags;
   stclear: StclearData;
   stany: StanyFlags;
-  /** By place: a key that goes leaves a place that the next one takes. The owner's keys are there too. */
-  keys: (LoadedKey | undefined)[];
+  /** The loaded keys; those that the owner keeps over power cycles are among them. */
+  keys: Slots<LoadedKey>;
   testState: TestState;
   /** When the ticks began, in microseconds of the clock, and the nonce of this power cycle. */
   ticks: { startedAt: number; nonce: Uint8Array };
@@ -105,9 +103,9 @@ export const freshStclear = (pcrs: Uint8Array[] = freshPcrs()): StclearData => (
   deferredPhysicalPresence: 0,
   authFailCount: 0,
   authFailTime: 0,
-  authSessions: new Array<AuthSession | undefined>(LIMITS.authSessions).fill(undefined),
-  transSessions: Array.from({ length: LIMITS.transportSessions }, () => undefined),
-  daaSessions: daaPlaces(),
+  authSessions: authSlots(),
+  transSessions: transportSlots(),
+  daaSessions: daaSlots(),
   contextNonceSession: noBytes20(),
   contextCount: 0,
   contextList: new Array<number>(LIMITS.contexts).fill(0),
@@ -126,7 +124,7 @@ export const poweredOn = (permanent: Permanent, ticks: TpmState['ticks']): TpmSt
   },
   stclear: freshStclear(),
   stany: freshStany(),
-  keys: Array.from({ length: LIMITS.keyHandles }, (_, place) => permanent.evictKeys[place]),
+  keys: keySlots(permanent.evictKeys),
   testState: TestState.LIMITED,
   ticks,
   hash: undefined,
@@ -134,20 +132,9 @@ export const poweredOn = (permanent: Permanent, ticks: TpmState['ticks']): TpmSt
   sha1Transport: 0,
 });
 
-/** Overwrites the secrets of a permanent state that goes. */
-export function wipePermanent({ data, nv }: Permanent): void {
-  const { contextKey, delegateKey, daaBlobKey, endorsementKey, srk } = data;
-  wipe(data.tpmProof, data.ownerAuth, data.operatorAuth, data.tpmDAASeed, data.daaProof);
-  wipe(contextKey.key, delegateKey.key, daaBlobKey.key);
-  if (endorsementKey.secret !== undefined) wipe(endorsementKey.secret.prime);
-  if (srk.secret !== undefined)
-    wipe(srk.secret.prime, srk.secret.usageAuth, srk.secret.migrationAuth);
-  for (const entry of nv) if (entry !== undefined) wipe(entry.authValue, entry.data);
-}
-
-/** Overwrites the secrets of all sessions, where the TPM forgets them at once. */
-export function wipeSessions({ authSessions, transSessions, daaSessions }: StclearData): void {
-  for (const session of authSessions) if (session !== undefined) wipeSession(session);
-  for (const session of transSessions) if (session !== undefined) wipe(session.authData);
-  for (const session of daaSessions) if (session !== undefined) wipeDaa(session);
+/** Ends every session that commands open, and overwrites its secrets. */
+export function endAllSessions({ authSessions, transSessions, daaSessions }: StclearData): void {
+  authSessions.clear();
+  transSessions.clear();
+  daaSessions.clear();
 }

@@ -38,6 +38,7 @@ import { keyHandleEntry } from '../structures/key.js';
 import { transportInternal } from '../structures/transport-public.js';
 import { authSession } from './auth-session.js';
 import { daaSession } from './daa-session.js';
+import { authSlots, daaSlots, keySlots, transportSlots } from './places.js';
 import { nvVolatile, nvVolatileOf, setNvVolatile, stclearFlags } from './savestate.js';
 import type { TestState, TpmState } from './state.js';
 
@@ -122,9 +123,12 @@ export function encodeVolatile(state: TpmState, permall: Uint8Array, now: number
       stclearFlags: { flags: state.stclearFlags },
       stclear: {
         ...stclear,
+        authSessions: [...stclear.authSessions.places],
+        transSessions: [...stclear.transSessions.places],
+        daaSessions: [...stclear.daaSessions.places],
         authFailAge: stclear.authFailCount === 0 ? 0 : age(seconds(now), stclear.authFailTime),
       },
-      keys: state.keys,
+      keys: [...state.keys.places],
       nv: nvVolatileOf(state.permanent),
       ticks: { elapsed: now - state.ticks.startedAt, nonce: state.ticks.nonce },
       hash: progressOf(state.hash),
@@ -160,9 +164,12 @@ export function restoreVolatile(
     stclearFlags: held.stclearFlags.flags,
     stclear: {
       ...stclear,
+      authSessions: authSlots(stclear.authSessions),
+      transSessions: transportSlots(stclear.transSessions),
+      daaSessions: daaSlots(stclear.daaSessions),
       authFailTime: age(seconds(now), authFailAge),
     },
-    keys: held.keys,
+    keys: keySlots(held.keys),
     ticks: { startedAt: now - held.ticks.elapsed, nonce: held.ticks.nonce },
     hash: held.hash.map(progress => Sha1Stream.resume(progress))[0],
     sha1Transport: held.sha1Transport,

@@ -22,6 +22,7 @@ export function restricted<T>(
       return value;
     },
     write: (to, value) => inner.write(to, value),
+    wipe: inner.wipe,
   };
 }
 
@@ -44,6 +45,7 @@ export function structure<const F extends Fields>(
       head.write(to, tag);
       body.write(to, value);
     },
+    wipe: body.wipe,
   };
 }
 
@@ -63,6 +65,12 @@ export const sizedBuffer: Codec<Uint8Array> = {
   write: (to, value) => buffer.write(to, value),
 };
 
+const wipeHeld = <T>({ wipe }: Codec<T>): Codec<T | undefined>['wipe'] =>
+  wipe &&
+  (value => {
+    if (value !== undefined) wipe(value);
+  });
+
 /**
  * A structure within a counted buffer, or nothing where the buffer is empty. Bytes of the buffer
  * past the structure are dropped, as libtpms drops them.
@@ -76,6 +84,7 @@ export function embedded<T>(inner: Codec<T>): Codec<T | undefined> {
     },
     write: (to, value) =>
       sizedBuffer.write(to, value === undefined ? new Uint8Array() : encode(inner, value)),
+    wipe: wipeHeld(inner),
   };
 }
 
@@ -88,6 +97,7 @@ export function behindSize<T>(inner: Codec<T>): Codec<T | undefined> {
     size: undefined,
     read: from => (u32.read(from) === 0 ? undefined : inner.read(from)),
     write: embedded(inner).write,
+    wipe: wipeHeld(inner),
   };
 }
 

@@ -2,8 +2,8 @@
  * DAA structures (TPM Main Part 2, §22).
  * @module
  */
-import { bool, bytes, struct, u8, u32 } from '../../../wire/codec.js';
-import { digest, nonce } from './basic.js';
+import { bool, bytes, secretOf, struct, u8, u32 } from '../../../wire/codec.js';
+import { digest, secret } from './basic.js';
 import { sizedBuffer, structure } from './codecs.js';
 
 /** §22.1: sizes in bytes, and §22.2: exponents of 2. */
@@ -30,7 +30,7 @@ export const daaTpm = structure(0x0032, {
   digestIssuer: digest,
   digestV0:     digest,
   digestV1:     digest,
-  rekey:        digest,
+  rekey:        secret,
   count:        u32,
 });
 
@@ -38,9 +38,9 @@ export const daaTpm = structure(0x0032, {
 // biome-ignore format: table
 export const daaContext = structure(0x002d, {
   digestContext:  digest,
-  digest:         digest,
-  contextSeed:    nonce,
-  scratch:        bytes(SCRATCH_BYTES),
+  digest:         secret,
+  contextSeed:    secret,
+  scratch:        secretOf(bytes(SCRATCH_BYTES)),
   stage:          u8,
   scratchIsEmpty: bool,
 });
@@ -48,8 +48,8 @@ export const daaContext = structure(0x002d, {
 /** §22.6 TPM_DAA_JOINDATA. */
 // biome-ignore format: table
 export const daaJoinData = struct({
-  u0:       bytes(128),
-  u1:       bytes(138),
+  u0:       secretOf(bytes(128)),
+  u1:       secretOf(bytes(138)),
   digestN0: digest,
 });
 
@@ -66,4 +66,4 @@ export const daaBlob = structure(0x002c, {
   sensitiveData:  sizedBuffer,
 });
 
-export const daaSensitive = structure(0x0031, { internalData: sizedBuffer });
+export const daaSensitive = structure(0x0031, { internalData: secretOf(sizedBuffer) });

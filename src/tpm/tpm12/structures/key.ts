@@ -9,6 +9,7 @@ import {
   encode,
   list,
   type Of,
+  secretOf,
   struct,
   u8,
   u16,
@@ -128,6 +129,7 @@ function keyOf<S>(pub: Codec<PublicPart>, rest: Codec<S>): Codec<PublicPart & { 
       pub.write(to, key);
       rest.write(to, key.secret);
     },
+    wipe: rest.wipe && (key => rest.wipe?.(key.secret)),
   };
 }
 
@@ -160,13 +162,13 @@ export const storeAsymkey = struct({
   usageAuth:     secret,
   migrationAuth: secret,
   pubDataDigest: digest,
-  prime:         sizedBuffer,
+  prime:         secretOf(sizedBuffer),
 });
 
 // biome-ignore format: table
 const endorsementSecret = struct({
   pubDataDigest: digest,
-  prime:         sizedBuffer,
+  prime:         secretOf(sizedBuffer),
 });
 
 /** A key in `permall`, and the Endorsement Key there. */
@@ -236,5 +238,5 @@ export const migrateAsymkey = struct({
   payload:       restricted(u8, value => MIGRATING.includes(value), 'INVALID_STRUCTURE'),
   usageAuth:     secret,
   pubDataDigest: digest,
-  partPrivKey:   sizedBuffer,
+  partPrivKey:   secretOf(sizedBuffer),
 });
