@@ -75,7 +75,7 @@ function sum(one: Met | undefined, other: Met): Met {
 }
 
 const NEVER: Met = { wellFormed: 0, malformed: 0, succeeded: 0, results: new Set() };
-const due = new Set(COMMANDS.map(({ ordinal }) => ordinal));
+const due = new Set(COMMANDS.all.map(({ ordinal }) => ordinal));
 const rows = [...new Set([...due, ...met.keys()])]
   .sort((a, b) => a - b)
   .map(ordinal => ({ ordinal, ...(met.get(ordinal) ?? NEVER) }));

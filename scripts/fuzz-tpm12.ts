@@ -86,7 +86,7 @@ for (let life = 0; sent < commands; life += 1) {
   told = sent;
   console.log(`${sent} commands, ${answered()} answered, ${Math.round(memory() / 2 ** 20)} MiB`);
 }
-for (const { ordinal, name } of COMMANDS)
+for (const { ordinal, name } of COMMANDS.all)
   console.log(`${name}: ${succeeded.get(ordinal) ?? 0} answered`);
 const growthBytes = memory() - (warm ?? 0);
 const figures = {

@@ -1,6 +1,6 @@
 /** What there is in a state: a count of each kind of thing, to see that lives make all of them. */
 
-import { auditedByDefault } from '../../src/tpm/tpm12/state/audit-defaults.js';
+import { COMMANDS } from '../../src/tpm/tpm12/commands/index.js';
 import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
 import { restoreSaved } from '../../src/tpm/tpm12/state/savestate.js';
 import { poweredOn, type TpmState } from '../../src/tpm/tpm12/state/state.js';
@@ -14,7 +14,7 @@ const held = <T>(list: readonly (T | undefined)[]): T[] => list.filter(one => on
 const count = <T>(list: readonly T[], is: (one: T) => boolean): number => list.filter(is).length;
 
 function permanentContents({ permanent: { data, flags, evictKeys, nv } }: TpmState) {
-  const audited = !equal(data.ordinalAuditStatus, auditedByDefault());
+  const audited = !equal(data.ordinalAuditStatus, COMMANDS.auditedFromStart());
   return {
     'an Endorsement Key': Number(data.endorsementKey.secret !== undefined),
     'a revocable one': Number(flags.enableRevokeEK && flags.CEKPUsed),

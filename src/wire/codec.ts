@@ -305,8 +305,8 @@ export function checked<T>(inner: Codec<T>, holds: (value: T) => boolean): Codec
   };
 }
 
-type Fields = Readonly<Record<string, Codec<unknown>>>;
-type Struct<F extends Fields> = { -readonly [K in keyof F]: Of<F[K]> };
+export type Fields = Readonly<Record<string, Codec<unknown>>>;
+export type Struct<F extends Fields> = { -readonly [K in keyof F]: Of<F[K]> };
 
 /** Fields one after another, in the order of the declaration. */
 export function struct<const F extends Fields>(fields: F): Codec<Struct<F>> {

@@ -3,7 +3,7 @@
  * @module
  */
 import { commit } from '../kernel/commit.js';
-import type { Tpm } from './environment.js';
+import type { Environment } from './environment.js';
 import { LIMITS } from './limits.js';
 import { demand, TpmFault } from './results.js';
 import { decodePermall, encodePermall } from './state/permall.js';
@@ -14,7 +14,7 @@ import { isOwnerEvict } from './state/places.js';
  * Stores the permanent state, before the guest is told. Where that fails, what is in memory goes back
  * to what is stored as well: the TPM fails, but what it says of itself outside stays true.
  */
-export function store(tpm: Tpm): void {
+export function store(tpm: Environment): void {
   const { permanent, keys } = tpm.state;
   permanent.evictKeys = keys.all.filter(isOwnerEvict);
   const blob = encodePermall(permanent);
@@ -23,7 +23,7 @@ export function store(tpm: Tpm): void {
 }
 
 /** Goes back to the permanent state that was last stored, but keeps what no store ever held. */
-export function rollBack(tpm: Tpm): void {
+export function rollBack(tpm: Environment): void {
   const blob = tpm.nvram.load('permall');
   if (blob === undefined) throw new TpmFault('FAIL');
   const { state } = tpm;

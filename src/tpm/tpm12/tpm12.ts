@@ -35,10 +35,10 @@ import {
   StoreFailure,
 } from '../engine.js';
 import { endExclusive } from './auth/transport-session.js';
-import { commandsByOrdinal } from './commands/index.js';
+import type { CommandTable } from './command-table.js';
+import { COMMANDS } from './commands/index.js';
 import { execute } from './dispatch.js';
-import type { Tpm } from './environment.js';
-
+import type { Environment } from './environment.js';
 import { store } from './permanent-store.js';
 import { passes } from './self-test.js';
 import { freshPermanent } from './state/defaults.js';
@@ -55,6 +55,8 @@ export interface Tpm12Options {
   readonly entropy: Entropy;
   readonly clock: Clock;
   readonly trace?: Trace;
+  /** Its commands; a table with more of them makes a TPM with a vendor's. */
+  readonly commands?: CommandTable;
   /** How RSA keys are made; OpenSSL makes them where this is not given. */
   readonly generateKey?: GenerateKey;
   /** The platform's pin that tells physical presence; without one nobody ever is there. */
@@ -68,17 +70,22 @@ export class Tpm12 implements Engine {
   readonly volatileVersion = VOLATILE_REVISION;
   readonly #options: Tpm12Options;
   readonly #trace: Trace;
-  #tpm: Tpm | undefined;
+  readonly #commands: CommandTable;
+  #tpm: Environment | undefined;
 
   constructor(options: Tpm12Options) {
     this.#options = options;
     this.#trace = options.trace ?? noTrace;
+    this.#commands = options.commands ?? COMMANDS;
   }
 
   init(nvram: NvramPort): void {
     this.#wipe();
     const stored = nvram.load('permall');
-    const permanent = stored === undefined ? freshPermanent() : decodePermall(stored);
+    const permanent =
+      stored === undefined
+        ? freshPermanent(this.#commands.auditedFromStart())
+        : decodePermall(stored);
     const tpm = this.#powerOn(nvram, permanent);
     if (stored === undefined) store(tpm);
     if (!passes(tpm.state)) {
@@ -92,28 +99,24 @@ export class Tpm12 implements Engine {
     this.#tpm = tpm;
   }
 
-  #powerOn(nvram: NvramPort, permanent: Permanent): Tpm {
+  #powerOn(nvram: NvramPort, permanent: Permanent): Environment {
     const { entropy, clock, generateKey = generateRsaKey } = this.#options;
     const presencePin = this.#options.physicalPresence ?? (() => false);
     const state = poweredOn(permanent, { startedAt: clock(), nonce: entropy(20) });
-    const isImplemented = (ordinal: number): boolean => commandsByOrdinal.has(ordinal);
-    const handleBytes: Tpm['handleBytes'] = ordinal => {
-      const found = commandsByOrdinal.get(ordinal);
-      return found && (found.handleBytes ?? { input: 0, output: 0 });
-    };
-    const tpm: Tpm = {
-      ...{ state, nvram, entropy, clock, generateKey, presencePin, isImplemented, handleBytes },
+    const commands = this.#commands;
+    const tpm: Environment = {
+      ...{ state, nvram, entropy, clock, generateKey, presencePin, commands },
       runWrapped: (request, locality, through) =>
-        execute(commandsByOrdinal, tpm, request, locality, through).response,
+        execute(commands, tpm, request, locality, through).response,
     };
     return tpm;
   }
 
   process(command: Uint8Array, locality: number): Uint8Array {
     assert(Number.isInteger(locality) && locality >= 0 && locality <= LOCALITY_MAX);
-    const done = execute(commandsByOrdinal, this.#running, command, locality);
+    const done = execute(this.#commands, this.#running, command, locality);
     const { ordinal, result, failure } = done;
-    const name = commandsByOrdinal.get(ordinal)?.name ?? 'unknown';
+    const name = this.#commands.get(ordinal)?.name ?? 'unknown';
     if (failure !== undefined) {
       this.#trace({ event: 'failure', where: name, why: failure.message });
     }
@@ -220,7 +223,7 @@ export class Tpm12 implements Engine {
     this.#tpm = undefined;
   }
 
-  get #running(): Tpm {
+  get #running(): Environment {
     assert(this.#tpm !== undefined, 'the TPM is not powered on');
     return this.#tpm;
   }

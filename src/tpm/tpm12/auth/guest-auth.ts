@@ -12,8 +12,8 @@ import type { AuthSession } from '../state/auth-session.js';
 import { nonce, secret } from '../structures/basic.js';
 import type { KeptKey } from '../structures/key.js';
 import { AdipScheme, Handle, Protocol } from '../structures/types.js';
-import type { CallContext } from './call-context.js';
 import { demandPermission, demandUnrestricted, findRow } from './delegates.js';
+import type { Here } from './here.js';
 
 /** The authorisation that follows the parameters of a command. */
 // biome-ignore format: table
@@ -53,12 +53,12 @@ export const bareSecret = (value: Uint8Array): Entity => ({
 export type AuthRefusal = 'AUTHFAIL' | 'AUTH2FAIL';
 
 export class GuestAuth {
-  readonly #call: CallContext;
+  readonly #call: Here;
   readonly #trailer: Trailer;
   #session: AuthSession | undefined;
   #key: Uint8Array | undefined;
 
-  constructor(call: CallContext, guest: Trailer) {
+  constructor(call: Here, guest: Trailer) {
     this.#call = call;
     this.#trailer = guest;
   }

@@ -8,8 +8,8 @@ import { sameSecret } from '../../crypto/secrets.js';
 import { demand } from '../results.js';
 import { nonce, secret } from '../structures/basic.js';
 import type { TransportSession } from '../structures/transport-public.js';
-import type { CallContext } from './call-context.js';
 import type { GuestAuth } from './guest-auth.js';
+import type { Here } from './here.js';
 import { endExclusive, findTransport } from './transport-session.js';
 
 const responseTrailer = struct({
@@ -20,14 +20,14 @@ const responseTrailer = struct({
 
 /** The authorisation of a command by a transport session. */
 export class TransportAuth {
-  readonly #call: CallContext;
+  readonly #call: Here;
   readonly #guest: GuestAuth;
   /** The session; libtpms works on a copy, of which nothing stays where the command fails. */
   readonly session: TransportSession;
   /** Whether the even nonce of the answer was drawn already. */
   nonceIsDrawn = false;
 
-  constructor(call: CallContext, guest: GuestAuth) {
+  constructor(call: Here, guest: GuestAuth) {
     this.#call = call;
     this.#guest = guest;
     endExclusive(call.state, guest.handle);

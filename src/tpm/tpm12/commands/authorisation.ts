@@ -2,7 +2,7 @@
  * Authorisation sessions (TPM Main Part 3, §18): TPM_OIAP and TPM_OSAP.
  * @module
  */
-import { struct, u16, u32 } from '../../../wire/codec.js';
+import { u16, u32 } from '../../../wire/codec.js';
 import { demandVerified, findRow } from '../auth/delegates.js';
 import type { Entity } from '../auth/guest-auth.js';
 import { demandAdipScheme, openSession, sharedSecret } from '../auth/sessions.js';
@@ -13,19 +13,18 @@ import { findNv, nvDigest } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
 import type { AuthSession } from '../state/auth-session.js';
 import { nonce } from '../structures/basic.js';
-import { nothing } from '../structures/codecs.js';
+
 import { EntityType, Handle, Protocol } from '../structures/types.js';
 import { entityOfCounter, findCounter } from './counters.js';
 
 /** Opens a session that may authorise anything. */
 export const oiap = command({
-  ordinal: 0x0a,
-  name: 'TPM_OIAP',
+  ordinal: 'OIAP',
   auth: 'none',
   when: 'working',
-  handleBytes: { input: 0, output: 24 },
-  input: nothing,
-  output: struct({ authHandle: u32, nonceEven: nonce }),
+  uncovered: { output: 20 },
+  outHandles: { authHandle: 'session' },
+  output: { nonceEven: nonce },
   run({ tpm, state }) {
     const session = openSession(state.stclear.authSessions, Protocol.OIAP, tpm.entropy);
     return { authHandle: session.handle, nonceEven: session.nonceEven };
@@ -34,13 +33,13 @@ export const oiap = command({
 
 /** Opens a session to one entity, with a secret of its own. */
 export const osap = command({
-  ordinal: 0x0b,
-  name: 'TPM_OSAP',
+  ordinal: 'OSAP',
   auth: 'none',
   when: 'workingOwned',
-  handleBytes: { input: 26, output: 44 },
-  input: struct({ entityType: u16, entityValue: u32, nonceOddOSAP: nonce }),
-  output: struct({ authHandle: u32, nonceEven: nonce, nonceEvenOSAP: nonce }),
+  uncovered: { input: 26, output: 40 },
+  input: { entityType: u16, entityValue: u32, nonceOddOSAP: nonce },
+  outHandles: { authHandle: 'session' },
+  output: { nonceEven: nonce, nonceEvenOSAP: nonce },
   run(call, { entityType, entityValue, nonceOddOSAP }) {
     const { authSessions } = call.state.stclear;
     const session = openSession(authSessions, Protocol.OSAP, call.tpm.entropy);

@@ -11,7 +11,6 @@ import {
   concat,
   encode,
   Reader,
-  struct,
   u16,
   u32,
   WireError,
@@ -29,7 +28,7 @@ import { stclearFlags } from '../state/savestate.js';
 import { NO_COUNTER, RELEASED_COUNTER, STCLEAR_FLAGS, TestState } from '../state/state.js';
 import { STRUCT_VER_1_1 } from '../structures/basic.js';
 import { daInfo, daInfoLimited, selectSize } from '../structures/capability-info.js';
-import { bitmap, flagBytes, nothing, sizedBuffer, structure } from '../structures/codecs.js';
+import { bitmap, flagBytes, sizedBuffer, structure } from '../structures/codecs.js';
 import { Algorithm, EncScheme, keyParms } from '../structures/key-parms.js';
 import { nvDataPublic } from '../structures/nv-data.js';
 import { Protocol, Resource } from '../structures/types.js';
@@ -202,7 +201,7 @@ const Area = {
 /** What each area tells, with the sub-capability that it wants. */
 // biome-ignore format: table
 const AREAS: Readonly<Record<number, Answer<Uint8Array>>> = {
-  [Area.ORD]:          by32(({ tpm }, ordinal) => yes(tpm.isImplemented(ordinal))),
+  [Area.ORD]:          by32(({ tpm }, ordinal) => yes(tpm.commands.get(ordinal) !== undefined)),
   [Area.ALG]:          by32(oneOf(Algorithm.RSA)),
   [Area.PID]:          by16(oneOf(...Object.values(Protocol))),
   [Area.FLAG]:         by32(flagsOf),
@@ -275,12 +274,12 @@ function tellsAlways(area: number, subCap: Uint8Array): boolean {
 
 /** Tells what this TPM can do, and how it stands. */
 export const getCapability = command({
-  ordinal: 0x65,
-  name: 'TPM_GetCapability',
+  ordinal: 'GetCapability',
   auth: 'none',
   when: 'started',
-  input: struct({ capArea: u32, subCap: sizedBuffer }),
-  output: struct({ resp: sizedBuffer }),
+  selfTest: 'may be limited',
+  input: { capArea: u32, subCap: sizedBuffer },
+  output: { resp: sizedBuffer },
   run(call, { capArea, subCap }) {
     const { state } = call;
     if (!tellsAlways(capArea, subCap)) {
@@ -293,16 +292,14 @@ export const getCapability = command({
 
 /** Tells the owner the version, and all the flags. */
 export const getCapabilityOwner = command({
-  ordinal: 0x66,
-  name: 'TPM_GetCapabilityOwner',
+  ordinal: 'GetCapabilityOwner',
   auth: 'one',
   when: 'owned',
-  input: nothing,
-  output: struct({
+  output: {
     version: bytes(4),
     nonVolatileFlags: permanentFlags,
     volatileFlags: stclearFlagMap,
-  }),
+  },
   run(call) {
     call.authoriseOwner();
     const { permanent, stclearFlags: volatileFlags } = call.state;

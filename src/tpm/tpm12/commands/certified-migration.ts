@@ -3,7 +3,7 @@
  * it, and that can prove so.
  * @module
  */
-import { encode, struct, u16, u32 } from '../../../wire/codec.js';
+import { encode, u16, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import { pkcs1Verify } from '../../crypto/rsa.js';
 import { sameSecret } from '../../crypto/secrets.js';
@@ -25,7 +25,7 @@ import { decryptWith, encryptTo, wrapSecret } from '../keys/use.js';
 import { demand, TpmFault } from '../results.js';
 import { digest, secret } from '../structures/basic.js';
 import { cmkAuth, msaComposite } from '../structures/cmk-auth.js';
-import { nothing, parsedBuffer, sizedBuffer } from '../structures/codecs.js';
+import { parsedBuffer, sizedBuffer } from '../structures/codecs.js';
 import {
   hasFlag,
   isKey12,
@@ -42,12 +42,10 @@ import { demandLeave, migrationKeyAuth } from './migration.js';
 
 /** Which keys a delegation may use under an authority. */
 export const cmkSetRestrictions = command({
-  ordinal: 0x1c,
-  name: 'TPM_CMK_SetRestrictions',
+  ordinal: 'CMK_SetRestrictions',
   auth: 'one',
   when: 'owned',
-  input: struct({ restriction: u32 }),
-  output: nothing,
+  input: { restriction: u32 },
   run(call, { restriction }) {
     call.authoriseOwner();
     const { data } = call.state.permanent;
@@ -59,12 +57,12 @@ export const cmkSetRestrictions = command({
 
 /** The owner consents to authorities. */
 export const cmkApproveMA = command({
-  ordinal: 0x1d,
-  name: 'TPM_CMK_ApproveMA',
+  ordinal: 'CMK_ApproveMA',
   auth: 'one',
   when: 'owned',
-  input: struct({ migrationAuthorityDigest: digest }),
-  output: struct({ outData: digest }),
+  delegable: { owner: 28 },
+  input: { migrationAuthorityDigest: digest },
+  output: { outData: digest },
   run(call, { migrationAuthorityDigest }) {
     call.authoriseOwner();
     return { outData: approval(call, migrationAuthorityDigest) };
@@ -75,19 +73,18 @@ const NOT_CERTIFIED: readonly number[] = [KeyUsage.IDENTITY, KeyUsage.AUTHCHANGE
 
 /** Makes a key that migrates under the rules of authorities. */
 export const cmkCreateKey = command({
-  ordinal: 0x13,
-  name: 'TPM_CMK_CreateKey',
+  ordinal: 'CMK_CreateKey',
   auth: 'one',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({
-    parentHandle: u32,
+  delegable: { key: 24 },
+  handles: { parentHandle: 'key' },
+  input: {
     dataUsageAuth: secret,
     keyInfo: travellingKey,
     migrationAuthorityApproval: digest,
     migrationAuthorityDigest: digest,
-  }),
-  output: struct({ wrappedKey: travellingKey }),
+  },
+  output: { wrappedKey: travellingKey },
   run(call, input) {
     const { parentHandle, dataUsageAuth, keyInfo, migrationAuthorityDigest } = input;
     const { key: parent } = findKey(call, parentHandle);
@@ -122,12 +119,12 @@ const SCHEMES: readonly number[] = [SigScheme.PKCS1_SHA1, SigScheme.PKCS1_INFO];
 
 /** Verifies a signature, and gives a ticket that says so. */
 export const cmkCreateTicket = command({
-  ordinal: 0x12,
-  name: 'TPM_CMK_CreateTicket',
+  ordinal: 'CMK_CreateTicket',
   auth: 'one',
   when: 'owned',
-  input: struct({ verificationKey: pubkey, signedData: digest, signatureValue: sizedBuffer }),
-  output: struct({ sigTicket: digest }),
+  delegable: { owner: 26 },
+  input: { verificationKey: pubkey, signedData: digest, signatureValue: sizedBuffer },
+  output: { sigTicket: digest },
   run(call, { verificationKey, signedData, signatureValue }) {
     call.authoriseOwner();
     const { algorithmID, encScheme, sigScheme } = verificationKey.algorithmParms;
@@ -145,13 +142,12 @@ const RESTRICTED: readonly number[] = [Payload.MIGRATE_RESTRICTED, Payload.MIGRA
 
 /** Wraps a key for an authority, or for a place that an authority approves of. */
 export const cmkCreateBlob = command({
-  ordinal: 0x1b,
-  name: 'TPM_CMK_CreateBlob',
+  ordinal: 'CMK_CreateBlob',
   auth: 'one',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({
-    parentHandle: u32,
+  delegable: { key: 10 },
+  handles: { parentHandle: 'key' },
+  input: {
     migrationType: u16,
     migrationKeyAuth,
     pubSourceKeyDigest: digest,
@@ -159,8 +155,8 @@ export const cmkCreateBlob = command({
     restrictTicket: sizedBuffer,
     sigTicket: sizedBuffer,
     encData: sizedBuffer,
-  }),
-  output: struct({ random: sizedBuffer, outData: sizedBuffer }),
+  },
+  output: { random: sizedBuffer, outData: sizedBuffer },
   run(call, input) {
     const { migrationKeyAuth: to, pubSourceKeyDigest, msaList } = input;
     const { key: parent } = findKey(call, input.parentHandle);
@@ -217,20 +213,18 @@ function demandApproved(call: Call, to: { migrationKey: Pubkey }, consent: Conse
 
 /** Wraps a key that came under the rules of authorities for its parent here. */
 export const cmkConvertMigration = command({
-  ordinal: 0x24,
-  name: 'TPM_CMK_ConvertMigration',
+  ordinal: 'CMK_ConvertMigration',
   auth: 'one',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({
-    parentHandle: u32,
+  handles: { parentHandle: 'key' },
+  input: {
     restrictTicket: cmkAuth,
     sigTicket: digest,
     migratedKey: travellingKey,
     msaList: sizedBuffer,
     random: sizedBuffer,
-  }),
-  output: struct({ outData: sizedBuffer }),
+  },
+  output: { outData: sizedBuffer },
   run(call, input) {
     const { restrictTicket, migratedKey } = input;
     const { key: parent } = findKey(call, input.parentHandle);

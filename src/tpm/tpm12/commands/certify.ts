@@ -2,7 +2,7 @@
  * Certifying keys (TPM Main Part 3, §13.8 and §13.9): a signature over what a loaded key is.
  * @module
  */
-import { type Codec, encode, struct, u32 } from '../../../wire/codec.js';
+import { type Codec, encode } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import { sameSecret } from '../../crypto/secrets.js';
 import type { AuthRefusal, GuestAuth } from '../auth/guest-auth.js';
@@ -109,13 +109,13 @@ const isCertifier = (cert: KeptKey): boolean => SCHEMES.includes(cert.algorithmP
 
 /** Certifies a key that never leaves its TPM, or that migrates freely. */
 export const certifyKey = command({
-  ordinal: 0x32,
-  name: 'TPM_CertifyKey',
+  ordinal: 'CertifyKey',
   auth: 'upToTwo',
   when: 'owned',
-  handleBytes: { input: 8, output: 0 },
-  input: struct({ certHandle: u32, keyHandle: u32, antiReplay: nonce }),
-  output: struct({ certifyInfo: anyInfo, outData: sizedBuffer }),
+  delegable: { key: 12 },
+  handles: { certHandle: 'key', keyHandle: 'key' },
+  input: { antiReplay: nonce },
+  output: { certifyInfo: anyInfo, outData: sizedBuffer },
   run(call, { certHandle, keyHandle, antiReplay }) {
     const { key: cert } = findKey(call, certHandle);
     const target = findKey(call, keyHandle);
@@ -146,13 +146,13 @@ const isNewer = (key: KeptKey): boolean =>
 
 /** Certifies a key, also one that migrates under the rules of an authority. */
 export const certifyKey2 = command({
-  ordinal: 0x33,
-  name: 'TPM_CertifyKey2',
+  ordinal: 'CertifyKey2',
   auth: 'upToTwo',
   when: 'owned',
-  handleBytes: { input: 8, output: 0 },
-  input: struct({ keyHandle: u32, certHandle: u32, migrationPubDigest: digest, antiReplay: nonce }),
-  output: struct({ certifyInfo: certifyInfo2, outData: sizedBuffer }),
+  delegable: { key: 13 },
+  handles: { keyHandle: 'key', certHandle: 'key' },
+  input: { migrationPubDigest: digest, antiReplay: nonce },
+  output: { certifyInfo: certifyInfo2, outData: sizedBuffer },
   run(call, { keyHandle, certHandle, migrationPubDigest, antiReplay }) {
     const target = findKey(call, keyHandle);
     const { key: cert } = findKey(call, certHandle);

@@ -31,13 +31,13 @@ import { certify1 } from './certify.js';
 
 /** Makes a key of the moment. */
 export const changeAuthAsymStart = command({
-  ordinal: 0x0e,
-  name: 'TPM_ChangeAuthAsymStart',
+  ordinal: 'ChangeAuthAsymStart',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ idHandle: u32, antiReplay: nonce, inputKey: keyParms }),
-  output: struct({ certifyInfo, sig: sizedBuffer, ephHandle: u32, tempKey: travellingKey }),
+  delegable: { key: 26 },
+  handles: { idHandle: 'key' },
+  input: { antiReplay: nonce, inputKey: keyParms },
+  output: { certifyInfo, sig: sizedBuffer, ephHandle: u32, tempKey: travellingKey },
   run(call, { idHandle, antiReplay, inputKey }) {
     const { key: identity } = findKey(call, idHandle);
     demand(identity.keyUsage === KeyUsage.IDENTITY, 'INVALID_KEYUSAGE');
@@ -67,20 +67,15 @@ const changeAuthValidate = struct({ newAuthSecret: secret, n1: nonce });
 
 /** Takes the new secret, encrypted to the key of the moment, and proves that it has it. */
 export const changeAuthAsymFinish = command({
-  ordinal: 0x0f,
-  name: 'TPM_ChangeAuthAsymFinish',
+  ordinal: 'ChangeAuthAsymFinish',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 8, output: 0 },
-  input: struct({
-    parentHandle: u32,
-    ephHandle: u32,
-    entityType: u16,
-    newAuthLink: digest,
-    encNewAuth: sizedBuffer,
-    encData: sizedBuffer,
-  }),
-  output: struct({ outData: sizedBuffer, saltNonce: nonce, changeProof: digest }),
+  delegable: { key: 25 },
+  // libtpms counts one of the two where the command is wrapped.
+  transport: { handleBytes: 4, keys: 1 },
+  handles: { parentHandle: 'key', ephHandle: 'key' },
+  input: { entityType: u16, newAuthLink: digest, encNewAuth: sizedBuffer, encData: sizedBuffer },
+  output: { outData: sizedBuffer, saltNonce: nonce, changeProof: digest },
   run(call, { parentHandle, ephHandle, entityType, newAuthLink, encNewAuth, encData }) {
     const { key: parent } = findKey(call, parentHandle);
     authoriseParent(call, parentHandle, parent);
@@ -101,6 +96,6 @@ export const changeAuthAsymFinish = command({
 
 /** Under the SRK it is the owner who changes secrets. */
 function authoriseParent(call: Call, handle: number, parent: KeptKey): void {
-  if (call.isAuthorised && handle === Handle.SRK) call.authoriseOwner();
+  if (call.auth !== undefined && handle === Handle.SRK) call.auth.authorise(call.owner);
   else authoriseKey(call, parent);
 }

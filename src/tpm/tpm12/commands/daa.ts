@@ -46,20 +46,16 @@ const SIGN: Protocol = {
 
 const NAMED = struct({ handle: u32, stage: u8 });
 
-const input = struct({ handle: u32, stage: u8, inputData0: sizedBuffer, inputData1: sizedBuffer });
-
-const output = struct({ outputData: sizedBuffer });
-
 /** What both commands are. */
-const daaCommand = (ordinal: number, name: string, protocol: Protocol) =>
+const daaCommand = (ordinal: 'DAA_Join' | 'DAA_Sign', ownerBit: number, protocol: Protocol) =>
   command({
     ordinal,
-    name,
     auth: 'one',
     when: 'owned',
-    handleBytes: { input: 4, output: 0 },
-    input,
-    output,
+    delegable: { owner: ownerBit },
+    handles: { handle: 'daa' },
+    input: { stage: u8, inputData0: sizedBuffer, inputData1: sizedBuffer },
+    output: { outputData: sizedBuffer },
     run(call, { handle, stage, inputData0: data0, inputData1: data1 }) {
       call.authoriseOwner();
       const session = sessionFor(call, protocol, handle, stage);
@@ -124,7 +120,7 @@ function endRefused({ state }: Call, refused: boolean, body: Uint8Array): void {
 }
 
 /** Makes this TPM a member of an issuer's group. */
-export const daaJoin = daaCommand(0x29, 'TPM_DAA_Join', JOIN);
+export const daaJoin = daaCommand('DAA_Join', 23, JOIN);
 
 /** Signs as a member of the group. */
-export const daaSign = daaCommand(0x31, 'TPM_DAA_Sign', SIGN);
+export const daaSign = daaCommand('DAA_Sign', 0, SIGN);

@@ -2,7 +2,7 @@
  * The context commands of TPM 1.1 (TPM Main Part 3, §27.2).
  * @module
  */
-import { struct, u32 } from '../../../wire/codec.js';
+import { u32 } from '../../../wire/codec.js';
 import { sameSecret } from '../../crypto/secrets.js';
 
 import type { Call } from '../call.js';
@@ -27,17 +27,14 @@ import { sizedBuffer } from '../structures/codecs.js';
 import { contextBlob } from '../structures/context-blob.js';
 import { keyHandleEntry } from '../structures/key.js';
 import { EntityType, Resource } from '../structures/types.js';
-import { loaded } from './session-management.js';
 
 /** Gives a key away as a context, and lets it go. */
 export const saveKeyContext = command({
-  ordinal: 0xb4,
-  name: 'TPM_SaveKeyContext',
+  ordinal: 'SaveKeyContext',
   auth: 'none',
   when: 'operational',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ keyHandle: u32 }),
-  output: struct({ keyContextBlob: sizedBuffer }),
+  handles: { keyHandle: 'key' },
+  output: { keyContextBlob: sizedBuffer },
   run(call, { keyHandle: handle }) {
     const { permanent, keys } = call.state;
     const key = findLoaded(keys, handle);
@@ -49,17 +46,15 @@ export const saveKeyContext = command({
   },
 });
 
-const contextInput = struct({ contextSize: u32, contextBlob });
+const contextInput = { contextSize: u32, contextBlob };
 
 /** Takes a key back, under its old handle if that is free. */
 export const loadKeyContext = command({
-  ordinal: 0xb5,
-  name: 'TPM_LoadKeyContext',
+  ordinal: 'LoadKeyContext',
   auth: 'none',
   when: 'operational',
-  handleBytes: { input: 0, output: 4 },
   input: contextInput,
-  output: loaded,
+  outHandles: { handle: 'entity' },
   run(call, { contextBlob: blob }) {
     demand(blob.resourceType === Resource.KEY, 'BAD_PARAMETER');
     const { keys } = call.state;
@@ -74,13 +69,11 @@ export const loadKeyContext = command({
 
 /** Gives a session away as a context, and lets it go. */
 export const saveAuthContext = command({
-  ordinal: 0xb6,
-  name: 'TPM_SaveAuthContext',
+  ordinal: 'SaveAuthContext',
   auth: 'none',
   when: 'operational',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ authHandle: u32 }),
-  output: struct({ authContextBlob: sizedBuffer }),
+  handles: { authHandle: 'session' },
+  output: { authContextBlob: sizedBuffer },
   run(call, { authHandle: handle }) {
     const { permanent, stclear } = call.state;
     const session = findSession(call.state, handle);
@@ -96,13 +89,11 @@ export const saveAuthContext = command({
 
 /** Takes a session back, under its old handle if that is free. */
 export const loadAuthContext = command({
-  ordinal: 0xb7,
-  name: 'TPM_LoadAuthContext',
+  ordinal: 'LoadAuthContext',
   auth: 'none',
   when: 'operational',
-  handleBytes: { input: 0, output: 4 },
   input: contextInput,
-  output: loaded,
+  outHandles: { handle: 'entity' },
   run(call, { contextBlob: blob }) {
     demand(blob.resourceType === Resource.AUTH, 'BAD_PARAMETER');
     const { permanent, stclear } = call.state;

@@ -2,26 +2,23 @@
  * Deprecated commands of TPM 1.1 (TPM Main Part 3, §27) that have successors.
  * @module
  */
-import { struct, u32 } from '../../../wire/codec.js';
+
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { dropKey, findLoaded } from '../keys/loaded.js';
 import { demand } from '../results.js';
 import { isOwnerEvict } from '../state/places.js';
 import { noBytes20 } from '../structures/basic.js';
-import { nothing } from '../structures/codecs.js';
+
 import { publicOf } from '../structures/key.js';
 import { pubkey } from '../structures/key-parms.js';
 
 /** Ends an authorisation session. */
 export const terminateHandle = command({
-  ordinal: 0x96,
-  name: 'TPM_Terminate_Handle',
+  ordinal: 'Terminate_Handle',
   auth: 'none',
   when: 'working',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ handle: u32 }),
-  output: nothing,
+  handles: { handle: 'session' },
   run({ state }, { handle }) {
     demand(state.stclear.authSessions.remove(handle), 'INVALID_AUTHHANDLE');
     return {};
@@ -37,12 +34,9 @@ function forgetContexts(stclear: Call['state']['stclear']): void {
 
 /** Ends every authorisation session (Part 3, §27.8: of TPM 1.1). */
 export const reset = command({
-  ordinal: 0x5a,
-  name: 'TPM_Reset',
+  ordinal: 'Reset',
   auth: 'none',
   when: 'working',
-  input: nothing,
-  output: nothing,
   run({ state: { stclear } }) {
     stclear.authSessions.clear();
     forgetContexts(stclear);
@@ -52,13 +46,10 @@ export const reset = command({
 
 /** Lets a loaded key go. */
 export const evictKey = command({
-  ordinal: 0x22,
-  name: 'TPM_EvictKey',
+  ordinal: 'EvictKey',
   auth: 'none',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ evictHandle: u32 }),
-  output: nothing,
+  handles: { evictHandle: 'key' },
   run({ state }, { evictHandle }) {
     const found = findLoaded(state.keys, evictHandle);
     demand(!isOwnerEvict(found), 'KEY_OWNER_CONTROL');
@@ -69,12 +60,12 @@ export const evictKey = command({
 
 /** Shows the owner the Endorsement Key. */
 export const ownerReadPubek = command({
-  ordinal: 0x7d,
-  name: 'TPM_OwnerReadPubek',
+  ordinal: 'OwnerReadPubek',
   auth: 'one',
   when: 'owned',
-  input: nothing,
-  output: struct({ pubEndorsementKey: pubkey }),
+  delegable: { owner: 9 },
+  audited: 'from the start',
+  output: { pubEndorsementKey: pubkey },
   run(call) {
     call.authoriseOwner();
     return { pubEndorsementKey: publicOf(call.state.permanent.data.endorsementKey) };
@@ -83,12 +74,11 @@ export const ownerReadPubek = command({
 
 /** Hides the Endorsement Key from everybody but the owner. */
 export const disablePubekRead = command({
-  ordinal: 0x7e,
-  name: 'TPM_DisablePubekRead',
+  ordinal: 'DisablePubekRead',
   auth: 'one',
   when: 'owned',
-  input: nothing,
-  output: nothing,
+  delegable: { owner: 8 },
+  audited: 'from the start',
   run(call) {
     call.authoriseOwner();
     call.setFlag('readPubek', false);

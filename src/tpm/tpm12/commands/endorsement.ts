@@ -2,7 +2,7 @@
  * The Endorsement Key (TPM Main Part 3, §14).
  * @module
  */
-import { bool, encode, struct, u32 } from '../../../wire/codec.js';
+import { bool, encode, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import { sameSecret, wipe } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
@@ -11,7 +11,7 @@ import { exponentOf } from '../keys/numbers.js';
 import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
 import { digest, nonce } from '../structures/basic.js';
-import { nothing } from '../structures/codecs.js';
+
 import {
   AuthDataUsage,
   type KeptEndorsementKey,
@@ -37,15 +37,14 @@ const withChecksum = (key: KeptEndorsementKey, antiReplay: Uint8Array) => {
   return { pubEndorsementKey, checksum: sha1(encode(pubkey, pubEndorsementKey), antiReplay) };
 };
 
-const keyAndChecksum = struct({ pubEndorsementKey: pubkey, checksum: digest });
+const keyAndChecksum = { pubEndorsementKey: pubkey, checksum: digest };
 
 /** Makes the key that tells this TPM from all others, once and for good. */
 export const createEndorsementKeyPair = command({
-  ordinal: 0x78,
-  name: 'TPM_CreateEndorsementKeyPair',
+  ordinal: 'CreateEndorsementKeyPair',
   auth: 'none',
   when: 'operational',
-  input: struct({ antiReplay: nonce, keyInfo: keyParms }),
+  input: { antiReplay: nonce, keyInfo: keyParms },
   output: keyAndChecksum,
   run(call, { antiReplay, keyInfo }) {
     const made = createEndorsementKey(call, antiReplay, keyInfo);
@@ -78,12 +77,11 @@ export function renewDaaSecrets({ tpm, state }: Call): void {
 
 /** Makes an Endorsement Key that can be taken back, by who knows a secret. */
 export const createRevocableEK = command({
-  ordinal: 0x7f,
-  name: 'TPM_CreateRevocableEK',
+  ordinal: 'CreateRevocableEK',
   auth: 'none',
   when: 'operational',
-  input: struct({ antiReplay: nonce, keyInfo: keyParms, generateReset: bool, inputEKreset: nonce }),
-  output: struct({ pubEndorsementKey: pubkey, checksum: digest, outputEKreset: nonce }),
+  input: { antiReplay: nonce, keyInfo: keyParms, generateReset: bool, inputEKreset: nonce },
+  output: { pubEndorsementKey: pubkey, checksum: digest, outputEKreset: nonce },
   run(call, { antiReplay, keyInfo, generateReset, inputEKreset }) {
     const made = createEndorsementKey(call, antiReplay, keyInfo);
     const { data, flags } = call.state.permanent;
@@ -95,12 +93,10 @@ export const createRevocableEK = command({
 
 /** Takes a revocable Endorsement Key back, and the owner with it. */
 export const revokeTrust = command({
-  ordinal: 0x80,
-  name: 'TPM_RevokeTrust',
+  ordinal: 'RevokeTrust',
   auth: 'none',
   when: 'operational',
-  input: struct({ ekReset: nonce }),
-  output: nothing,
+  input: { ekReset: nonce },
   run(call, { ekReset }) {
     const { data, flags } = call.state.permanent;
     demand(flags.enableRevokeEK, 'PERMANENTEK');
@@ -130,11 +126,11 @@ function makeEndorsementKey({ tpm }: Call, algorithmParms: KeyParms): KeptEndors
 
 /** Shows the Endorsement Key to anybody, until there is an owner. */
 export const readPubek = command({
-  ordinal: 0x7c,
-  name: 'TPM_ReadPubek',
+  ordinal: 'ReadPubek',
   auth: 'none',
   when: 'operational',
-  input: struct({ antiReplay: nonce }),
+  audited: 'from the start',
+  input: { antiReplay: nonce },
   output: keyAndChecksum,
   run({ state }, { antiReplay }) {
     const { data, flags } = state.permanent;
@@ -146,12 +142,13 @@ export const readPubek = command({
 
 /** Shows the owner the Endorsement Key, or the Storage Root Key. */
 export const ownerReadInternalPub = command({
-  ordinal: 0x81,
-  name: 'TPM_OwnerReadInternalPub',
+  ordinal: 'OwnerReadInternalPub',
   auth: 'one',
   when: 'owned',
-  input: struct({ keyHandle: u32 }),
-  output: struct({ publicPortion: pubkey }),
+  delegable: { owner: 18 },
+  transport: { keys: 1 },
+  input: { keyHandle: u32 },
+  output: { publicPortion: pubkey },
   run(call, { keyHandle }) {
     call.authoriseOwner();
     const { endorsementKey, srk } = call.state.permanent.data;

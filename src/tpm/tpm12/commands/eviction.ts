@@ -2,25 +2,23 @@
  * Eviction (TPM Main Part 3, §22): TPM_FlushSpecific.
  * @module
  */
-import { struct, u32 } from '../../../wire/codec.js';
+import { u32 } from '../../../wire/codec.js';
 import { endTransport } from '../auth/transport-session.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { dropKey } from '../keys/loaded.js';
 import { demand, TpmFault } from '../results.js';
 import { isOwnerEvict } from '../state/places.js';
-import { nothing } from '../structures/codecs.js';
+
 import { Resource } from '../structures/types.js';
 
 /** Lets a resource of the TPM go. */
 export const flushSpecific = command({
-  ordinal: 0xba,
-  name: 'TPM_FlushSpecific',
+  ordinal: 'FlushSpecific',
   auth: 'none',
   when: 'working',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ handle: u32, resourceType: u32 }),
-  output: nothing,
+  handles: { handle: 'resource' },
+  input: { resourceType: u32 },
   run(call, { handle, resourceType }) {
     const { stclear } = call.state;
     switch (resourceType) {

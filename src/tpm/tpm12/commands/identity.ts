@@ -2,7 +2,7 @@
  * Identities (TPM Main Part 3, §15): a key that speaks for this TPM without telling which one it is.
  * @module
  */
-import { encode, struct, u32 } from '../../../wire/codec.js';
+import { encode } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
@@ -11,6 +11,7 @@ import { entityOfKey, findKey } from '../keys/loaded.js';
 import { createKey, demandKeyProperties } from '../keys/making.js';
 import { decryptWith, signWith, wrapSecret } from '../keys/use.js';
 import { LIMITS } from '../limits.js';
+import { ORDINALS } from '../ordinals.js';
 import { demand } from '../results.js';
 import { demandRelease } from '../state/pcr.js';
 import { digest, STRUCT_VER_1_1, secret } from '../structures/basic.js';
@@ -28,23 +29,21 @@ import { AuthDataUsage, hasFlag, KeyUsage, publicOf, travellingKey } from '../st
 import { pubkey } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
 
-const ORDINAL_MAKE_IDENTITY = 0x79;
-
 /** Makes an identity key, which signs itself together with the one who is to certify it. */
 export const makeIdentity = command({
-  ordinal: ORDINAL_MAKE_IDENTITY,
-  name: 'TPM_MakeIdentity',
+  ordinal: 'MakeIdentity',
   auth: 'oneOrTwo',
   when: 'owned',
-  input: struct({ identityAuth: secret, labelPrivCADigest: digest, idKeyParams: travellingKey }),
-  output: struct({ idKey: travellingKey, identityBinding: sizedBuffer }),
+  delegable: { owner: 11, key: 17 },
+  audited: 'from the start',
+  input: { identityAuth: secret, labelPrivCADigest: digest, idKeyParams: travellingKey },
+  output: { idKey: travellingKey, identityBinding: sizedBuffer },
   run(call, { identityAuth, labelPrivCADigest, idKeyParams }) {
     const { data, flags } = call.state.permanent;
     demandKeyProperties(idKeyParams, flags.FIPS, LIMITS.keyBits);
-    const bySrk = call.auths.length === 2;
-    const ownerAuth = bySrk ? call.auth2 : call.auth;
+    const ownerAuth = call.auth2 ?? call.auth;
     ownerAuth.authorise(call.owner, 'OSAP', 'AUTH2FAIL');
-    if (bySrk) call.auth.authorise(entityOfKey(data.srk));
+    if (call.auth2 !== undefined) call.auth.authorise(entityOfKey(data.srk));
     else demand(data.srk.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
     demand(idKeyParams.keyUsage === KeyUsage.IDENTITY, 'INVALID_KEYUSAGE');
     demand(!hasFlag(idKeyParams, 'MIGRATABLE'), 'INVALID_KEYUSAGE');
@@ -56,7 +55,7 @@ export const makeIdentity = command({
     const idKey = { ...key, secret: wrapSecret(call, key, data.srk) };
     const contents = {
       ver: STRUCT_VER_1_1,
-      ordinal: ORDINAL_MAKE_IDENTITY,
+      ordinal: ORDINALS.MakeIdentity,
       labelPrivCADigest,
       identityPubKey: publicOf(key),
     };
@@ -66,18 +65,18 @@ export const makeIdentity = command({
 
 /** Gives the owner the key that its certificate came under, where it came for this identity. */
 export const activateIdentity = command({
-  ordinal: 0x7a,
-  name: 'TPM_ActivateIdentity',
+  ordinal: 'ActivateIdentity',
   auth: 'oneOrTwo',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ idKeyHandle: u32, blob: sizedBuffer }),
-  output: struct({ symmetricKey }),
+  delegable: { owner: 10, key: 16 },
+  audited: 'from the start',
+  handles: { idKeyHandle: 'key' },
+  input: { blob: sizedBuffer },
+  output: { symmetricKey },
   run(call, { idKeyHandle, blob }) {
-    const byKey = call.auths.length === 2;
-    (byKey ? call.auth2 : call.auth).authorise(call.owner);
+    (call.auth2 ?? call.auth).authorise(call.owner);
     const { key } = findKey(call, idKeyHandle);
-    if (byKey) call.auth.authorise(entityOfKey(key), undefined, 'AUTH2FAIL');
+    if (call.auth2 !== undefined) call.auth.authorise(entityOfKey(key), undefined, 'AUTH2FAIL');
     else demand(key.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
     demand(key.keyUsage === KeyUsage.IDENTITY, 'BAD_PARAMETER');
     const clear = decryptWith(call.state.permanent.data.endorsementKey, blob);

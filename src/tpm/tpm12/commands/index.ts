@@ -4,7 +4,9 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import { type AnyCommand, isCommand } from '../command.js';
+import { type Command, isCommand } from '../command.js';
+import { CommandTable } from '../command-table.js';
+import { ORDINALS } from '../ordinals.js';
 import * as auditing from './auditing.js';
 import * as authorisation from './authorisation.js';
 import * as capability from './capability.js';
@@ -69,11 +71,25 @@ const CHAPTERS: readonly object[] = [
   /* §27 */ deprecated, deprecatedContexts, dir, changeAuthAsym,
 ];
 
-export const COMMANDS: readonly AnyCommand[] = CHAPTERS.flatMap(chapter =>
-  Object.values(chapter).filter(isCommand),
+/** Bits of Part 2, §20.2.1, whose commands there are not: redirection, field upgrade, maintenance. */
+const OWNER_BITS_OF_ABSENT = [6, 7, 19, 20, 21];
+/** How many ordinals libtpms audits from the start (Part 3, §8, and its own choice). */
+const AUDITED_FROM_START = 22;
+
+const unusedBits = (of: 'owner' | 'key', bits: number): number[] => {
+  const used = new Set(COMMANDS.all.map(({ delegable }) => delegable?.[of]));
+  return Array.from({ length: bits }, (_, bit) => bit).filter(bit => !used.has(bit));
+};
+const isAuditedFromStart = ({ audited }: Command): boolean => audited === 'from the start';
+
+/** The commands that the engine ships with. */
+export const COMMANDS = new CommandTable(
+  CHAPTERS.flatMap(chapter => Object.values(chapter).filter(isCommand)),
 );
 
-export const commandsByOrdinal: ReadonlyMap<number, AnyCommand> = new Map(
-  COMMANDS.map(command => [command.ordinal, command]),
-);
-assert.equal(commandsByOrdinal.size, COMMANDS.length, 'two commands have one ordinal');
+// A record that forgets its ordinal's chapter, a delegation bit or its audit is found here.
+const missing = Object.values(ORDINALS).filter(ordinal => COMMANDS.get(ordinal) === undefined);
+assert.deepEqual(missing, [], 'ordinals without a command');
+assert.deepEqual(unusedBits('owner', 32), OWNER_BITS_OF_ABSENT, 'owner delegation bits');
+assert.deepEqual(unusedBits('key', 28), [], 'key delegation bits');
+assert.equal(COMMANDS.all.filter(isAuditedFromStart).length, AUDITED_FROM_START, 'audit defaults');

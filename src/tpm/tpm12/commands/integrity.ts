@@ -2,7 +2,7 @@
  * Integrity collection and reporting (TPM Main Part 3, §16): extending, reading, resetting and quoting PCRs.
  * @module
  */
-import { bool, concat, encode, struct, u32 } from '../../../wire/codec.js';
+import { bool, concat, encode, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
@@ -20,7 +20,7 @@ import {
 } from '../state/pcr.js';
 import { digest, noBytes20, nonce, STRUCT_VER_1_1 } from '../structures/basic.js';
 import { quoteInfo, quoteInfo2 } from '../structures/certify-info.js';
-import { nothing, sizedBuffer } from '../structures/codecs.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import type { KeptKey } from '../structures/key.js';
 import { composite, pcrInfoShort, pcrSelection, selectsAny } from '../structures/pcr-info.js';
 import { versionInfo } from '../version.js';
@@ -30,12 +30,12 @@ const DRTM_LOCALITY = 4;
 
 /** Folds a digest into a PCR, so that what it holds stands for all that went in. */
 export const extend = command({
-  ordinal: 0x14,
-  name: 'TPM_Extend',
+  ordinal: 'Extend',
   auth: 'none',
   when: 'working',
-  input: struct({ pcrNum: u32, inDigest: digest }),
-  output: struct({ outDigest: digest }),
+  selfTest: 'may be limited',
+  input: { pcrNum: u32, inDigest: digest },
+  output: { outDigest: digest },
   run: (call, { pcrNum, inDigest }) => ({ outDigest: extendPcr(call, pcrNum, inDigest) }),
 });
 
@@ -58,12 +58,11 @@ export function extendPcr(
 
 /** What a PCR holds. */
 export const pcrRead = command({
-  ordinal: 0x15,
-  name: 'TPM_PcrRead',
+  ordinal: 'PcrRead',
   auth: 'none',
   when: 'operational',
-  input: struct({ pcrIndex: u32 }),
-  output: struct({ outDigest: digest }),
+  input: { pcrIndex: u32 },
+  output: { outDigest: digest },
   run({ state }, { pcrIndex }) {
     const outDigest = state.stclear.pcrs[pcrIndex];
     demand(outDigest !== undefined, 'BADINDEX');
@@ -73,12 +72,10 @@ export const pcrRead = command({
 
 /** Resets PCRs: all that are named, or none. */
 export const pcrReset = command({
-  ordinal: 0xc8,
-  name: 'TPM_PCR_Reset',
+  ordinal: 'PCR_Reset',
   auth: 'none',
   when: 'working',
-  input: struct({ pcrSelection }),
-  output: nothing,
+  input: { pcrSelection },
   run({ state, locality }, { pcrSelection: selection }) {
     demand(selectsAny(selection), 'INVALID_PCR_INFO');
     const pcrs = selected(selection);
@@ -92,19 +89,19 @@ export const pcrReset = command({
   },
 });
 
-const quoteInput = { keyHandle: u32, externalData: nonce, targetPCR: pcrSelection };
+const quoteInput = { externalData: nonce, targetPCR: pcrSelection };
 
 const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 /** Signs what PCRs hold. */
 export const quote = command({
-  ordinal: 0x16,
-  name: 'TPM_Quote',
+  ordinal: 'Quote',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct(quoteInput),
-  output: struct({ pcrData: composite, sig: sizedBuffer }),
+  delegable: { key: 3 },
+  handles: { keyHandle: 'key' },
+  input: quoteInput,
+  output: { pcrData: composite, sig: sizedBuffer },
   run(call, { keyHandle, externalData, targetPCR }) {
     const key = authoriseAttestation(call, keyHandle);
     const { pcrs } = call.state.stclear;
@@ -117,13 +114,13 @@ export const quote = command({
 
 /** Signs what PCRs hold, the locality, and which TPM this is. */
 export const quote2 = command({
-  ordinal: 0x3e,
-  name: 'TPM_Quote2',
+  ordinal: 'Quote2',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ ...quoteInput, addVersion: bool }),
-  output: struct({ pcrData: pcrInfoShort, versionInfo: sizedBuffer, sig: sizedBuffer }),
+  delegable: { key: 19 },
+  handles: { keyHandle: 'key' },
+  input: { ...quoteInput, addVersion: bool },
+  output: { pcrData: pcrInfoShort, versionInfo: sizedBuffer, sig: sizedBuffer },
   run(call, { keyHandle, externalData, targetPCR, addVersion }) {
     const key = authoriseAttestation(call, keyHandle);
     const infoShort = {

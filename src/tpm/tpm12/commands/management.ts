@@ -6,16 +6,13 @@
 import { lockoutSeconds } from '../auth/lockout.js';
 import { command } from '../command.js';
 import { demand } from '../results.js';
-import { nothing } from '../structures/codecs.js';
 
 /** Forgets the failed authorisations. While a lockout runs the owner has one try, and no second. */
 export const resetLockValue = command({
-  ordinal: 0x40,
-  name: 'TPM_ResetLockValue',
+  ordinal: 'ResetLockValue',
   auth: 'one',
   when: 'lockedOut',
-  input: nothing,
-  output: nothing,
+  delegable: { owner: 17 },
   run(call) {
     const { stclear } = call.state;
     if (lockoutSeconds(call.tpm) === 0) stclear.disableResetLock = false;

@@ -3,7 +3,7 @@
  * NV is not locked (a platform in the making), permissions are not asked.
  * @module
  */
-import { struct, u32 } from '../../../wire/codec.js';
+import { u32 } from '../../../wire/codec.js';
 import { terminateEntity } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
@@ -23,7 +23,7 @@ import {
 import { demand, TpmFault } from '../results.js';
 import { heldBytes, NV_INDEX_LOCK, type NvEntry } from '../state/permanent.js';
 import { secret } from '../structures/basic.js';
-import { nothing, sizedBuffer } from '../structures/codecs.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import { type NvDataPublic, NvPermission, nvDataPublic } from '../structures/nv-data.js';
 import { ALL_LOCALITIES } from '../structures/pcr-info.js';
 import { EntityType } from '../structures/types.js';
@@ -48,16 +48,15 @@ function countNoOwnerWrite({ state }: Call): number {
 
 /** Makes an NV index, makes it anew, or removes it; and locks NV. */
 export const nvDefineSpace = command({
-  ordinal: 0xcc,
-  name: 'TPM_NV_DefineSpace',
+  ordinal: 'NV_DefineSpace',
   auth: 'optional',
   when: 'nvDefine',
-  input: struct({ pubInfo: nvDataPublic, encAuth: secret }),
-  output: nothing,
+  delegable: { owner: 14 },
+  input: { pubInfo: nvDataPublic, encAuth: secret },
   run(call, { pubInfo, encAuth }) {
     const { data } = call.state.permanent;
-    const byOwner = call.isAuthorised;
-    if (pubInfo.nvIndex === NV_INDEX_LOCK && !byOwner) {
+    const { auth } = call;
+    if (pubInfo.nvIndex === NV_INDEX_LOCK && auth === undefined) {
       demand(pubInfo.dataSize === 0, 'BADINDEX');
       call.setFlag('nvLocked', true);
       return {};
@@ -67,8 +66,10 @@ export const nvDefineSpace = command({
     demand(!locked || !isPlatformIndex(pubInfo.nvIndex), 'BADINDEX');
     let authValue = encAuth;
     let writes = data.noOwnerNVWrite;
-    if (byOwner) {
-      authValue = authoriseDefinition(call, encAuth);
+    if (auth !== undefined) {
+      // The owner's OSAP session also carries the new index's secret, encrypted.
+      auth.authorise(call.owner, 'OSAP');
+      authValue = auth.decrypt(encAuth);
     } else {
       if (locked) demandUnowned(call, pubInfo);
       writes = countNoOwnerWrite(call);
@@ -81,12 +82,6 @@ export const nvDefineSpace = command({
 });
 
 const isPlatformIndex = (nvIndex: number): boolean => Math.floor(nvIndex / D_BIT) % 2 === 1;
-
-/** The owner's OSAP session; it also carries the new index's secret, encrypted. */
-function authoriseDefinition(call: Call, encAuth: Uint8Array): Uint8Array {
-  call.authoriseOwner('OSAP');
-  return call.auth.decrypt(encAuth);
-}
 
 function demandUnowned(call: Call, pubInfo: NvDataPublic): void {
   call.demandPresence();
@@ -128,7 +123,7 @@ function dropOld(call: Call, old: NvEntry): void {
     demand(!(permits(old, 'WRITE_STCLEAR') && old.publicInfo.writeSTClear), 'AREA_LOCKED');
   }
   const ended = terminateEntity(state.stclear.authSessions, EntityType.NV, nvDigest(old));
-  if (call.isAuthorised && ended.includes(call.auth.handle)) call.endSessions();
+  if (call.auth !== undefined && ended.includes(call.auth.handle)) call.endSessions();
   removeNv(state.permanent.nv, old);
   call.altered = true;
 }
@@ -150,27 +145,27 @@ function demandDefinable({ nvIndex, permission, pcrInfoRead, dataSize }: NvDataP
 }
 
 /** Where a value lies, and what is written there. */
-const writeInput = struct({ nvIndex: u32, offset: u32, data: sizedBuffer });
+const writeInput = { nvIndex: u32, offset: u32, data: sizedBuffer };
 
 /** Writes to an index that the owner, or nobody, guards; index 0 sets the global lock. */
 export const nvWriteValue = command({
-  ordinal: 0xcd,
-  name: 'TPM_NV_WriteValue',
+  ordinal: 'NV_WriteValue',
   auth: 'optional',
   when: 'working',
+  delegable: { owner: 27 },
   input: writeInput,
-  output: nothing,
   run(call, { nvIndex, offset, data }) {
     const { permanent, stclearFlags } = call.state;
     const dir = nvIndex === NV_INDEX_DIR;
     const global = nvIndex === NV_INDEX_0;
     const entry = dir || global ? undefined : findNv(permanent.nv, nvIndex);
-    const byOwner = call.isAuthorised;
+    const { auth } = call;
+    const byOwner = auth !== undefined;
     const ownersIndex = dir || (entry !== undefined && permits(entry, 'OWNERWRITE'));
     if (ownersIndex) demandInService(call);
     if (byOwner) {
       demand(entry === undefined || ownersIndex, 'AUTH_CONFLICT');
-      call.authoriseOwner();
+      auth.authorise(call.owner);
     }
     if (!byOwner && permanent.flags.nvLocked) demand(!ownersIndex, 'AUTH_CONFLICT');
     const counted = !byOwner && !global;
@@ -217,12 +212,10 @@ function writeDir(call: Call, offset: number, data: Uint8Array): void {
 
 /** Writes to an index that has a secret of its own. */
 export const nvWriteValueAuth = command({
-  ordinal: 0xce,
-  name: 'TPM_NV_WriteValueAuth',
+  ordinal: 'NV_WriteValueAuth',
   auth: 'one',
   when: 'owned',
   input: writeInput,
-  output: nothing,
   run(call, { nvIndex, offset, data }) {
     const entry = findNv(call.state.permanent.nv, nvIndex);
     demand(permits(entry, 'AUTHWRITE'), 'AUTH_CONFLICT');
@@ -235,16 +228,16 @@ export const nvWriteValueAuth = command({
   },
 });
 
-const readInput = struct({ nvIndex: u32, offset: u32, dataSize: u32 });
+const readInput = { nvIndex: u32, offset: u32, dataSize: u32 };
 
-const readOutput = struct({ data: sizedBuffer });
+const readOutput = { data: sizedBuffer };
 
 /** Reads from an index that the owner, or nobody, guards. */
 export const nvReadValue = command({
-  ordinal: 0xcf,
-  name: 'TPM_NV_ReadValue',
+  ordinal: 'NV_ReadValue',
   auth: 'optional',
   when: 'working',
+  delegable: { owner: 25 },
   input: readInput,
   output: readOutput,
   run(call, { nvIndex, offset, dataSize }) {
@@ -252,7 +245,7 @@ export const nvReadValue = command({
     const entry = nvIndex === NV_INDEX_DIR ? undefined : findNv(permanent.nv, nvIndex);
     const ownersIndex = entry !== undefined && permits(entry, 'OWNERREAD');
     if (ownersIndex) demandInService(call);
-    if (call.isAuthorised) {
+    if (call.auth !== undefined) {
       demand(entry === undefined || ownersIndex, 'AUTH_CONFLICT');
       call.auth.openSession(call.owner);
       if (permanent.flags.nvLocked) call.auth.check();
@@ -277,8 +270,7 @@ function readDir(authDIR: Uint8Array, offset: number, length: number): Uint8Arra
 
 /** Reads from an index that has a secret of its own. */
 export const nvReadValueAuth = command({
-  ordinal: 0xd0,
-  name: 'TPM_NV_ReadValueAuth',
+  ordinal: 'NV_ReadValueAuth',
   auth: 'one',
   when: 'owned',
   input: readInput,

@@ -2,22 +2,19 @@
  * Admin opt-in (TPM Main Part 3, §5): the switches that need physical presence.
  * @module
  */
-import { bool, struct } from '../../../wire/codec.js';
+import { bool } from '../../../wire/codec.js';
 import { wipe } from '../../crypto/secrets.js';
 import { bareSecret } from '../auth/guest-auth.js';
 import { command } from '../command.js';
 import { demand } from '../results.js';
 import { secret } from '../structures/basic.js';
-import { nothing } from '../structures/codecs.js';
 
 /** Lets the TPM work from the next command on. */
 export const physicalEnable = command({
-  ordinal: 0x6f,
-  name: 'TPM_PhysicalEnable',
+  ordinal: 'PhysicalEnable',
   auth: 'none',
   when: 'working',
-  input: nothing,
-  output: nothing,
+  audited: 'from the start',
   run(call) {
     call.demandPresence();
     call.setFlag('disable', false);
@@ -27,12 +24,10 @@ export const physicalEnable = command({
 
 /** Takes the TPM out of service from the next command on. */
 export const physicalDisable = command({
-  ordinal: 0x70,
-  name: 'TPM_PhysicalDisable',
+  ordinal: 'PhysicalDisable',
   auth: 'none',
   when: 'enabled',
-  input: nothing,
-  output: nothing,
+  audited: 'from the start',
   run(call) {
     call.demandPresence();
     call.setFlag('disable', true);
@@ -42,12 +37,11 @@ export const physicalDisable = command({
 
 /** Activates or deactivates the TPM from the next start on. */
 export const physicalSetDeactivated = command({
-  ordinal: 0x72,
-  name: 'TPM_PhysicalSetDeactivated',
+  ordinal: 'PhysicalSetDeactivated',
   auth: 'none',
   when: 'enabled',
-  input: struct({ state: bool }),
-  output: nothing,
+  audited: 'from the start',
+  input: { state: bool },
   run(call, { state }) {
     call.demandPresence();
     call.setFlag('deactivated', state);
@@ -57,12 +51,11 @@ export const physicalSetDeactivated = command({
 
 /** Allows or forbids that somebody takes ownership. Where there is an owner it does nothing. */
 export const setOwnerInstall = command({
-  ordinal: 0x71,
-  name: 'TPM_SetOwnerInstall',
+  ordinal: 'SetOwnerInstall',
   auth: 'none',
   when: 'operational',
-  input: struct({ state: bool }),
-  output: nothing,
+  audited: 'from the start',
+  input: { state: bool },
   run(call, { state }) {
     if (call.state.permanent.data.ownerInstalled) return {};
     call.demandPresence();
@@ -73,12 +66,12 @@ export const setOwnerInstall = command({
 
 /** Takes the TPM out of service and back, by its owner. */
 export const ownerSetDisable = command({
-  ordinal: 0x6e,
-  name: 'TPM_OwnerSetDisable',
+  ordinal: 'OwnerSetDisable',
   auth: 'one',
   when: 'workingOwned',
-  input: struct({ disableState: bool }),
-  output: nothing,
+  delegable: { owner: 13 },
+  audited: 'from the start',
+  input: { disableState: bool },
   run(call, { disableState }) {
     call.authoriseOwner();
     call.setFlag('disable', disableState);
@@ -88,15 +81,13 @@ export const ownerSetDisable = command({
 
 /** Deactivates the TPM until the next start, by the operator or by who stands before the machine. */
 export const setTempDeactivated = command({
-  ordinal: 0x73,
-  name: 'TPM_SetTempDeactivated',
+  ordinal: 'SetTempDeactivated',
   auth: 'optional',
   when: 'activated',
-  input: nothing,
-  output: nothing,
+  audited: 'from the start',
   run(call) {
     const { permanent, stclearFlags } = call.state;
-    if (call.isAuthorised) {
+    if (call.auth !== undefined) {
       demand(permanent.flags.operator, 'NOOPERATOR');
       call.auth.authorise(bareSecret(permanent.data.operatorAuth), 'OIAP');
     } else call.demandPresence();
@@ -107,12 +98,10 @@ export const setTempDeactivated = command({
 
 /** Names the operator's secret. */
 export const setOperatorAuth = command({
-  ordinal: 0x74,
-  name: 'TPM_SetOperatorAuth',
+  ordinal: 'SetOperatorAuth',
   auth: 'none',
   when: 'operational',
-  input: struct({ operatorAuth: secret }),
-  output: nothing,
+  input: { operatorAuth: secret },
   run(call, { operatorAuth }) {
     call.demandPresence();
     const { data } = call.state.permanent;

@@ -2,12 +2,12 @@
  * The connection commands TSC_PhysicalPresence and TSC_ResetEstablishmentBit (TPM Main Part 3, §6).
  * @module
  */
-import { struct, u16 } from '../../../wire/codec.js';
+import { u16 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { demand } from '../results.js';
 import { mayFrom } from '../state/pcr.js';
-import { nothing } from '../structures/codecs.js';
+
 import { Presence } from '../structures/types.js';
 
 const FOR_LIFE = 0x03e0;
@@ -18,12 +18,11 @@ const has = (set: number, bit: number): boolean => (set & bit) !== 0;
 
 /** How the machine's firmware says who stands before it, or how it will be said from now on. */
 export const physicalPresence = command({
-  ordinal: 0x4000_000a,
-  name: 'TSC_PhysicalPresence',
+  ordinal: 'TSC_PhysicalPresence',
   auth: 'none',
   when: 'working',
-  input: struct({ physicalPresence: u16 }),
-  output: nothing,
+  selfTest: 'may be limited',
+  input: { physicalPresence: u16 },
   run(call, { physicalPresence: set }) {
     const known = (set & ~(FOR_LIFE | FOR_NOW)) === 0;
     demand(known && has(set, FOR_LIFE) !== has(set, FOR_NOW), 'BAD_PARAMETER');
@@ -63,12 +62,10 @@ const LOCALITIES_3_AND_4 = 0b11000;
 
 /** Forgets that a trusted system was ever started. */
 export const resetEstablishmentBit = command({
-  ordinal: 0x4000_000b,
-  name: 'TSC_ResetEstablishmentBit',
+  ordinal: 'TSC_ResetEstablishmentBit',
   auth: 'none',
   when: 'working',
-  input: nothing,
-  output: nothing,
+  selfTest: 'may be limited',
   run(call) {
     demand(mayFrom(LOCALITIES_3_AND_4, call.locality), 'BAD_LOCALITY');
     call.setFlag('tpmEstablished', false);

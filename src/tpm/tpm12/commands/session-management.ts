@@ -3,7 +3,7 @@
  * resource manager keeps outside of the TPM.
  * @module
  */
-import { bool, bytes, type Codec, struct, u8, u32 } from '../../../wire/codec.js';
+import { bool, bytes, type Codec, u8, u32 } from '../../../wire/codec.js';
 import type { WantedHandle } from '../../kernel/slots.js';
 
 import { endTransport } from '../auth/transport-session.js';
@@ -26,7 +26,7 @@ import { demand, TpmFault } from '../results.js';
 import { authSession } from '../state/auth-session.js';
 import { daaSession } from '../state/daa-session.js';
 import { isOwnerEvict } from '../state/places.js';
-import { nothing, restOf, sizedBuffer } from '../structures/codecs.js';
+import { restOf, sizedBuffer } from '../structures/codecs.js';
 import { type ContextBlob, contextBlob } from '../structures/context-blob.js';
 import { hasFlag, KeyUsage, keyHandleEntry, OWNER_EVICT, publicOf } from '../structures/key.js';
 import { pubkey, samePubkey } from '../structures/key-parms.js';
@@ -99,13 +99,12 @@ const SESSIONS: Readonly<Record<number, Left>> = {
 
 /** Gives a key away as a context, and keeps it; or a session, and lets it go. */
 export const saveContext = command({
-  ordinal: 0xb8,
-  name: 'TPM_SaveContext',
+  ordinal: 'SaveContext',
   auth: 'none',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ handle: u32, resourceType: u32, label: bytes(16) }),
-  output: struct({ contextBlob: sizedBuffer }),
+  handles: { handle: 'resource' },
+  input: { resourceType: u32, label: bytes(16) },
+  output: { contextBlob: sizedBuffer },
   run(call, head) {
     const { permanent, keys } = call.state;
     if (head.resourceType === Resource.KEY) {
@@ -122,17 +121,14 @@ export const saveContext = command({
   },
 });
 
-export const loaded = struct({ handle: u32 });
-
 /** Takes a context back, under its old handle if that is asked for. */
 export const loadContext = command({
-  ordinal: 0xb9,
-  name: 'TPM_LoadContext',
+  ordinal: 'LoadContext',
   auth: 'none',
   when: 'owned',
-  handleBytes: { input: 4, output: 4 },
-  input: struct({ entityHandle: u32, keepHandle: bool, contextSize: u32, contextBlob }),
-  output: loaded,
+  handles: { entityHandle: 'entity' },
+  input: { keepHandle: bool, contextSize: u32, contextBlob },
+  outHandles: { handle: 'entity' },
   run(call, { entityHandle, keepHandle: keep, contextBlob: blob }) {
     if (blob.resourceType === Resource.KEY) {
       const key = openKey(call, blob);
@@ -167,13 +163,12 @@ const OWNERS_USAGES: readonly number[] = [
 
 /** Lets the owner keep a key loaded over power cycles, or not any more. */
 export const keyControlOwner = command({
-  ordinal: 0x23,
-  name: 'TPM_KeyControlOwner',
+  ordinal: 'KeyControlOwner',
   auth: 'one',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ keyHandle: u32, pubKey: pubkey, bitName: u32, bitValue: u8 }),
-  output: nothing,
+  delegable: { owner: 31 },
+  handles: { keyHandle: 'key' },
+  input: { pubKey: pubkey, bitName: u32, bitValue: u8 },
   run(call, { keyHandle, pubKey, bitName, bitValue }) {
     call.authoriseOwner();
     const entry = findLoaded(call.state.keys, keyHandle);

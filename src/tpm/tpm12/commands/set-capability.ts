@@ -3,13 +3,13 @@
  * flag or value asks of who sets it.
  * @module
  */
-import { decode, struct, u32 } from '../../../wire/codec.js';
+import { decode, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { demand, TpmFault } from '../results.js';
 import { mayFrom } from '../state/pcr.js';
 import { PERMANENT_FLAGS, type PermanentFlag } from '../state/permanent.js';
-import { nothing, sizedBuffer } from '../structures/codecs.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import { renewDaaSecrets } from './endorsement.js';
 
 interface Rule {
@@ -156,14 +156,13 @@ const SETTERS: Readonly<Record<number, Setter>> = {
 
 /** Sets what may be set. */
 export const setCapability = command({
-  ordinal: 0x3f,
-  name: 'TPM_SetCapability',
+  ordinal: 'SetCapability',
   auth: 'optional',
   when: 'working',
-  input: struct({ capArea: u32, subCap: sizedBuffer, setValue: sizedBuffer }),
-  output: nothing,
+  delegable: { owner: 12 },
+  input: { capArea: u32, subCap: sizedBuffer, setValue: sizedBuffer },
   run(call, { capArea, subCap, setValue }) {
-    if (call.isAuthorised) call.authoriseOwner();
+    call.auth?.authorise(call.owner);
     const setter = SETTERS[capArea];
     demand(setter !== undefined, 'BAD_MODE');
     // A sub-capability of any other size than 4 counts as 0, which is none.

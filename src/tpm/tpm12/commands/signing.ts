@@ -2,7 +2,7 @@
  * TPM_Sign (TPM Main Part 3, §13.5).
  * @module
  */
-import { struct, u32 } from '../../../wire/codec.js';
+
 import { sha1 } from '../../crypto/hash.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
@@ -27,13 +27,13 @@ const PADDING_BYTES = 11;
 
 /** Signs what the guest sends, in the scheme of the key. */
 export const sign = command({
-  ordinal: 0x3c,
-  name: 'TPM_Sign',
+  ordinal: 'Sign',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ keyHandle: u32, areaToSign: sizedBuffer }),
-  output: struct({ sig: sizedBuffer }),
+  delegable: { key: 14 },
+  handles: { keyHandle: 'key' },
+  input: { areaToSign: sizedBuffer },
+  output: { sig: sizedBuffer },
   run(call, { keyHandle, areaToSign }) {
     const { key } = findKey(call, keyHandle);
     authoriseKey(call, key);
@@ -43,13 +43,17 @@ export const sign = command({
   },
 });
 
-function messageOf(call: Call, { algorithmParms }: KeptKey, area: Uint8Array): Uint8Array {
+function messageOf(
+  call: Call<'optional'>,
+  { algorithmParms }: KeptKey,
+  area: Uint8Array,
+): Uint8Array {
   switch (algorithmParms.sigScheme) {
     case SigScheme.PKCS1_SHA1:
       demand(area.length === DIGEST_BYTES, 'BAD_PARAMETER');
       return area;
     case SigScheme.PKCS1_INFO:
-      demand(call.isAuthorised, 'BAD_PARAMETER');
+      demand(call.auth !== undefined, 'BAD_PARAMETER');
       return sha1(encodeSignInfo('SIGN', call.auth.nonceOdd, area));
     default: {
       const room = Math.floor(algorithmParms.rsa!.keyLength / 8) - PADDING_BYTES;

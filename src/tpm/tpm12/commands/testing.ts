@@ -2,20 +2,18 @@
  * Admin testing (TPM Main Part 3, §4): TPM_SelfTestFull, TPM_ContinueSelfTest, TPM_GetTestResult.
  * @module
  */
-import { struct } from '../../../wire/codec.js';
+
 import { command } from '../command.js';
 import { selfTest } from '../self-test.js';
 import { TestState } from '../state/state.js';
-import { nothing, sizedBuffer } from '../structures/codecs.js';
+import { sizedBuffer } from '../structures/codecs.js';
 
 /** Tests everything. */
 export const selfTestFull = command({
-  ordinal: 0x50,
-  name: 'TPM_SelfTestFull',
+  ordinal: 'SelfTestFull',
   auth: 'none',
   when: 'working',
-  input: nothing,
-  output: nothing,
+  selfTest: 'may be limited',
   run({ state }) {
     selfTest(state);
     state.testState = TestState.FULL;
@@ -25,12 +23,10 @@ export const selfTestFull = command({
 
 /** Tests what TPM_Init left out. */
 export const continueSelfTest = command({
-  ordinal: 0x53,
-  name: 'TPM_ContinueSelfTest',
+  ordinal: 'ContinueSelfTest',
   auth: 'none',
   when: 'working',
-  input: nothing,
-  output: nothing,
+  selfTest: 'may be limited',
   run({ state }) {
     const { FIPS, TPMpost } = state.permanent.flags;
     if (FIPS || TPMpost) selfTest(state);
@@ -41,12 +37,11 @@ export const continueSelfTest = command({
 
 /** Tells in words how the self-test went. The words are libtpms's. */
 export const getTestResult = command({
-  ordinal: 0x54,
-  name: 'TPM_GetTestResult',
+  ordinal: 'GetTestResult',
   auth: 'none',
   when: 'started',
-  input: nothing,
-  output: struct({ outData: sizedBuffer }),
+  selfTest: 'may be limited',
+  output: { outData: sizedBuffer },
   run({ state }) {
     const number = state.testState.toString(16).padStart(8, '0');
     return { outData: new TextEncoder().encode(`Shutdown ${number}\n`) };

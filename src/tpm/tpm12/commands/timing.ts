@@ -2,7 +2,7 @@
  * Timing ticks (TPM Main Part 3, §23).
  * @module
  */
-import { encode, struct, u32 } from '../../../wire/codec.js';
+import { encode, struct } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import { command } from '../command.js';
 import { authoriseKey, findKey } from '../keys/loaded.js';
@@ -10,7 +10,7 @@ import { signWith } from '../keys/use.js';
 import { demand } from '../results.js';
 import { digest, nonce } from '../structures/basic.js';
 import { encodeSignInfo } from '../structures/certify-info.js';
-import { nothing, sizedBuffer } from '../structures/codecs.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import { currentTicks } from '../structures/current-ticks.js';
 import { ticksNow } from '../ticks.js';
 import { ATTESTERS, DIGEST_SCHEMES } from './signing.js';
@@ -19,13 +19,13 @@ const stamped = struct({ digestToStamp: digest, currentTicks });
 
 /** Signs a digest together with the ticks. */
 export const tickStampBlob = command({
-  ordinal: 0xf2,
-  name: 'TPM_TickStampBlob',
+  ordinal: 'TickStampBlob',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ keyHandle: u32, antiReplay: nonce, digestToStamp: digest }),
-  output: struct({ currentTicks, sig: sizedBuffer }),
+  delegable: { key: 27 },
+  handles: { keyHandle: 'key' },
+  input: { antiReplay: nonce, digestToStamp: digest },
+  output: { currentTicks, sig: sizedBuffer },
   run(call, { keyHandle, antiReplay, digestToStamp }) {
     const { key } = findKey(call, keyHandle);
     authoriseKey(call, key);
@@ -42,11 +42,9 @@ export const tickStampBlob = command({
 
 /** The microseconds since power on, and the nonce of this power cycle. */
 export const getTicks = command({
-  ordinal: 0xf1,
-  name: 'TPM_GetTicks',
+  ordinal: 'GetTicks',
   auth: 'none',
   when: 'operational',
-  input: nothing,
-  output: struct({ currentTime: currentTicks }),
+  output: { currentTime: currentTicks },
   run: ({ tpm }) => ({ currentTime: ticksNow(tpm) }),
 });

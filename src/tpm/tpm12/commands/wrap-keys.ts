@@ -3,7 +3,7 @@
  * TPM_LoadKey2, TPM_GetPubKey.
  * @module
  */
-import { struct, u32 } from '../../../wire/codec.js';
+import { u32 } from '../../../wire/codec.js';
 import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
@@ -30,18 +30,14 @@ import { Handle } from '../structures/types.js';
 
 /** Makes a key, and gives it away encrypted to its parent. */
 export const createWrapKey = command({
-  ordinal: 0x1f,
-  name: 'TPM_CreateWrapKey',
+  ordinal: 'CreateWrapKey',
   auth: 'one',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({
-    parentHandle: u32,
-    dataUsageAuth: secret,
-    dataMigrationAuth: secret,
-    keyInfo: travellingKey,
-  }),
-  output: struct({ wrappedKey: travellingKey }),
+  delegable: { key: 11 },
+  audited: 'from the start',
+  handles: { parentHandle: 'key' },
+  input: { dataUsageAuth: secret, dataMigrationAuth: secret, keyInfo: travellingKey },
+  output: { wrappedKey: travellingKey },
   run(call, { parentHandle, dataUsageAuth, dataMigrationAuth, keyInfo }) {
     const { data, flags } = call.state.permanent;
     const { key: parent } = findKey(call, parentHandle);
@@ -65,31 +61,29 @@ export const createWrapKey = command({
 /** Usages of keys that are made in other ways. */
 const NOT_WRAPPED: readonly number[] = [KeyUsage.IDENTITY, KeyUsage.AUTHCHANGE];
 
-const loadInput = struct({ parentHandle: u32, inKey: travellingKey });
-
-const loadOutput = struct({ inkeyHandle: u32 });
+const loadInput = { inKey: travellingKey };
 
 /** Loads a key; the handle is covered by the answer's HMAC. */
 export const loadKey = command({
-  ordinal: 0x20,
-  name: 'TPM_LoadKey',
+  ordinal: 'LoadKey',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
+  delegable: { key: 0 },
+  handles: { parentHandle: 'key' },
   input: loadInput,
-  output: loadOutput,
+  output: { inkeyHandle: u32 },
   run: (call, { parentHandle, inKey }) => ({ inkeyHandle: loadUnder(call, parentHandle, inKey) }),
 });
 
 /** Loads a key; a resource manager may change the handle. */
 export const loadKey2 = command({
-  ordinal: 0x41,
-  name: 'TPM_LoadKey2',
+  ordinal: 'LoadKey2',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 4 },
+  delegable: { key: 22 },
+  handles: { parentHandle: 'key' },
   input: loadInput,
-  output: loadOutput,
+  outHandles: { inkeyHandle: 'key' },
   run: (call, { parentHandle, inKey }) => ({ inkeyHandle: loadUnder(call, parentHandle, inKey) }),
 });
 
@@ -120,13 +114,12 @@ function openKey(inKey: TravellingKey, parent: KeptKey): KeptKey {
 
 /** What a key shows to who may use it, or to anybody where the key says so. */
 export const getPubKey = command({
-  ordinal: 0x21,
-  name: 'TPM_GetPubKey',
+  ordinal: 'GetPubKey',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ keyHandle: u32 }),
-  output: struct({ pubKey: pubkey }),
+  delegable: { key: 5 },
+  handles: { keyHandle: 'key' },
+  output: { pubKey: pubkey },
   run(call, { keyHandle }) {
     const { key } = findKey(call, keyHandle, { readOnly: true });
     const open = key.authDataUsage === AuthDataUsage.NO_READ_PUBKEY;

@@ -109,6 +109,6 @@ export const entityOfKey = (key: KeptKey): Entity => ({
 
 /** Demands the authorisation of a key, or that the key needs none where there came none. */
 export function authoriseKey(call: Call, key: KeptKey): void {
-  if (call.isAuthorised) call.auth.authorise(entityOfKey(key));
+  if (call.auth !== undefined) call.auth.authorise(entityOfKey(key));
   else demand(key.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
 }

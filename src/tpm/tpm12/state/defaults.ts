@@ -7,7 +7,6 @@ import { LIMITS } from '../limits.js';
 import { noBytes20 } from '../structures/basic.js';
 import { noDelegatePublic } from '../structures/delegate-public.js';
 import { noKey } from '../structures/key.js';
-import { auditedByDefault } from './audit-defaults.js';
 import {
   type counter,
   type delegateRow,
@@ -56,11 +55,11 @@ const SHIPPED: readonly PermanentFlag[] = [
   'enableRevokeEK',
 ];
 
-/** A TPM that nobody has used yet. */
-export function freshPermanent(): Permanent {
+/** The permanent state of a new TPM, which audits the ordinals of this map. */
+export function freshPermanent(ordinalAuditStatus: Uint8Array): Permanent {
   return {
     format: 1,
-    data: freshData(),
+    data: freshData(ordinalAuditStatus),
     flagsVersion: 2,
     flags: Object.fromEntries(
       PERMANENT_FLAGS.map(flag => [flag, SHIPPED.includes(flag)]),
@@ -71,7 +70,7 @@ export function freshPermanent(): Permanent {
   };
 }
 
-function freshData(): Permanent['data'] {
+function freshData(ordinalAuditStatus: Uint8Array): Permanent['data'] {
   const none = noKey();
   return {
     tpmProof: noBytes20(),
@@ -87,7 +86,7 @@ function freshData(): Permanent['data'] {
     delegateKey: noSymmetricKey(),
     auditMonotonicCounter: noCounter(),
     counters: Array.from({ length: LIMITS.counters }, noCounter),
-    ordinalAuditStatus: auditedByDefault(),
+    ordinalAuditStatus,
     familyTable: noFamilies(),
     delegateTable: noDelegates(),
     lastFamilyID: 0,

@@ -68,3 +68,7 @@ export const MigrateScheme = {
   RESTRICT_MIGRATE: 4,
   RESTRICT_APPROVE: 5,
 } as const;
+
+/** Part 2 §6.1: the tags of requests; a response has the tag of its request plus 3. */
+export const Tag = { COMMAND: 0x00c1, AUTH1: 0x00c2, AUTH2: 0x00c3 } as const;
+export const RESPONSE_TAG_OFFSET = 3;

@@ -5,11 +5,12 @@
 import type { Entropy } from '../../engine.js';
 import type { TpmState } from '../state/state.js';
 
-export interface CallContext {
+export interface Here {
   readonly tpm: { readonly entropy: Entropy };
   readonly state: TpmState;
   readonly locality: number;
-  readonly ordinal: number;
+  /** The bits that delegate the command. */
+  readonly delegable: { readonly owner?: number; readonly key?: number };
   /** SHA-1 over the ordinal and the parameters: what the guest's HMAC covers. */
   readonly inParamDigest: Uint8Array;
   /** Counts a failed authorisation towards the lockout. */
