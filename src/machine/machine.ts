@@ -173,8 +173,8 @@ export class Machine {
   }
 
   /**
-   * The state of the running machine, which goes on: an emulator's snapshot. It belongs to the image
-   * as it is now.
+   * The state of the running machine, which keeps running: an emulator's snapshot. It belongs to the
+   * present content of the image.
    * @throws MachineError BUSY; StoreFailure; NvramError, LockError, IoError
    */
   save(): MachineState {
@@ -324,6 +324,7 @@ export class Machine {
   }
 
   #demand<P extends Power>(is: P): Phase & { is: P } {
+    // Narrowing by a comparison does not reach a type parameter.
     if (this.#phase.is === is) return this.#phase as Phase & { is: P };
     throw new MachineError(
       'PHASE',

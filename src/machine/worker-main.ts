@@ -150,6 +150,7 @@ function serve(port: MessagePort, worker: Worker, flags: Int32Array): void {
 }
 
 async function main(port: MessagePort): Promise<void> {
+  // From Link, which makes this worker.
   const { setup, data, flags, traced } = workerData as WorkerSettings;
   const words = new Int32Array(flags);
   const { default: prepare } = (await import(setup)) as { default: WorkerSetup };

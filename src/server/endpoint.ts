@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, Socket } from 'node:net';
 import { errnoOf } from '../errors.js';
-import { type Address, FaceError } from './address.js';
+import { type Address, EndpointError } from './address.js';
 import { Connections } from './connections.js';
 import { type Attach, Conversation, type Streams } from './conversation.js';
 import { PARTIAL_MS } from './deadline.js';
@@ -46,7 +46,7 @@ export class Endpoint {
 
   /**
    * Listens or connects; with `wait`, resolves once a client has connected, or `signal` is aborted.
-   * @throws FaceError LISTEN, CONNECT
+   * @throws EndpointError LISTEN, CONNECT
    */
   static async open(address: Address, signal: AbortSignal): Promise<Endpoint> {
     if (address.kind === 'stdio') {
@@ -134,7 +134,7 @@ export class Endpoint {
 
 /**
  * Connects to a Unix socket.
- * @throws FaceError CONNECT
+ * @throws EndpointError CONNECT
  */
 export async function reach(path: string): Promise<Socket> {
   const socket = connect(path);
@@ -142,7 +142,7 @@ export async function reach(path: string): Promise<Socket> {
     await once(socket, 'connect');
   } catch (error) {
     const why = `cannot connect to ${path}: no program listens there (${errnoOf(error)})`;
-    throw new FaceError('CONNECT', `${why}; start it first, or check the path`, error);
+    throw new EndpointError('CONNECT', `${why}; start it first, or check the path`, error);
   }
   return socket;
 }

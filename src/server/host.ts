@@ -1,6 +1,6 @@
 /**
- * A machine that runs for others: its run state, its events, its end. The faces (qtest, QMP) act on
- * it and hear of it here, and know nothing of each other. States and events have QEMU's names.
+ * A machine that other programs control: its run state, its events, its end. The interfaces (qtest, QMP)
+ * act on it here, and do not know each other. States and events have QEMU's names.
  * @module
  */
 import type { Socket } from 'node:net';
@@ -38,12 +38,12 @@ export interface MigrationStatus {
   readonly why?: string;
 }
 
-/** The machine cannot do that as it is. */
+/** The run state of the machine does not allow this. */
 export class HostError extends Error {
   override readonly name = 'HostError';
 }
 
-/** How long a migration counts as active while the image cannot be asked where the machine is. */
+/** How long a migration counts as active while the image does not show where the machine is. */
 const ASK_MS = 1000;
 
 export interface HostOptions {
@@ -81,7 +81,7 @@ export class Host {
       this.#end = resolve;
       this.#fail = reject;
     });
-    // Another instance has the TPM: nothing that this one answers would last.
+    // Another instance has the store: nothing that this one acknowledges would last.
     this.machine.onFailure(error => {
       if (error instanceof NvramError && error.code === 'FENCED') this.fail(error);
     });
@@ -101,13 +101,13 @@ export class Host {
     return this.#migration;
   }
 
-  /** Hears every event from now on. Gives what ends the hearing. */
+  /** Calls `listener` with every event. Returns a function that removes it. */
   onEvent(listener: (event: HostEvent) => void): () => void {
     this.#events.add(listener);
     return () => this.#events.delete(listener);
   }
 
-  /** Hears the level of the interrupt line whenever it changes. */
+  /** Calls `listener` with the level of the interrupt line whenever it changes. */
   onInterrupt(listener: (level: boolean) => void): () => void {
     this.#lines.add(listener);
     return () => this.#lines.delete(listener);
@@ -119,14 +119,14 @@ export class Host {
     this.#state = 'running';
   }
 
-  /** Takes over the machine that arrives on `socket`; ends with the fault if it may not come. */
+  /** Takes over the machine that arrives on `socket`. @throws the fault, if it is refused */
   async takeOver(socket: Socket): Promise<void> {
     using channel = new Channel(socket);
     await accept(this.machine, channel, { trace: this.#trace });
     this.#become('running', { event: 'RESUME' });
   }
 
-  /** The machine waits for one that arrives. */
+  /** From now on the run state says that a machine is expected. */
   awaitIncoming(): void {
     this.#state = 'inmigrate';
   }
@@ -135,13 +135,13 @@ export class Host {
     if (this.#state === 'running') this.#become('paused', { event: 'STOP' });
   }
 
-  /** @throws HostError once the machine has moved away, or has not come yet */
+  /** @throws HostError once the machine has moved away, or before it has arrived */
   resume(): void {
     this.#mustBeHere();
     if (this.#state === 'paused') this.#become('running', { event: 'RESUME' });
   }
 
-  /** @throws HostError; what Machine.reset throws, and then it is the end */
+  /** @throws HostError; what Machine.reset throws, which also ends the run */
   reset(): void {
     this.#mustBeHere();
     try {
@@ -153,19 +153,19 @@ export class Host {
     this.#tell({ event: 'RESET', data: { guest: false, reason: 'host-qmp-system-reset' } });
   }
 
-  /** Presses the power button: that is for the guest to see, and there may be none. */
+  /** Presses the power button: an event, which no guest here reacts to. */
   powerDown(): void {
     this.#tell({ event: 'POWERDOWN' });
   }
 
-  /** Starts to move the machine to whoever listens at `path`; `migration` tells how it goes. */
+  /** Starts to migrate the machine to a target at the Unix socket `path`; see `migration`. */
   migrate(path: string): void {
     this.#mustBeHere();
     this.#migration = { status: 'active' };
     this.#migrating = this.#leave(path).catch(error => this.fail(error));
   }
 
-  /** Ends the machine in order, once a migration that is under way is over. */
+  /** Ends the machine in order, after a migration that is under way. */
   quit(reason: EndReason): void {
     if (this.#state === 'shutdown') return;
     this.#become('shutdown', { event: 'SHUTDOWN', data: { guest: false, reason } });
@@ -173,7 +173,7 @@ export class Host {
     void this.#migrating.then(() => this.#end(reason));
   }
 
-  /** Something is wrong with the image, or with us: the machine ends, and `ended` says why. */
+  /** Ends the machine because of a fault of the image, or a bug: `ended` rejects with it. */
   fail(error: unknown): void {
     this.#fail(error);
   }
@@ -204,7 +204,7 @@ export class Host {
     }
   }
 
-  /** Goes on asking the image where the machine is, as long as it takes, or until the end. */
+  /** Asks the image where the machine is, again until it has an answer or the run ends. */
   async #isBack(why: string): Promise<boolean> {
     this.#migration = { status: 'failed', why };
     const found = await takeBack(this.machine, { signal: this.#quitting.signal });
@@ -216,7 +216,7 @@ export class Host {
     this.#settle('postmigrate');
   }
 
-  /** The end of a migration, unless somebody has meanwhile ended the machine. */
+  /** The end of a migration, unless the run has ended meanwhile. */
   #settle(state: RunState, event?: Happening): void {
     if (this.#state === 'finish-migrate') this.#become(state, event);
   }

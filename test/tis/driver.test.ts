@@ -88,7 +88,7 @@ test('a TPM that never answers: TIMEOUT, and the command is cancelled', t => {
   t.is(b.access(), '81 81 81 81 81');
 });
 
-test('a locality that another one keeps: LOCALITY, and nobody waits for it any more', t => {
+test('a TPM that another locality keeps: LOCALITY, and the request is withdrawn', t => {
   const b = bench();
   b.put(2, REG.ACCESS, 0x02);
   const driver = new TisDriver(b.tis, { polls: 10 });

@@ -111,7 +111,7 @@ test('clearing what is not set, or what is not yours, does nothing', t => {
   t.deepEqual(drain(b), [true]);
 });
 
-test('a locality that gets the TPM is told, also when it was free', t => {
+test('a locality that gets the TPM is interrupted, also when the TPM was free', t => {
   const b = enabled(CHANGE);
   b.put(0, REG.ACCESS, 0x20);
   t.deepEqual(drain(b), []);
