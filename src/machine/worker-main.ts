@@ -1,6 +1,6 @@
 /**
  * The program of a worker: an instance with its image, and nothing else. Calls arrive as messages and
- * run one after another, to their end. A bug ends the worker, and the other side hears of it.
+ * run one after another, to their end. A bug ends the worker, and Link reports it.
  * @module
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';

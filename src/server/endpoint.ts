@@ -36,7 +36,8 @@ export class Endpoint {
   #serving: Serving | undefined;
   /** The client that an exclusive interface is attached to; resolves when it has gone. */
   #seat: Promise<void> = Promise.resolve();
-  #arrived: (() => void) | undefined;
+  /** Called with each connection that is not served. */
+  #arrived: ((conversation: Conversation) => void) | undefined;
   #closed = false;
 
   private constructor(server: Server | undefined) {
@@ -65,10 +66,23 @@ export class Endpoint {
     return endpoint;
   }
 
-  /** The next connection as a socket, of an endpoint that is not served; undefined once aborted. */
+  /**
+   * The first connection that sends data, as a socket, of an endpoint that is not served; undefined once
+   * `signal` is aborted. A connection that sends nothing keeps no later one waiting.
+   */
   async next(signal: AbortSignal): Promise<Socket | undefined> {
-    await this.#connected(signal);
-    const [conversation] = this.#unserved;
+    if (signal.aborted) return undefined;
+    const conversation = await new Promise<Conversation | undefined>(resolve => {
+      signal.addEventListener('abort', () => resolve(undefined), { once: true });
+      const watch = async (each: Conversation): Promise<void> => {
+        await each.begun();
+        if (each.streams.input.readableLength > 0) resolve(each);
+        else each.close();
+      };
+      this.#arrived = each => void watch(each);
+      for (const each of this.#unserved) void watch(each);
+    });
+    this.#arrived = undefined;
     const socket = conversation?.streams.input;
     if (conversation === undefined || !(socket instanceof Socket)) return undefined;
     this.#unserved.delete(conversation);
@@ -100,9 +114,12 @@ export class Endpoint {
       this.#unserved.delete(conversation);
       this.#connections.remove(conversation);
     });
-    if (this.#serving === undefined) this.#unserved.add(conversation);
-    else this.#start(conversation, this.#serving);
-    this.#arrived?.();
+    if (this.#serving !== undefined) {
+      this.#start(conversation, this.#serving);
+      return;
+    }
+    this.#unserved.add(conversation);
+    this.#arrived?.(conversation);
   }
 
   #start(conversation: Conversation, serving: Serving): void {
@@ -125,7 +142,7 @@ export class Endpoint {
   async #connected(signal: AbortSignal): Promise<void> {
     if (this.#unserved.size > 0 || signal.aborted) return;
     await new Promise<void>(resolve => {
-      this.#arrived = resolve;
+      this.#arrived = () => resolve();
       signal.addEventListener('abort', () => resolve(), { once: true });
     });
     this.#arrived = undefined;

@@ -24,12 +24,12 @@ export type RunState =
 /** Why a machine ended. */
 export type EndReason = 'host-qmp-quit' | 'host-signal';
 
-interface Happening {
+interface Change {
   readonly event: 'STOP' | 'RESUME' | 'RESET' | 'POWERDOWN' | 'SHUTDOWN';
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-export interface HostEvent extends Happening {
+export interface HostEvent extends Change {
   readonly timestamp: { readonly seconds: number; readonly microseconds: number };
 }
 
@@ -39,12 +39,14 @@ export interface MigrationStatus {
 }
 
 /** The run state of the machine does not allow this. */
-export class HostError extends Error {
+export class HostError extends NvtpmError {
   override readonly name = 'HostError';
+  readonly code = 'PHASE';
+  readonly outcome = 'FAILED';
 }
 
 /** How long a migration counts as active while the image does not show where the machine is. */
-const ASK_MS = 1000;
+const ACTIVE_MS = 1000;
 
 export interface HostOptions {
   /** Makes the machine; its interrupt line ends here. */
@@ -55,7 +57,6 @@ export interface HostOptions {
 }
 
 export class Host {
-  // For life.
   readonly #trace: Trace;
   readonly #now: () => number;
   readonly machine: Machine;
@@ -150,12 +151,12 @@ export class Host {
       this.fail(error);
       throw error;
     }
-    this.#tell({ event: 'RESET', data: { guest: false, reason: 'host-qmp-system-reset' } });
+    this.#send({ event: 'RESET', data: { guest: false, reason: 'host-qmp-system-reset' } });
   }
 
   /** Presses the power button: an event, which no guest here reacts to. */
   powerDown(): void {
-    this.#tell({ event: 'POWERDOWN' });
+    this.#send({ event: 'POWERDOWN' });
   }
 
   /** Starts to migrate the machine to a target at the Unix socket `path`; see `migration`. */
@@ -191,7 +192,7 @@ export class Host {
       this.#become('finish-migrate', before === 'running' ? { event: 'STOP' } : undefined);
       const { end, why } = await migrate(this.machine, channel, {
         trace: this.#trace,
-        askMs: ASK_MS,
+        askMs: ACTIVE_MS,
       });
       if (end === 'kept' || (end === 'stuck' && (await this.#isBack(why)))) back(why);
       else this.#left(end === 'moved' ? { status: 'completed' } : { status: 'failed', why });
@@ -217,19 +218,19 @@ export class Host {
   }
 
   /** The end of a migration, unless the run has ended meanwhile. */
-  #settle(state: RunState, event?: Happening): void {
+  #settle(state: RunState, event?: Change): void {
     if (this.#state === 'finish-migrate') this.#become(state, event);
   }
 
-  #become(state: RunState, event: Happening | undefined): void {
+  #become(state: RunState, event: Change | undefined): void {
     this.#state = state;
-    if (event !== undefined) this.#tell(event);
+    if (event !== undefined) this.#send(event);
   }
 
-  #tell(happening: Happening): void {
+  #send(change: Change): void {
     const now = this.#now();
     const timestamp = { seconds: Math.floor(now / 1e6), microseconds: Math.floor(now % 1e6) };
-    for (const listener of this.#events) listener({ timestamp, ...happening });
+    for (const listener of this.#events) listener({ timestamp, ...change });
   }
 
   #mustBeHere(): void {

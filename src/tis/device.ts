@@ -51,7 +51,7 @@ export interface TisOptions {
 }
 
 export class Tis {
-  // For life.
+  // Fixed.
   readonly #backend: TisBackend;
   readonly #personality: Personality;
   readonly #bufferSize: number;

@@ -1,5 +1,5 @@
 /**
- * The buffer that a command goes in by and a response comes out of. It has its full size from the
+ * The buffer of a command that is written or a response that is read. It has its full size from the
  * start and never grows, whatever a guest writes or a size field claims.
  * @module
  */

@@ -37,7 +37,7 @@ export const TIS = registerMap(LOCALITY_SPACE, {
 
   INT_ENABLE: reg({ offset: 0x008, bytes: 4, reads: 'any', writes: 'active',
     about: 'Which events interrupt. Each locality has its own.' }, {
-    dataAvailIntEnable:       bit(0, 'rw', 'A response is there.'),
+    dataAvailIntEnable:       bit(0, 'rw', 'A response can be read.'),
     stsValidIntEnable:        bit(1, 'rw', 'STS.stsValid was set, or the last byte was read.'),
     localityChangeIntEnable:  bit(2, 'rw', 'This locality got the TPM.'),
     typePolarity:             bits(4, 3, 'rw', 'Kept, without effect: the line is a level.', 0b01),
@@ -102,8 +102,8 @@ export const TIS = registerMap(LOCALITY_SPACE, {
     interfaceType:      bits(3, 0, 'ro', '0: FIFO (this one).'),
     interfaceVersion:   bits(7, 4, 'ro', '0: the FIFO interface of the PTP.'),
     capLocality:        bit(8, 'ro', 'Five localities.', 1),
-    capFIFO:            bit(13, 'ro', 'The FIFO interface is there.', 1),
-    capCRB:             bit(14, 'ro', 'The CRB interface is not.'),
+    capFIFO:            bit(13, 'ro', 'The FIFO interface is present.', 1),
+    capCRB:             bit(14, 'ro', 'The CRB interface is not present.'),
     interfaceSelector:  bits(18, 17, 'ro', 'There is nothing to select.'),
     intfSelLock:        bit(19, 'w1s', 'Locks the selector until reset, in all localities.'),
   }),
