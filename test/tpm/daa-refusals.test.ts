@@ -8,6 +8,9 @@ import { type DaaHost, type DaaName, hostOfBoth, resultOf } from '../../lab/refe
 import { CAP, commands, RESOURCE } from '../../src/guest/index.js';
 import { concat, Reader } from '../../src/wire/codec.js';
 import { peerTest } from '../_peers.js';
+import { sharedSwtpm } from '../_swtpm.js';
+
+const theirs = sharedSwtpm();
 
 const ZERO = Uint8Array.of(0);
 const WRONG = new Uint8Array(20).fill(0xee);
@@ -66,7 +69,7 @@ function endAll({ client }: DaaHost): void {
 }
 
 function refusals(t: ExecutionContext, name: DaaName, stages: number): string[] {
-  const { host, mirror, ek } = hostOfBoth(t);
+  const { host, mirror, ek } = hostOfBoth(theirs());
   const member: Membership = host.run('DAA_Join', join(issuer, ek));
   const met = new Set<string>();
   for (let stage = 0; stage < stages; stage += 1) {
@@ -118,7 +121,7 @@ peerTest('what TPM_DAA_Sign refuses, at each of its stages', ['swtpm'], t => {
 });
 
 peerTest('a blob counts to the last bit, and for one thing only', ['swtpm'], t => {
-  const { host, mirror, ek } = hostOfBoth(t);
+  const { host, mirror, ek } = hostOfBoth(theirs());
   const member = host.run('DAA_Join', join(issuer, ek));
   const refused = (stage: number, data0: Uint8Array): void => {
     const input = host.runUntil('DAA_Sign', daaSign(issuer, member, { checks: false }), stage);
