@@ -45,7 +45,10 @@ async function makeRoom(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) {
     // listen() reports a missing folder as a lack of permission.
-    statSync(dirname(path));
+    const folder = dirname(path);
+    if (statSync(folder, { throwIfNoEntry: false }) === undefined) {
+      throw new Error(`there is no directory ${folder}`);
+    }
     return;
   }
   if (!found.isSocket()) throw new Error('the file exists and is not a socket');
