@@ -77,7 +77,7 @@ test('a TPM that takes its time is waited for', t => {
   t.is(toHex(new TisDriver(b.tis, { wait }).transmit(COMMAND)), EXCHANGE['1.2'].reply);
 });
 
-test('a TPM that never answers: TIMEOUT, and the command is cancelled', t => {
+test('a TPM that never responds: TIMEOUT, and the command is cancelled', t => {
   const b = bench();
   b.tpm.reply = undefined;
   const driver = new TisDriver(b.tis, { polls: 10 });

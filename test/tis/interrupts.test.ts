@@ -76,7 +76,7 @@ test('the way of one command: ready, response there, last byte read', t => {
   t.deepEqual(drain(b), [true]);
 });
 
-test('aborts tell that the TPM is ready: at once, and when the TPM has answered', t => {
+test('aborts tell that the TPM is ready: at once, and when the TPM has responded', t => {
   const b = enabled(READY);
   b.put(0, REG.STS, 0x40);
   b.put(0, REG.INT_STATUS, READY);
