@@ -24,7 +24,7 @@ export interface LinkOptions {
   readonly data: unknown;
   readonly trace: Trace | undefined;
   readonly failed: (error: NvtpmError) => void;
-  /** Called once if the worker ends before it was asked to. */
+  /** Called once if the worker ends unexpectedly. */
   readonly died: (error: MachineError) => void;
 }
 

@@ -146,7 +146,7 @@ export class Machine {
 
   /**
    * A reset of the platform: the TPM starts over from its stored state, the registers too. If that
-   * state cannot be loaded any more, the machine is off afterwards.
+   * state can no longer be loaded, the machine is off afterwards.
    * @throws NvramError, StateError; LockError; IoError
    */
   reset(): void {
@@ -255,7 +255,7 @@ export class Machine {
   #switchOff(to: 'off' | 'cut', release: (instance: Instance) => void): void {
     const phase = this.#phase;
     if (phase.is === 'off' || phase.is === 'gone') return;
-    // The interrupt line goes down with the power.
+    // Lowers the interrupt line.
     phase.front.reset();
     this.#phase = OFF;
     if (phase.is === 'on') {

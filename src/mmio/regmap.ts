@@ -7,8 +7,8 @@
 import { assert } from '../assert.js';
 
 /**
- * What a guest write does to a field. A `strobe` holds nothing: writing 1 asks the device for an
- * action, and what the bit reads back is the device's answer. `w1s` stays set until reset.
+ * What a guest write does to a field. A `strobe` holds nothing: writing 1 requests an action, and what
+ * the bit reads is up to the device. `w1s` stays set until reset.
  */
 export type Access = 'ro' | 'rw' | 'w1c' | 'w1s' | 'strobe';
 

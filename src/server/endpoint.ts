@@ -34,7 +34,7 @@ export class Endpoint {
   /** Connected, and neither served nor taken yet. */
   readonly #unserved = new Set<Conversation>();
   #serving: Serving | undefined;
-  /** The client that an exclusive interface is attached to; resolves when it has gone. */
+  /** Resolves when the last client in the queue of an exclusive interface has disconnected. */
   #seat: Promise<void> = Promise.resolve();
   /** Called with each connection that is not served. */
   #arrived: ((conversation: Conversation) => void) | undefined;

@@ -197,7 +197,7 @@ export class Host {
       if (end === 'kept' || (end === 'stuck' && (await this.#isBack(why)))) back(why);
       else this.#left(end === 'moved' ? { status: 'completed' } : { status: 'failed', why });
     } catch (error) {
-      // A machine that could not leave runs on; one that could not come back has ended.
+      // If handing over failed, the machine still runs; if taking back failed, it has ended.
       if (!(error instanceof NvtpmError) || this.machine.power === 'off') throw error;
       back(error.message);
     } finally {

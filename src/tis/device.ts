@@ -309,7 +309,7 @@ export class Tis {
   }
 
   /**
-   * Everything that a guest could tell apart, as plain data that survives JSON.
+   * Everything that a guest can observe, as plain data that survives JSON.
    * @throws TisStateError BUSY while a command runs: end or cancel it first.
    */
   saveState(): TisState {

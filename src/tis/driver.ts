@@ -46,7 +46,7 @@ export interface TisDriverOptions {
   readonly responseMax?: number;
 }
 
-/** What the identification registers say. */
+/** The content of the identification registers. */
 export interface TisIdentity {
   readonly family: Personality;
   readonly vendor: number;
@@ -100,7 +100,7 @@ export class TisDriver {
       this.#send(command);
       return this.#receive();
     } finally {
-      // Also ends whatever is left of a command that went wrong.
+      // Also aborts a command that failed.
       this.#write(TIS.STS.offset, 1, STS.commandReady);
       this.#write(TIS.ACCESS.offset, 1, ACCESS.activeLocality);
     }

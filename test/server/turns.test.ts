@@ -200,6 +200,17 @@ test('a message of swtpm’s control protocol ends the connection with a notice 
   t.is(await ask(client, READ), READ_ECHO);
 });
 
+test('words that are not control messages are malformed commands', async t => {
+  const notices: string[] = [];
+  const { port } = await served(t, { notice: sentence => notices.push(sentence) });
+  for (const word of ['00000014', '0000ffff', '00010000']) {
+    const client = await connected(t, port);
+    client.end(hex(`${word} 0000 00000099`));
+    t.is(await receive(client, 100), STARTUP_ECHO, word);
+  }
+  t.deepEqual(notices, []);
+});
+
 test('a command with tag 0x0000 goes to the TPM', async t => {
   const { port } = await served(t);
   const client = await connected(t, port);
