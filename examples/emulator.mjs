@@ -30,10 +30,11 @@ export class BoardTpm {
     return address >= TIS_BASE && address < TIS_BASE + TIS_SPACE;
   }
   read(address, size) {
+    if (this.#machine.power !== 'on') return 2 ** (8 * size) - 1;
     return this.#machine.tis.read(address - TIS_BASE, size);
   }
   write(address, size, value) {
-    this.#machine.tis.write(address - TIS_BASE, size, value);
+    if (this.#machine.power === 'on') this.#machine.tis.write(address - TIS_BASE, size, value);
   }
 
   // 3. Power

@@ -1,14 +1,15 @@
 /**
- * Pages that show files: the code block after `<!-- file: PATH -->` is that file, and after
- * `<!-- file: PATH N -->` its part that begins with a line `// N. …`. Pages are updated from the files,
- * never the other way round, and the files are run by tests.
+ * Pages that show files and output. The code block after `<!-- file: PATH -->` is that file; after
+ * `<!-- file: PATH N -->` its part that begins with a line `// N. …`; after `<!-- run: nvtpm … -->`
+ * what that command prints. Pages are updated from these, never the other way round.
  * @module
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { ROOT } from '../files.js';
+import { nvtpm } from '../program/cli.js';
 
-/** Every page that can show a file, from the root of the project. */
+/** The pages that can show files and output, from the root of the project. */
 export const PAGES: readonly string[] = [
   'README.md',
   ...readdirSync(join(ROOT, 'docs'))
@@ -16,24 +17,36 @@ export const PAGES: readonly string[] = [
     .map(name => `docs/${name}`),
 ];
 
-const BLOCK = /(<!-- file: (\S+)(?: (\d+))? -->\n)```\w*\n[\s\S]*?\n```\n/g;
+const BLOCK = /(<!-- (file|run): (.+) -->\n)```\w*\n[\s\S]*?\n```\n/g;
 // biome-ignore format: table
-const LANGUAGES: Readonly<Record<string, string>> = { '.mjs': 'js', '.sh': 'sh', '.txt': '' };
+const LANGUAGES: Readonly<Record<string, string>> = { '.mjs': 'js', '.sh': 'sh' };
 
 /** The files that a page shows, in order. */
 export const shownBy = (page: string): string[] =>
-  [...page.matchAll(BLOCK)].map(([, , path]) => path ?? '');
+  [...page.matchAll(BLOCK)].map(([, , , source = '']) => source.split(' ', 1)[0] ?? '');
 
 /**
- * `page` with every block as its file is now.
- * @throws Error for a file without that part
+ * `page` with every block as its file, or the output of its command, is now.
+ * @throws Error for a part that its file does not have, and for a command that fails
  */
-export function withFiles(page: string): string {
-  return page.replace(BLOCK, (_, marker: string, path: string, part: string | undefined) => {
-    const text = readFileSync(join(ROOT, path), 'utf8');
-    const shown = part === undefined ? text : partOf(text, path, part);
-    return `${marker}\`\`\`${LANGUAGES[extname(path)] ?? ''}\n${shown.trimEnd()}\n\`\`\`\n`;
+export function withSources(page: string): string {
+  return page.replace(BLOCK, (_, marker: string, kind: string, source: string) => {
+    const [language, text] = kind === 'file' ? fileBlock(source) : ['', outputOf(source)];
+    return `${marker}\`\`\`${language}\n${text.trimEnd()}\n\`\`\`\n`;
   });
+}
+
+function fileBlock(source: string): [language: string, text: string] {
+  const [path = '', part] = source.split(' ');
+  const text = readFileSync(join(ROOT, path), 'utf8');
+  return [LANGUAGES[extname(path)] ?? '', part === undefined ? text : partOf(text, path, part)];
+}
+
+function outputOf(source: string): string {
+  const [, ...args] = source.split(' ');
+  const { exit, out, err } = nvtpm(args);
+  if (exit !== 0) throw new Error(`${source} ended with ${exit}:\n${out}${err}`);
+  return out;
 }
 
 /** One numbered part, without its heading, moved to the left margin. */

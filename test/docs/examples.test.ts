@@ -1,6 +1,6 @@
 /** The examples run as they are shown, against the package as npm packs it. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { ROOT, scratch } from '../../lab/files.js';
@@ -61,6 +61,28 @@ test('persistence.test.mjs: the tests of the tutorial pass', t => {
   t.regex(report, /^# fail 0$/m);
 });
 
+test('persistence.test.mjs notices a disk that does not flush, as the tutorial says', t => {
+  const page = readFileSync(join(ROOT, 'docs/tutorial-persistence.md'), 'utf8');
+  const [broken] = page.match(/^\{ limit: 50, .*\}$/m)!;
+  const copy = join(packed.folder, 'examples', 'broken.test.mjs');
+  const text = readFileSync(example('persistence.test.mjs'), 'utf8');
+  writeFileSync(copy, text.replace('{ limit: 50 }', broken));
+  const { status, stdout } = spawnSync(process.execPath, ['--test', copy], { encoding: 'utf8' });
+  t.is(status, 1);
+  t.regex(stdout, /^not ok 2 - /m);
+  t.regex(stdout, /^# fail 1$/m);
+});
+
+test('worker.mjs: a machine in a worker answers', t => {
+  t.regex(node(t, example('worker.mjs')), /^00c40000000a00000000\n.*version: '1.2'/s);
+});
+
 peerTest('move.sh: a TPM moves between two processes', ['qemu-img', 'socat'], t => {
   t.regex(run(t, 'bash', ['-e', example('move.sh')], installed()), /no fault found/);
+});
+
+test('command-line.sh: every command of the README succeeds', t => {
+  const out = run(t, 'bash', ['-e', example('command-line.sh')], installed());
+  t.regex(out, /no fault found/);
+  t.regex(out, /encrypted with a key/);
 });

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { DEMO_OUTPUT, demoOutput, withoutChance } from '../../lab/docs/demo.js';
-import { PAGES, shownBy, withFiles } from '../../lab/docs/embed.js';
+import { PAGES, shownBy, withSources } from '../../lab/docs/embed.js';
 import { ROOT } from '../../lab/files.js';
 
 const ALL = [...PAGES, 'CONTRIBUTING.md', 'CHANGELOG.md', 'examples/v86-linux/README.md'];
@@ -11,7 +11,7 @@ const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 
 for (const page of PAGES) {
   test(`${page} shows files as they are (node dist/scripts/pages.js updates it)`, t => {
-    t.is(withFiles(read(page)), read(page));
+    t.is(withSources(read(page)), read(page));
   });
 }
 

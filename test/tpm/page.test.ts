@@ -1,4 +1,4 @@
-/** README.md and docs/tpm12.md tell of the commands that there are. */
+/** docs/tpm12.md lists the commands that there are. */
 import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { PAGES, withOrdinals } from '../../scripts/tpm12-page.js';
