@@ -19,5 +19,6 @@ export {
   StateError,
   StoreFailure,
 } from './tpm/engine.js';
-export { Tpm12 } from './tpm/tpm12/engine.js';
+export type { GenerateKey } from './tpm/tpm12/crypto.js';
+export { Tpm12, type Tpm12Options } from './tpm/tpm12/engine.js';
 export { noTrace, type Trace, type TraceEvent } from './trace.js';

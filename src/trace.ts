@@ -5,6 +5,9 @@
  * @module
  */
 
+/**
+ * What a trace sees: block requests, locks, stores, TPM commands, register accesses, transitions.
+ */
 // biome-ignore format: table
 export type TraceEvent =
   | { readonly event: 'lock';     readonly type: 'shared' | 'exclusive'; readonly path: string; readonly flavour: string }
@@ -21,6 +24,7 @@ export type TraceEvent =
   | { readonly event: 'power';    readonly to: 'on' | 'off' | 'reset' | 'cut' }
   | { readonly event: 'migrate';  readonly step: string; readonly detail?: string };
 
+/** A sink of events. */
 export type Trace = (event: TraceEvent) => void;
 
 /** A trace that nobody reads. */

@@ -15,6 +15,7 @@ import type { BlockNode } from './node.js';
 import { type FormatQcow2Options, formatQcow2 } from './qcow2/create.js';
 import { openQcow2 } from './qcow2/node.js';
 
+/** A new image file: its format, locks and trace. */
 export interface CreateImageOptions extends FormatQcow2Options {
   /** Whether an existing file is replaced. */
   readonly overwrite?: boolean;

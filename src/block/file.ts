@@ -25,6 +25,7 @@ import { FileLocks } from './file-locks.js';
 import { type Bytes, LockableNode, type LowerLock } from './lockable.js';
 import { ImageError, type ProtocolNode } from './node.js';
 
+/** How a file is opened and locked. */
 export interface OpenFileOptions {
   readonly readOnly?: boolean;
   /** 'new': the file must not exist yet; it is made with mode 0600. */
@@ -53,15 +54,17 @@ export function syncFolderOf(path: string): void {
       closeSync(folder);
     }
   } catch {
-    // Windows and some network file systems cannot; the file's own bytes are durable all the same.
+    // Windows and some network file systems cannot; the file's own bytes are durable anyway.
   }
 }
 
+/** A file of the system, at the bottom of a chain of nodes. */
 export class FileNode extends LockableNode<LowerLock> implements ProtocolNode {
   readonly driver = 'file';
   readonly path: string;
   readonly readOnly: boolean;
   readonly file = undefined;
+  /** @internal The guard and the locks of this file. */
   readonly locks: FileLocks;
   protected readonly bytes: FileBytes;
   readonly #lower: LowerLock;
@@ -85,6 +88,7 @@ export class FileNode extends LockableNode<LowerLock> implements ProtocolNode {
     return this.bytes.peek(offset, length);
   }
 
+  /** The holder that forbids a lock of this type, as far as the system tells. */
   lockHolder(type: LockType): LockHolder | undefined {
     return this.locks.holder(type);
   }

@@ -50,6 +50,7 @@ export const GUARD_ROLES = {
   /** Waits for a migration beside the source: no byte, only the range of the cycle lock. */
   incoming: { uses: [],                                     denies: [] },
 } as const satisfies Record<string, Needs>;
+/** What a process does with an image, and so which bytes it locks (docs/locking.md). */
 export type GuardRole = keyof typeof GUARD_ROLES;
 
 /** on: always; auto: where locks of the open file description exist, as QEMU does; off: never. */
@@ -86,12 +87,14 @@ const GUARD_BYTES = [...MEANING.keys()];
 export const CYCLE_RANGE: LockRange = { start: 300, length: 0 };
 assert(!GUARD_BYTES.some(byte => overlap(oneByte(byte), CYCLE_RANGE)), 'the two tiers overlap');
 
+/** The image guard, held from takeGuard to release. */
 export interface Guard {
   readonly role: GuardRole;
   /** The bytes that are held: none where the mode is off, or auto on another flavour than OFD. */
   readonly bytes: readonly number[];
   /** Idempotent. The image's bdrv_lock must not be held; its range is the whole file again. */
   release(): void;
+  /** The same as release(). */
   [Symbol.dispose](): void;
 }
 
@@ -181,7 +184,7 @@ function refused(path: string, role: GuardRole, { byte, holder }: Conflict): Loc
   const advice =
     role === 'writer'
       ? 'stop that machine or tool, then try again'
-      : 'try again when it is done, or look at the image all the same with --force-share';
+      : 'try again when it is done, or inspect the image anyway with --force-share';
   return new LockError(
     'LOCKED',
     path,

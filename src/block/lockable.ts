@@ -10,9 +10,13 @@ import { type BlockNode, ImageError, type LockedNode } from './node.js';
 /** What a driver does with its bytes while the lock is held. */
 export interface Bytes {
   readonly length: number;
+  /** Exactly `length` bytes at `offset`. */
   read(offset: number, length: number): Uint8Array;
+  /** Writes all of `bytes`, or throws. */
   write(offset: number, bytes: Uint8Array): void;
+  /** Makes every write so far durable. */
   flush(): void;
+  /** Sets the length. */
   truncate(length: number): void;
 }
 
@@ -92,6 +96,7 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     this.closeBelow();
   }
 
+  /** The same as close(). */
   [Symbol.dispose](): void {
     this.close();
   }

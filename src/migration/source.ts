@@ -9,6 +9,7 @@ import { type Channel, ChannelError } from './channel.js';
 import { makeManifest } from './manifest.js';
 import { type Movable, takeBack } from './take-back.js';
 
+/** How a migration ends for the source (docs/migration.md). */
 // biome-ignore format: table
 export type End =
   | 'moved'   // The target has the TPM, and said so.
@@ -22,10 +23,11 @@ export interface MigrationEnd {
   readonly why: string;
 }
 
+/** The limits of a migration, and its trace. */
 export interface MigrateOptions {
   /** Milliseconds to wait for the target's answer. Default 10,000. */
   readonly timeoutMs?: number;
-  /** Milliseconds to go on asking the image, after the answer or its absence. Default 10,000. */
+  /** Milliseconds to retry reading the image, after the answer or its absence. Default 10,000. */
   readonly askMs?: number;
   /** Ends the waiting, for the answer and for the image. */
   readonly signal?: AbortSignal;

@@ -13,14 +13,17 @@ import { NvramError } from '../nvram/index.js';
 export interface Movable {
   /** Resolves once no command runs and the image is free. */
   whenIdle(wait?: { signal?: AbortSignal; timeoutMs?: number }): Promise<void>;
+  /** See Machine.handOver. */
   handOver(): MachineState | Promise<MachineState>;
+  /** See Machine.takeBack. */
   takeBack(): void | Promise<void>;
 }
 
+/** How long the image is read again and again. */
 export interface TakeBackOptions {
-  /** Ends the asking. */
+  /** Ends the retries. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds to go on asking. Default: without limit. */
+  /** Milliseconds to retry. Default: no limit. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -30,7 +33,7 @@ export type TakeBackResult =
   | { readonly is: 'fenced' }
   | { readonly is: 'unknown'; readonly why: string };
 
-/** Each try looks up who holds the lock: not too often, where it takes long. */
+/** Each try also looks up the holder of the lock, so long waits use long intervals. */
 const SHORTEST_PAUSE_MS = 1;
 const LONGEST_PAUSE_MS = 250;
 

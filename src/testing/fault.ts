@@ -19,6 +19,7 @@ export type Effect =
   | { readonly kind: 'drop' }                                                   // Nothing is done, and nothing said.
   | { readonly kind: 'delay'; readonly ms: number }; // Done, but late.
 
+/** One scripted fault: the n-th operation of a kind goes wrong. */
 export interface Fault {
   readonly on: Operation;
   /** Which operation of this kind, counted from 1 since the node was made. */

@@ -1,7 +1,7 @@
 /**
  * Two instances on one disk, in every order in which their steps can fall. Code that is synchronous
  * cannot be stopped half-way, so each actor runs in a thread of its own and waits before each lock,
- * read, write, flush and unlock until the scheduler lets it go on. The disk is shared memory.
+ * read, write, flush and unlock until the scheduler resumes it. The disk is shared memory.
  *
  * An actor is an exported function of a module: `(stage: Stage) => string`. What it does before
  * `stage.begin()` is its prologue, which runs alone; from there on its steps are scheduled.
@@ -15,6 +15,7 @@ import {
   Worker,
 } from 'node:worker_threads';
 
+/** A function that runs in a thread of its own, step by step. */
 export interface Actor {
   /** The URL of the module that exports the function: its own `import.meta.url`. */
   readonly module: string;
@@ -27,6 +28,7 @@ export interface Actor {
   readonly mortal?: boolean;
 }
 
+/** What the interleavings of two actors are like. */
 export interface InterleavingOptions {
   /** Whether locks work. Default true. */
   readonly locks?: boolean;
@@ -149,6 +151,10 @@ function grant({ words }: Player): void {
   // A late notification of the step before can end the wait too early, so the word decides.
   while (Atomics.load(words, Word.TURN) === Turn.ACTOR) {
     const outcome = Atomics.wait(words, Word.TURN, Turn.ACTOR, WAIT_MS_MAX);
-    assert.notEqual(outcome, 'timed-out', 'an actor does not come back from its step');
+    assert.notEqual(
+      outcome,
+      'timed-out',
+      'an actor does not return from its step; its module must be JavaScript, and its own errors are reported by the worker',
+    );
   }
 }

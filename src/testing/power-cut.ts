@@ -15,6 +15,7 @@ export interface Wreckage {
   readonly disk: SimulatedDisk;
 }
 
+/** How many landings are tried, and on which disk. */
 export interface PowerCutOptions {
   /** More landings than this are sampled by their extremes instead. Default 100,000. */
   readonly limit?: number;

@@ -9,7 +9,7 @@
  *   sectors that landed need (at least as long as when flushed), or as long as it was last; what did
  *   not land reads as zeros.
  * - A write that fails has written nothing, unless it is scripted to be short. After a flush that
- *   failed, reads go on showing what was written, and none of it will ever land: so do page caches.
+ *   failed, reads still show what was written, and none of it will ever land: page caches do the same.
  * - Scripted: one write or flush fails; one write lands elsewhere and reports success (misdirected); one
  *   write ends early, grows the file and fails; sectors are unreadable (EIO) until they are written.
  *
@@ -110,6 +110,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     for (const sector of sectorsOf(offset, length)) this.#unreadable.add(sector);
   }
 
+  /** Bytes as the running system sees them, flushed or not. */
   read(offset: number, length: number): Uint8Array {
     assert(offset >= 0 && length >= 0 && offset + length <= this.#length, 'read within the disk');
     const bytes = new Uint8Array(length);
@@ -122,6 +123,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     return bytes;
   }
 
+  /** Writes to the cache. Not durable before flush(). */
   write(offset: number, bytes: Uint8Array): void {
     assert(offset >= 0, 'offsets start at 0');
     const accident = this.#step();
@@ -133,6 +135,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     if (accident?.kind === 'short') throw this.#error('write', accident.errno);
   }
 
+  /** Makes every write so far durable. */
   flush(): void {
     this.#step(() => {
       for (const [sector, versions] of this.#cached) this.#phantoms.set(sector, versions.at(-1)!);
@@ -143,6 +146,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     this.#cached.clear();
   }
 
+  /** Sets the length; new bytes read as zeros. */
   truncate(length: number): void {
     assert(length >= this.#length, 'a simulated disk only grows');
     this.#step();

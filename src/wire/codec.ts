@@ -7,12 +7,16 @@
 import assert from 'node:assert/strict';
 import { NvtpmError } from '../errors.js';
 
+/** A value and its bytes: how to read it, and how to write it. */
 export interface Codec<T> {
   /** The bytes that a value takes, where all values take the same. */
   readonly size: number | undefined;
+  /** @throws WireError SHORT, VALUE */
   read(from: Reader): T;
+  /** @throws WireError VALUE */
   write(to: Writer, value: T): void;
 }
+/** The type of a codec's values. */
 export type Of<C> = C extends Codec<infer T> ? T : never;
 
 /** SHORT: bytes are missing. TRAILING: bytes are left over. VALUE: a value that may not stand there. */
@@ -101,6 +105,7 @@ export class Writer {
     this.#bytes = new Uint8Array(expected);
   }
 
+  /** Appends bytes. */
   put(part: Uint8Array): void {
     const from = this.#advance(part.length);
     this.#bytes.set(part, from);
@@ -114,6 +119,7 @@ export class Writer {
     }
   }
 
+  /** All bytes so far. */
   finish(): Uint8Array {
     const whole = this.#length === this.#bytes.length;
     return whole ? this.#bytes : this.#bytes.slice(0, this.#length);
@@ -278,8 +284,10 @@ export function checked<T>(inner: Codec<T>, holds: (value: T) => boolean): Codec
   };
 }
 
-type Fields = Readonly<Record<string, Codec<unknown>>>;
-type Struct<F extends Fields> = { -readonly [K in keyof F]: Of<F[K]> };
+/** Named codecs, in the order of their bytes. */
+export type Fields = Readonly<Record<string, Codec<unknown>>>;
+/** The value of a struct: one property a field. */
+export type Struct<F extends Fields> = { -readonly [K in keyof F]: Of<F[K]> };
 
 /** Fields one after another, in the order of the declaration. */
 export function struct<const F extends Fields>(fields: F): Codec<Struct<F>> {
@@ -327,7 +335,7 @@ export function tagged<const F extends Fields>(tag: number, fields: F): Codec<St
 }
 
 type Placed = Readonly<Record<string, readonly [offset: number, codec: Codec<unknown>]>>;
-type Codecs<P extends Placed> = { [K in keyof P]: P[K][1] };
+export type Codecs<P extends Placed> = { [K in keyof P]: P[K][1] };
 
 /**
  * A struct that repeats every offset, so that it reads like the table in the format's own text.

@@ -13,8 +13,10 @@ import type { References } from './references.js';
 import { clusterIndex, type HostOffset, plus } from './units.js';
 import { readWord, viewOf, writeWord } from './words.js';
 
+/** Leaks only, or everything that can be repaired. */
 export type Repairs = 'leaks' | 'all';
 
+/** What a repair changed, and what a check finds afterwards. */
 export interface RepairResult extends CheckResult {
   readonly corruptionsFixed: number;
   readonly leaksFixed: number;

@@ -34,6 +34,7 @@ export class ActiveStore implements BlobStore {
   #failure: unknown;
   #phase: 'active' | 'handed over' | 'closed' = 'active';
 
+  /** @internal */
   constructor(opened: Opened) {
     this.#opened = opened;
     this.path = opened.node.path;

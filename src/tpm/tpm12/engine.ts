@@ -45,6 +45,7 @@ import { noBytes20 } from './structures.js';
 import { endExclusive } from './transport.js';
 import { encodeVolatile, restoreVolatile, VOLATILE_REVISION } from './volatile.js';
 
+/** The surroundings of a TPM 1.2. */
 export interface Tpm12Options {
   readonly entropy: Entropy;
   readonly clock: Clock;
@@ -57,6 +58,7 @@ export interface Tpm12Options {
 
 const LOCALITY_MAX = 4;
 
+/** A TPM 1.2 that answers as libtpms does, with libtpms's state format. */
 export class Tpm12 implements Engine {
   readonly kind = { name: 'nvtpm', version: '1.2' } as const;
   readonly volatileVersion = VOLATILE_REVISION;
