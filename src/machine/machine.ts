@@ -10,7 +10,7 @@ import type { AsyncLockWait } from '../lock/lock.js';
 import { NvramError } from '../nvram/index.js';
 import { type Personality, Tis } from '../tis/index.js';
 import type { EngineInfo, EngineKind } from '../tpm/engine.js';
-import { noTrace, type Trace } from '../trace.js';
+import { safeTrace, type Trace } from '../trace.js';
 import { MachineError } from './errors.js';
 import {
   type Executor,
@@ -62,7 +62,7 @@ export class Machine {
         for (const listener of this.#listeners) listener(error);
       },
     };
-    this.#trace = options.trace ?? noTrace;
+    this.#trace = safeTrace(options.trace);
   }
 
   get power(): Power {

@@ -9,7 +9,7 @@ import type { NvtpmError } from '../errors.js';
 import { NvramError } from '../nvram/index.js';
 import { type Personality, Tis } from '../tis/index.js';
 import type { EngineInfo, EngineKind } from '../tpm/engine.js';
-import { noTrace, type Trace } from '../trace.js';
+import { safeTrace, type Trace } from '../trace.js';
 import { MachineError } from './errors.js';
 import { type FrontOptions, NO_TPM, type Power } from './front.js';
 import { Link } from './link.js';
@@ -66,7 +66,7 @@ export class WorkerMachine {
 
   constructor(options: WorkerMachineOptions) {
     this.#options = options;
-    this.#trace = options.trace ?? noTrace;
+    this.#trace = safeTrace(options.trace);
   }
 
   get power(): Power {
@@ -254,7 +254,7 @@ export class WorkerMachine {
     const link: Link = new Link({
       setup,
       data,
-      trace,
+      trace: trace && this.#trace,
       failed: error => this.#tell(error),
       died: error => {
         const phase = this.#phase;

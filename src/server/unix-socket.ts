@@ -45,7 +45,10 @@ async function makeRoom(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) {
     // listen() would say of a folder that is missing that permission is denied.
-    statSync(dirname(path));
+    const folder = dirname(path);
+    if (statSync(folder, { throwIfNoEntry: false }) === undefined) {
+      throw new Error(`there is no directory ${folder}`);
+    }
     return;
   }
   if (!found.isSocket()) throw new Error('there is a file, and it is no socket');

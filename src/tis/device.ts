@@ -8,7 +8,7 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import type { Trace } from '../trace.js';
+import { safeTrace, type Trace } from '../trace.js';
 import type { InterruptLine, TisBackend } from './backend.js';
 import { Command } from './command.js';
 import { CAUSE, Interrupts } from './interrupts.js';
@@ -75,7 +75,7 @@ export class Tis {
     this.#bufferSize = bufferSize;
     this.#irqVector = irqVector;
     this.#writableSpace = options.locality4 === false ? HASH_LOCALITY * LOCALITY_SPACE : TIS_SPACE;
-    this.#trace = options.trace;
+    this.#trace = options.trace && safeTrace(options.trace);
     this.#interrupts = new Interrupts(options.irq ?? (() => {}));
     this.#command = new Command(options.backend, options.personality, bufferSize, {
       raise: causes => {

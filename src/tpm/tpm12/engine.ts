@@ -20,7 +20,7 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import { noTrace, type Trace } from '../../trace.js';
+import { safeTrace, type Trace } from '../../trace.js';
 import {
   type Clock,
   type Engine,
@@ -68,7 +68,7 @@ export class Tpm12 implements Engine {
 
   constructor(options: Tpm12Options) {
     this.#options = options;
-    this.#trace = options.trace ?? noTrace;
+    this.#trace = safeTrace(options.trace);
   }
 
   init(nvram: NvramPort): void {
