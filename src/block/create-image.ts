@@ -1,7 +1,7 @@
 /**
  * New image files. The descriptor that makes the file acquires guard and lock at once and keeps them
- * until the image is complete, so no other instance can use it half made; and a file that another
- * instance got hold of first is never removed.
+ * until the image is complete, so no other instance can use it half made. A file that another
+ * instance locked first is never removed.
  * @module
  */
 import { unlinkSync } from 'node:fs';

@@ -30,7 +30,7 @@ export interface OpenFileOptions {
   readonly readOnly?: boolean;
   /** 'new': the file must not exist yet; it is made with mode 0600. */
   readonly create?: 'new';
-  /** Told of every read, write and flush of the file. */
+  /** Receives every read, write and flush of the file. */
   readonly trace?: Trace;
   /** How the file is locked; called once, when the first lock is acquired. */
   readonly lockDriver?: LockDriverFor;
@@ -113,7 +113,7 @@ export class FileNode extends LockableNode<LowerLock> implements ProtocolNode {
 
 class FileBytes implements Bytes {
   readonly #path: string;
-  /** Where the path led when the file was opened, whatever directory the process is in later. */
+  /** The absolute path on opening: the process may change its directory later. */
   readonly #absolute: string;
   readonly #readOnly: boolean;
   readonly #trace: Trace;
@@ -223,7 +223,7 @@ class FileBytes implements Bytes {
   }
 }
 
-/** Whether `path` names this very file. Where the system does not let it be looked up, it may. */
+/** Whether `path` names this very file. True where the system forbids looking it up. */
 function isAt(path: string, { dev, ino }: Stats): boolean {
   try {
     const there = statSync(path);
@@ -233,7 +233,7 @@ function isAt(path: string, { dev, ino }: Stats): boolean {
   }
 }
 
-/** Node takes an offset past 2^53 for "wherever the file stands", and damaged images have such. */
+/** Node reads an offset past 2^53 as the current position, and damaged images have such offsets. */
 function demandOffset(offset: number, length: number): void {
   if (offset >= 0 && Number.isSafeInteger(offset + length)) return;
   throw Object.assign(new Error(`${offset} is no offset in a file`), { code: 'EFBIG' });

@@ -41,7 +41,7 @@ interface Needs {
 export const GUARD_ROLES = {
   /** An active TPM; QEMU with the image open for writing: bytes 100 101 103 201 203. */
   writer:   { uses: ['consistent read', 'write', 'resize'], denies: ['write', 'resize'] },
-  /** Reads the disk and wants it to hold still; qemu-img check: 100 201 203. */
+  /** Reads the disk, which must not change meanwhile; qemu-img check: 100 201 203. */
   reader:   { uses: ['consistent read'],                    denies: ['write', 'resize'] },
   /** Looks at metadata only; qemu-img info: 201 203. */
   probe:    { uses: [],                                     denies: ['write', 'resize'] },
@@ -133,7 +133,7 @@ export function takeGuard(
   locks.range = CYCLE_RANGE;
   return guardOf(role, bytes, () => {
     locks.range = WHOLE_FILE;
-    // Closing the file has given them back already.
+    // Closing the file has released them already.
     if (locks.open) giveBack(locks, bytes);
   });
 }
@@ -154,8 +154,8 @@ interface Conflict {
 }
 
 /**
- * Locks first, then looks whether another holder has what must not be held: of two that come at
- * the same time both may fail, but never do both succeed.
+ * Locks first, then tests whether another holder has a conflicting byte: of two processes that start
+ * at once both may fail, but never both succeed.
  */
 function tryTake(locks: FileLocks, role: GuardRole): Conflict | undefined {
   const { driver, fd } = locks;
@@ -178,7 +178,7 @@ function giveBack({ driver, fd }: FileLocks, bytes: readonly number[]): void {
 }
 
 function refused(path: string, role: GuardRole, { byte, holder }: Conflict): LockError {
-  // A lock that reaches over all of these bytes says nothing by any one of them.
+  // A lock over all of these bytes is not the guard of any role.
   const whole = holder?.type === 'exclusive' || holder?.range.length === 0;
   const does = whole ? 'has locked the whole file' : `${MEANING.get(byte)} (lock byte ${byte})`;
   const advice =

@@ -51,7 +51,7 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
   protected begin(_below: Below): void {}
   /** Writes what is held back, before the outermost lock is released. */
   protected writeBack(): void {}
-  /** Drops all that is held back or cached: the lock goes. */
+  /** Drops all that is held back or cached, before the lock is released. */
   protected drop(): void {}
   abstract lockHolder(type: LockType): LockHolder | undefined;
   protected abstract closeBelow(): void;
@@ -86,7 +86,7 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     return this.#held.size;
   }
 
-  /** Nothing is built on this node any more; `cause` is why. */
+  /** Marks the node as broken because of `cause`. */
   protected break(cause: unknown): void {
     this.#broken ??= cause;
   }
@@ -129,7 +129,7 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     }
   }
 
-  /** The lock as a value. In the class, since it is the only one to see the bytes. */
+  /** The lock as a value. In the class, which alone has access to the bytes. */
   private static readonly Handle = class implements LockedNode {
     readonly type: LockType;
     readonly #of: LockableNode<LowerLock>;

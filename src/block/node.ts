@@ -3,8 +3,8 @@
  * Nodes stack: qcow2 over file, raw over file, fault between any two. All of it is synchronous: a
  * store inside a TPM command must be on the disk before the response is.
  *
- * A node by itself gives no bytes. Its lock does: `lock()` is bdrv_lock of the 2011 patch, and what it
- * returns reads, writes, flushes and releases. What is not locked cannot be read.
+ * A node has no access to its bytes. Its lock has: `lock()` is bdrv_lock of the 2011 patch, and the
+ * LockedNode that it returns reads, writes, flushes and releases.
  * @module
  */
 import { NvtpmError } from '../errors.js';

@@ -11,7 +11,7 @@ import { NvtpmError } from '../errors.js';
 export const LINE_BYTES_MAX = 1024 * 1024;
 const NEWLINE = 0x0a;
 
-/** The peer was silent for too long, went away, or sent what is not a message. */
+/** The peer timed out, disconnected, or sent something that is not a message. */
 export class ChannelError extends NvtpmError {
   override readonly name = 'ChannelError';
   readonly outcome = 'FAILED';

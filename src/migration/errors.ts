@@ -1,5 +1,5 @@
 /**
- * What goes wrong between two machines, apart from what goes wrong in one of them.
+ * Errors between two machines, as opposed to errors of one of them.
  * @module
  */
 import { NvtpmError, type Outcome } from '../errors.js';

@@ -1,5 +1,5 @@
 /**
- * The source of a migration: hand over, send, wait for the answer, and then ask the image, whatever
+ * The source of a migration: hand over, send, wait for the answer, and then read the image, whatever
  * the answer was. Only the image says which of the two machines has the TPM.
  * @module
  */
@@ -74,7 +74,7 @@ function endOf(answer: Answer, image: Awaited<ReturnType<typeof takeBack>>): Mig
   }
 }
 
-/** What the target answers. Nothing that it says is an error here. */
+/** The destination's answer. No answer is an error here. */
 async function offer(
   channel: Channel,
   state: MachineState,

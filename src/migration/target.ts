@@ -1,7 +1,7 @@
 /**
  * The destination of a migration. It validates the image twice: when it starts, so that a faulty image
- * ends it before the source has noticed anything, and again under the exclusive lock when the machine
- * arrives, since the store may have changed meanwhile. Only then does it write, and only then say yes.
+ * ends it before the source is involved, and again under the exclusive lock when the machine
+ * arrives, since the store may have changed meanwhile. Only then does it write and answer yes.
  * @module
  */
 import { type GuardMode, takeGuard } from '../block/guard.js';

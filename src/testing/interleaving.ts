@@ -34,7 +34,7 @@ export interface InterleavingOptions {
   readonly locks?: boolean;
 }
 
-/** One order of steps, and what came of it. */
+/** One order of steps, and its results. */
 export interface Interleaving {
   /** The steps as they were taken: `0 lock`, `1 lock`, `0 dies`, … */
   readonly steps: readonly string[];
@@ -137,14 +137,14 @@ function movesOf(players: readonly Player[], player: Player, index: number): Mov
   return player.isMortal ? [step, { index, dies: true }] : [step];
 }
 
-/** Whether an actor has a step to take, and is not kept waiting by the lock of the other. */
+/** Whether an actor has a step that the lock of the other one does not block. */
 function canGo(players: readonly Player[], player: Player): boolean {
   if (player.words[Word.TURN] === Turn.DONE) return false;
   const others = players.filter(other => other !== player);
   return pending(player) !== 'lock' || others.every(({ words }) => words[Word.HOLDS] === 0);
 }
 
-/** Lets an actor take its step, and waits until it is at the next one, or done. */
+/** Runs an actor's step, and waits until it is at the next one, or done. */
 function grant({ words }: Player): void {
   Atomics.store(words, Word.TURN, Turn.ACTOR);
   Atomics.notify(words, Word.TURN);

@@ -2,7 +2,7 @@
  * A disk with a volatile cache, for power-cut tests. The fault model:
  *
  * - Reads see every write at once. Until flush() returns, a write is in the cache only.
- * - When the power goes, each sector (512 bytes) that was written since the last flush holds the old
+ * - At a power cut, each sector (512 bytes) that was written since the last flush holds the old
  *   bytes or any of the versions written since, each sector on its own: writes are torn at sectors
  *   and land in any order. A sector is never torn inside.
  * - The file's length is metadata that lands on its own: after a power cut the file is as long as the
@@ -23,7 +23,7 @@ import { IoError } from '../errors.js';
 
 export const SECTOR_BYTES = 512;
 
-/** The power went. Thrown by the write or flush during which it did, and by all that follow. */
+/** The power was cut. Thrown by the write or flush at which it was, and by all that follow. */
 export class PowerCut extends Error {
   override readonly name = 'PowerCut';
 
@@ -100,7 +100,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     this.#accidents.set(this.#steps + steps, { kind: 'short', bytes, errno });
   }
 
-  /** Calls off what was scripted for later writes and flushes, a power cut excepted. */
+  /** Cancels what is scripted for later writes and flushes, a power cut excepted. */
   clearAccidents(): void {
     this.#accidents.clear();
   }
@@ -260,7 +260,7 @@ function* sectorsOf(offset: number, length: number): Generator<number, void, voi
   }
 }
 
-/** Lays `bytes` over `target` at `offset`, which may be negative; what sticks out is left away. */
+/** Lays `bytes` over `target` at `offset`, which may be negative; what exceeds it is omitted. */
 function overlay(target: Uint8Array, bytes: Uint8Array, offset: number): void {
   const from = Math.max(0, -offset);
   const to = Math.min(bytes.length, target.length - offset);

@@ -19,7 +19,7 @@ export interface Codec<T> {
 /** The type of a codec's values. */
 export type Of<C> = C extends Codec<infer T> ? T : never;
 
-/** SHORT: bytes are missing. TRAILING: bytes are left over. VALUE: a value that may not stand there. */
+/** SHORT: bytes are missing. TRAILING: bytes are left over. VALUE: a value that is not allowed there. */
 export type WireErrorCode = 'SHORT' | 'TRAILING' | 'VALUE';
 
 /** Bytes that are not such a structure, or a value that no such structure can hold. */
@@ -28,7 +28,7 @@ export class WireError extends NvtpmError {
   readonly outcome = 'FAILED';
   readonly code: WireErrorCode;
   readonly reason: string;
-  /** The fields that lead to the trouble, outermost first: `permission.attributes`. */
+  /** The path of fields to the fault, outermost first: `permission.attributes`. */
   readonly path: string;
 
   constructor(code: WireErrorCode, reason: string, path = '') {
@@ -38,7 +38,7 @@ export class WireError extends NvtpmError {
     this.path = path;
   }
 
-  /** The same trouble, seen from the structure around it. */
+  /** The same fault, with the enclosing field added to the path. */
   within(field: string): WireError {
     const path = this.path === '' ? field : `${field}.${this.path}`;
     return new WireError(this.code, this.reason, path);
@@ -111,7 +111,7 @@ export class Writer {
     this.#bytes.set(part, from);
   }
 
-  /** `value` as a big-endian number of `size` bytes. The caller has seen that it fits. */
+  /** `value` as a big-endian number of `size` bytes. The caller has checked that it fits. */
   uint(value: number, size: number): void {
     const from = this.#advance(size);
     for (let i = from + size - 1, rest = value; i >= from; i -= 1, rest = Math.floor(rest / 256)) {
@@ -184,7 +184,7 @@ export const u8 = uint(1);
 export const u16 = uint(2);
 export const u32 = uint(4);
 
-/** A 64-bit size, offset or count. Nothing of ours comes near 2^53, so it is a number; more is refused. */
+/** A 64-bit size, offset or count. A number, since no real one comes near 2^53; larger values are refused. */
 export const u64: Codec<number> = {
   size: 8,
   read(from) {
@@ -201,7 +201,7 @@ export const u64: Codec<number> = {
   },
 };
 
-/** 64 bits that are a set of flags, or a number of any size. */
+/** 64 bits as a bigint: a set of flags, or a number of any size. */
 export const flags64: Codec<bigint> = {
   size: 8,
   read: from => (BigInt(from.uint(4)) << 32n) | BigInt(from.uint(4)),
@@ -271,7 +271,7 @@ export function array<T>(length: number, item: Codec<T>): Codec<T[]> {
   };
 }
 
-/** A codec that takes only some of the values of `inner`, whichever way they travel. */
+/** A codec that accepts only some values of `inner`, in both directions. */
 export function checked<T>(inner: Codec<T>, holds: (value: T) => boolean): Codec<T> {
   const check = (value: T): T => {
     if (holds(value)) return value;

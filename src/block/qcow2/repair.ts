@@ -1,7 +1,7 @@
 /**
  * The repair of refcounts: those that differ are set to what was counted, and where their blocks are
- * damaged all of them are written anew. The mapping is taken for true; only its copied flags are
- * changed. What cannot be told with certainty is left as it is.
+ * damaged all of them are rewritten. The mapping is trusted; only its copied flags are
+ * changed. What is uncertain is left as it is.
  * @module
  */
 import { type Checkable, type CheckResult, scan } from './check.js';
