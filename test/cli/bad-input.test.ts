@@ -22,7 +22,12 @@ interface Outcome {
 }
 
 /** Starting, checking and describing `file` all end with `code`, and leave the file as it is. */
-async function refused(t: ExecutionContext, file: string, code: string, exit: number): Promise<void> {
+async function refused(
+  t: ExecutionContext,
+  file: string,
+  code: string,
+  exit: number,
+): Promise<void> {
   const before = readFileSync(file);
   const runs: Record<string, Run> = {
     exec: await cli(['exec', file, GET_RANDOM, '--json']),

@@ -91,7 +91,10 @@ peerTest(
     const overlay = `${base}.overlay`;
     spawnSync('qemu-img', ['create', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay]);
     t.is((await cli(['exec', overlay, GET_RANDOM])).exit, 11, 'not without being allowed to');
-    t.is((await cli(['exec', overlay, GET_RANDOM, '--allow-backing', '--expect-existing'])).exit, 0);
+    t.is(
+      (await cli(['exec', overlay, GET_RANDOM, '--allow-backing', '--expect-existing'])).exit,
+      0,
+    );
     t.deepEqual(readFileSync(base), before);
     t.is(spawnSync('qemu-img', ['check', overlay]).status, 0);
 
@@ -99,6 +102,10 @@ peerTest(
     t.is((await cli(['exec', base, GET_RANDOM, '00c10000000c4000000a0020'])).exit, 0);
     t.is(spawnSync('qemu-img', ['check', base]).status, 0);
     t.is(spawnSync('qemu-img', ['snapshot', '-a', 'then', base]).status, 0);
-    t.is((await cli(['check', base, '--expect-existing'])).exit, 0, 'the snapshot has its own state');
+    t.is(
+      (await cli(['check', base, '--expect-existing'])).exit,
+      0,
+      'the snapshot has its own state',
+    );
   },
 );

@@ -16,8 +16,7 @@ test('an encrypted TPM opens with its key only, and each refusal has its own exi
   writeFileSync(bin!, Buffer.alloc(32, 0xa5));
   writeFileSync(pw!, 'a password\n');
   t.is((await cli(['create', file!, '--key', `file=${hex},format=hex`])).exit, 0);
-  const exec = async (...key: string[]) =>
-    (await cli(['exec', file!, GET_RANDOM, ...key])).exit;
+  const exec = async (...key: string[]) => (await cli(['exec', file!, GET_RANDOM, ...key])).exit;
   t.is(await exec('--key', `file=${hex},format=hex`), 0);
   const before = readFileSync(file!);
   t.is(await exec(), 5);
@@ -128,7 +127,9 @@ test('restore makes a kept state the current one', async t => {
   };
   t.true(nvram.kept.length > 0);
   t.is((await cli(['restore', file, '--generation', String(nvram.kept[0])])).exit, 0);
-  const after = (await cli(['info', file, '--json'])).json() as unknown as { nvram: { blobs: unknown } };
+  const after = (await cli(['info', file, '--json'])).json() as unknown as {
+    nvram: { blobs: unknown };
+  };
   t.notDeepEqual(after.nvram.blobs, nvram.blobs);
   t.is((await cli(['restore', file, '--generation', '999'])).exit, 1);
   t.is((await cli(['check', file, '--expect-existing'])).exit, 0);

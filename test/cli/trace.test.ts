@@ -35,7 +35,8 @@ test('a command through the registers', async t => {
   const trace = join(folder, 'trace');
   await cli(['create', image]);
   t.is(
-    (await cli(['exec', image, '00c10000000e0000001500000000', '--no-startup', '--trace', trace])).exit,
+    (await cli(['exec', image, '00c10000000e0000001500000000', '--no-startup', '--trace', trace]))
+      .exit,
     0,
   );
   const { exit, out } = await cli(['trace', trace]);
