@@ -255,6 +255,15 @@ test('invalid options are usage errors, and the image is not opened', async t =>
   }
 });
 
+test('a pid file that cannot be written is IO, and the TPM is closed in order', async t => {
+  const image = madeImage(t);
+  const run = nvtpm(['serve', image, ...PORT_ANY, '--pid', `file=${image}.d/pid`]);
+  t.is(run.exit, 12);
+  t.regex(run.err, /cannot write .*pid: there is no such file or directory/);
+  const { nvram } = nvtpm(['info', image, '--json']).json() as never;
+  t.like(nvram, { outcome: 'OK', mark: 'clean' });
+});
+
 test('a socket in a directory that does not exist is IO, in a sentence', async t => {
   const image = madeImage(t);
   const run = await cli(['serve', image, '--server', `type=unixio,path=${image}.d/socket`]);
