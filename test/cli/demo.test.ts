@@ -31,7 +31,7 @@ interface Demo {
 }
 
 /** A process in a folder, which is its folder for temporary files too. */
-async function run(
+async function ran(
   folder: string,
   program: string,
   args: readonly string[],
@@ -50,22 +50,24 @@ async function run(
 }
 
 const demoIn = (folder: string, args: readonly string[], env?: Record<string, string>) =>
-  run(folder, process.execPath, [PROGRAM, 'demo', ...args], env);
+  ran(folder, process.execPath, [PROGRAM, 'demo', ...args], env);
 
 /** The demonstration under a limit of the file size, in KiB. */
 const demoWithin = (folder: string, limit: number, args: string, env?: Record<string, string>) => {
   const command = `ulimit -f ${limit}; "${process.execPath}" "${PROGRAM}" demo ${args}`;
-  return run(folder, '/bin/bash', ['-c', command], env);
+  return ran(folder, '/bin/bash', ['-c', command], env);
 };
 
 const shared = mkdtempSync(join(tmpdir(), 'nvtpm-test-'));
 test.after.always(() => rmSync(shared, { recursive: true, force: true }));
 const image = join(shared, 'demo.qcow2');
 /** One demonstration for several tests, in a terminal of 80 columns. */
-const told = cli(['demo', '--image', image], { stdout: new Sink(80), env: { NO_COLOR: '1' } });
+let run: Promise<Run> | undefined;
+const demonstration = (): Promise<Run> =>
+  (run ??= cli(['demo', '--image', image], { stdout: new Sink(80), env: { NO_COLOR: '1' } }));
 
 test('it holds: for people in 80 columns, with what to do next', async t => {
-  const { exit, out, err } = await told;
+  const { exit, out, err } = await demonstration();
   t.is(exit, 0, out + err);
   t.is(out.match(/^✔/gm)?.length, 6);
   t.regex(out, /^All 6 steps hold\.$/m);
@@ -82,7 +84,7 @@ test('it holds: for people in 80 columns, with what to do next', async t => {
 });
 
 test('it holds where there is no qemu-img, as data, and in place of an earlier one', async t => {
-  await told;
+  await demonstration();
   const folder = scratch(t);
   const own = join(folder, 'demo.qcow2');
   copyFileSync(image, own);
@@ -248,7 +250,7 @@ peerTest(
   'qemu-img finds the image in order, and carries the store to raw',
   ['qemu-img'],
   async t => {
-    t.is((await told).exit, 0);
+    t.is((await demonstration()).exit, 0);
     const check = spawnSync('qemu-img', ['check', image], { encoding: 'utf8' });
     t.is(check.status, 0, check.stdout + check.stderr);
     const raw = join(scratch(t), 'demo.raw');
