@@ -1,6 +1,5 @@
 /**
- * Writes the tables of ordinals in README.md and docs/tpm12.md anew, from the commands that the engine
- * has.
+ * Writes the table of ordinals in docs/tpm12.md anew, from the commands that the engine has.
  *
  *     node dist/scripts/tpm12-page.js
  */
@@ -38,7 +37,6 @@ function row(ordinal: number): string {
 }
 
 const ALL: readonly number[] = Object.values(ORDINALS).toSorted((a, b) => a - b);
-const PER_ROW = 16;
 
 /** Every command with its sessions. */
 function fullTable(): string[] {
@@ -52,23 +50,7 @@ function fullTable(): string[] {
   ];
 }
 
-/** The names of all commands, sixteen ordinals a row; one that is not there is struck out. */
-function shortTable(): string[] {
-  const rowOf = (ordinal: number): number => Math.floor(ordinal / PER_ROW);
-  const lines = [...new Set(ALL.map(rowOf))].map(at => {
-    const names = ALL.filter(ordinal => rowOf(ordinal) === at).map(ordinal => {
-      const name = ordinalName(ordinal).replace(/^TPM_/, '');
-      return COMMANDS.get(ordinal) !== undefined ? name : `~~${name}~~`;
-    });
-    return `| ${(at * PER_ROW).toString(16).padStart(2, '0')} | ${names.join(', ')} |`;
-  });
-  return ['| ordinals from | TPM_ |', '| ---: | --- |', ...lines];
-}
-
-export const PAGES: readonly Page[] = [
-  { path: root('docs/tpm12.md'), lines: fullTable },
-  { path: root('README.md'), lines: shortTable },
-];
+export const PAGES: readonly Page[] = [{ path: root('docs/tpm12.md'), lines: fullTable }];
 
 /** `text` with its table made anew. */
 export function withOrdinals(text: string, { path, lines }: Page): string {

@@ -6,8 +6,10 @@ import { type InterruptLine, type Personality, Tis, type TisBackend } from '../t
 import type { Trace } from '../trace.js';
 import type { Executor } from './execution.js';
 
+/** The phases of a machine (docs/architecture.md). */
 export type Power = 'off' | 'on' | 'handed over' | 'gone';
 
+/** The registers of a machine, and when their commands run. */
 export interface FrontOptions {
   /** Called with the level of the interrupt line whenever it changes. */
   readonly irq?: InterruptLine;

@@ -21,9 +21,11 @@ import type { InstanceOptions } from './parts.js';
 import type { MachineState } from './state.js';
 import type { StoreInfo } from './storage.js';
 
+/** An instance, and its front end. */
 export type MachineOptions = InstanceOptions & FrontOptions;
 
-interface Waiting {
+/** How the wait for a command ends early. */
+export interface Waiting {
   /** Ends the waiting: the command is not run then. */
   readonly signal?: AbortSignal;
 }
@@ -37,6 +39,7 @@ type Phase =
 
 const OFF: Phase = { is: 'off' };
 
+/** A TPM with its registers and its image, and the power of a PC. */
 export class Machine {
   readonly #options: MachineOptions;
   readonly #trace: Trace;

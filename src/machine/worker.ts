@@ -33,6 +33,7 @@ export interface WorkerContext {
  */
 export type WorkerSetup = (context: WorkerContext) => InstanceOptions;
 
+/** The setup module of a machine in a worker, and its registers. */
 export interface WorkerMachineOptions extends Omit<FrontOptions, 'execution'> {
   /** The setup module. */
   readonly setup: URL;
@@ -52,6 +53,7 @@ type Phase = { readonly is: 'off' | 'gone' } | Live;
 
 const OFF: Phase = { is: 'off' };
 
+/** A machine whose image, store and engine are in a worker thread. Transitions are promises. */
 export class WorkerMachine {
   readonly #options: WorkerMachineOptions;
   readonly #trace: Trace;
@@ -82,10 +84,12 @@ export class WorkerMachine {
     return () => this.#listeners.delete(listener);
   }
 
+  /** See Machine.info. */
   async info(): Promise<EngineInfo> {
     return this.#demand('on').link.call('info').result;
   }
 
+  /** See Machine.storeInfo. */
   async storeInfo(): Promise<StoreInfo> {
     return this.#demand('on').link.call('storeInfo').result;
   }

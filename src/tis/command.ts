@@ -26,6 +26,7 @@ const FAILURE: Readonly<Record<Personality, Uint8Array>> = {
   '2.0': Uint8Array.of(0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x01),
 };
 
+/** The command and response at the moment of saving. */
 export interface CommandState {
   readonly state: State;
   /** What is in the FIFO, in hex: a command that arrives, or a response. */

@@ -32,6 +32,7 @@ export const BUFFER_MAX = 4096;
 
 /** What a dynamic launch measures from, and the only locality whose HASH registers answer. */
 const HASH_LOCALITY = 4;
+/** The TPM behind the registers, and the device's surroundings. */
 export interface TisOptions {
   readonly backend: TisBackend;
   readonly personality: Personality;
@@ -50,6 +51,7 @@ export interface TisOptions {
   readonly trace?: Trace;
 }
 
+/** The registers of a TPM, as a device on a bus. */
 export class Tis {
   // For life.
   readonly #backend: TisBackend;

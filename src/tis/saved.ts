@@ -12,6 +12,7 @@ import type { ArbiterState } from './locality.js';
 import { LOCALITIES, type Personality, TIS } from './registers.js';
 import { STATES } from './state.js';
 
+/** The registers, saved. */
 export interface TisState {
   readonly kind: 'nvtpm-tis';
   readonly version: 1;
@@ -27,6 +28,7 @@ export interface TisState {
   readonly hashing: boolean;
 }
 
+/** Why a saved state is refused. */
 // biome-ignore format: table
 export type TisStateErrorCode =
   | 'BUSY'       // A command runs, so that there is no state to save.
