@@ -9,10 +9,10 @@ import { sha1 } from '../../crypto/hash.js';
 import { crypt, demandScheme, has, logInto, logOutOf } from '../auth/transport-session.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import type { CommandFacts } from '../environment.js';
+import type { WrappedFacts } from '../environment.js';
 import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
 import { decryptWith, signWith } from '../keys/use.js';
-import { ORDINALS } from '../ordinals.js';
+import { ABSENT_ORDINALS, ORDINALS } from '../ordinals.js';
 import { demand } from '../results.js';
 import { noBytes20, nonce } from '../structures/basic.js';
 import { encodeSignInfo } from '../structures/certify-info.js';
@@ -28,7 +28,7 @@ import {
   transportAuth,
   transportPublic,
 } from '../structures/transport-public.js';
-import { Handle, Resource } from '../structures/types.js';
+import { Handle, RESPONSE_TAG_OFFSET, Resource, Tag } from '../structures/types.js';
 import { ticksNow } from '../ticks.js';
 
 const SUCCESS = encode(u32, 0);
@@ -106,14 +106,28 @@ interface Part {
   readonly end: number;
 }
 
-function commandPart(call: Call, wrapped: Uint8Array): Part & { found: CommandFacts } {
+interface CommandPart extends Part {
+  readonly ordinal: number;
+  readonly facts: WrappedFacts;
+}
+
+function commandPart(call: Call, wrapped: Uint8Array): CommandPart {
   const { tag, paramSize, ordinal } = load(wrappedHeader, wrapped);
   demand(paramSize === wrapped.length, 'BAD_PARAM_SIZE');
-  const found = call.tpm.commands.get(ordinal);
-  demand(found !== undefined, 'BAD_ORDINAL');
-  const start = HEADER_BYTES + found.wrapped.handleBytes;
-  return { found, ...between(wrapped, start, AUTH_BYTES * sessionsOf(tag, 0x00c1)) };
+  const facts = call.tpm.commands.get(ordinal)?.wrapped ?? ABSENT.get(ordinal);
+  demand(facts !== undefined, 'BAD_ORDINAL');
+  const start = HEADER_BYTES + facts.handleBytes.input;
+  const part = between(wrapped, start, AUTH_BYTES * sessionsOf(tag, Tag.COMMAND));
+  return { ordinal, facts, ...part };
 }
+
+/** Known ordinals without a command: what is refused is the wrapped command, and the session goes on. */
+const ABSENT: ReadonlyMap<number, WrappedFacts> = new Map(
+  Object.values(ABSENT_ORDINALS).map(({ ordinal, keys }) => [
+    ordinal,
+    { refused: false, handleBytes: { input: 4 * keys, output: 0 }, keys },
+  ]),
+);
 
 const sessionsOf = (tag: number, plain: number): number =>
   tag === plain + 1 || tag === plain + 2 ? tag - plain : 0;
@@ -123,13 +137,13 @@ function between(bytes: Uint8Array, start: number, behind: number): Part {
   return { start, end: bytes.length - behind };
 }
 
-function responsePart({ handleBytes }: CommandFacts, response: Uint8Array): Part {
+function responsePart({ handleBytes }: WrappedFacts, response: Uint8Array): Part {
   const { tag, ordinal: result } = load(wrappedHeader, response);
   if (result !== 0) return { start: HEADER_BYTES, end: HEADER_BYTES };
   return between(
     response,
     HEADER_BYTES + handleBytes.output,
-    RESPONSE_AUTH_BYTES * sessionsOf(tag, 0x00c4),
+    RESPONSE_AUTH_BYTES * sessionsOf(tag, Tag.COMMAND + RESPONSE_TAG_OFFSET),
   );
 }
 
@@ -144,7 +158,7 @@ const withPart = (
  * How many key handles a command begins with. Where that depends on a resource type, it must be there
  * before anything is proven.
  */
-function keyCountOf({ keys }: CommandFacts['wrapped'], clear: Uint8Array): number {
+function keyCountOf({ keys }: WrappedFacts, clear: Uint8Array): number {
   if (keys !== 'typed') return keys;
   const resourceType = load(u32, clear.slice(HEADER_BYTES + 4));
   return Number(resourceType === Resource.KEY);
@@ -175,17 +189,17 @@ export const executeTransport = command({
     const auth = call.usedTransport;
     const held = auth.session;
     const part = commandPart(call, wrappedCmd);
-    const { ordinal, wrapped } = part.found;
+    const { ordinal, facts } = part;
     const clear = withPart(wrappedCmd, part, data => crypt(held, auth.nonceOdd, 'in', data));
-    const keyCount = keyCountOf(wrapped, clear);
+    const keyCount = keyCountOf(facts, clear);
     const inDigest = sha1(encode(u32, ordinal), clear.slice(part.start, part.end));
     const size = encode(u32, wrappedCmd.length);
     auth.check(sha1(encode(u32, ORDINALS.ExecuteTransport), size, inDigest));
-    demand(!wrapped.refused, 'NO_WRAP_TRANSPORT');
+    demand(!facts.refused, 'NO_WRAP_TRANSPORT');
     if (has(held, 'LOG')) logInto(held, inDigest, keysHash(call, keyCount, clear));
     const response = tpm.runWrapped(clear, locality, held);
     const ticks = ticksNow(tpm);
-    const out = responsePart(part.found, response);
+    const out = responsePart(facts, response);
     const result = response.slice(6, HEADER_BYTES);
     const data = response.slice(out.start, out.end);
     const outDigest = sha1(result, encode(u32, ordinal), data);
