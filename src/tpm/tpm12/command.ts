@@ -4,6 +4,7 @@
  * the "Actions" of TPM Main Part 3 say, after the checks that all commands have in common.
  * @module
  */
+import assert from 'node:assert/strict';
 import { type Codec, type Fields, type Struct, struct, u32 } from '../../wire/codec.js';
 import type { AuthCount, Call } from './call.js';
 import type { CommandFacts, WrappedFacts } from './environment.js';
@@ -146,6 +147,11 @@ export function command<
     input: bytesOf(handles) + (uncovered?.input ?? 0),
     output: bytesOf(outHandles) + (uncovered?.output ?? 0),
   };
+  const unlisted = Object.entries<Codec<unknown>>(input ?? {}).filter(
+    ([name, codec]) => codec === u32 && /handle$/i.test(name),
+  );
+  const explained = uncovered?.input !== undefined || spec.transport?.keys !== undefined;
+  assert(explained || unlisted.length === 0, `${unlisted[0]?.[0]} is not among the handles`);
   const record: Command = {
     ...columns,
     ordinal: value,
