@@ -21,7 +21,29 @@ export type TraceEvent =
   | { readonly event: 'power';    readonly to: 'on' | 'off' | 'reset' | 'cut' }
   | { readonly event: 'migrate';  readonly step: string; readonly detail?: string };
 
+/**
+ * Takes the events as they happen, in the middle of what is traced: it must return soon and must not
+ * throw. What it throws is discarded with the event: a trace never ends, fails or changes what it
+ * watches.
+ */
 export type Trace = (event: TraceEvent) => void;
 
-/** A trace that nobody reads. */
+/** A sink that discards every event. */
 export const noTrace: Trace = () => {};
+
+const safe = new WeakSet<Trace>([noTrace]);
+
+/** A trace that a layer can call anywhere: `trace`, with everything that it throws discarded. */
+export function safeTrace(trace: Trace | undefined): Trace {
+  if (trace === undefined) return noTrace;
+  if (safe.has(trace)) return trace;
+  const wrapped: Trace = event => {
+    try {
+      trace(event);
+    } catch {
+      // Thrown on from here, it would fail a store or a command halfway.
+    }
+  };
+  safe.add(wrapped);
+  return wrapped;
+}

@@ -2,7 +2,7 @@
 import type { GenerateKey } from '../../src/tpm/crypto/rsa-keys.js';
 import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
 import { hex } from '../files.js';
-import { transcript } from '../recorder/replay.js';
+import { transcript } from '../recorder/transcript.js';
 
 /** A TPM with an Endorsement Key, as swtpm stored it. */
 export const endorsed = (): Uint8Array => hex(transcript('ownership-session').startsFrom!);

@@ -20,7 +20,7 @@ import { dirname, resolve } from 'node:path';
 import { errnoOf, IoError } from '../errors.js';
 import { closeFile, type LockDriverFor, lockDriverFor } from '../lock/index.js';
 import type { LockHolder, LockType } from '../lock/lock.js';
-import { noTrace, type Trace } from '../trace.js';
+import { safeTrace, type Trace } from '../trace.js';
 import { FileLocks } from './file-locks.js';
 import { type Bytes, LockableNode, type LowerLock } from './lockable.js';
 import { ImageError, type ProtocolNode } from './node.js';
@@ -70,7 +70,7 @@ export class FileNode extends LockableNode<LowerLock> implements ProtocolNode {
     super();
     this.path = path;
     this.readOnly = options.readOnly ?? false;
-    const trace = options.trace ?? noTrace;
+    const trace = safeTrace(options.trace);
     this.bytes = new FileBytes(path, this.readOnly, options.create === 'new', trace);
     this.locks = new FileLocks({
       path,

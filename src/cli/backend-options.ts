@@ -1,10 +1,10 @@
 /**
  * The options that swtpm has, spelt as swtpm spells them: `--server`, `--flags`, `--pid`. What swtpm
- * lets pass although it means nothing, like a port for a Unix socket, is an error here.
+ * ignores, such as a port for a Unix socket, is an error here.
  * @module
  */
 import { isIP } from 'node:net';
-import { STARTUP_TYPES, type StartupType, type TpmAddress } from '../server/index.js';
+import type { StartupType, TpmAddress } from '../server/index.js';
 import { fieldsOf } from './fields.js';
 import { UsageError } from './output.js';
 
@@ -13,8 +13,8 @@ export interface Server {
   readonly disconnect: boolean;
 }
 
-const SERVER_HELP =
-  'write type=tcp,port=N[,bindaddr=A][,disconnect] or type=unixio,path=P[,mode=0600][,disconnect]';
+export const SERVER_FORM =
+  'type=tcp,port=N[,bindaddr=A][,disconnect] or type=unixio,path=P[,mode=0600][,disconnect]';
 
 /** What each type of server takes besides its type. */
 const SERVER_FIELDS = {
@@ -23,23 +23,20 @@ const SERVER_FIELDS = {
 } as const;
 
 /** @throws UsageError */
-export function parseServer(text: string | undefined): Server {
-  if (text === undefined) {
-    throw new UsageError(`nobody could reach the TPM: give it --server; ${SERVER_HELP}`);
-  }
+export function parseServer(text: string): Server {
   const refuse: Refuse = why => {
-    throw new UsageError(`--server ${text}: ${why}; ${SERVER_HELP}`);
+    throw new UsageError(`${why}; expected ${SERVER_FORM}`);
   };
   const fields = new Map<string, string>();
   for (const [name, value] of fieldsOf(text)) {
-    if (fields.has(name)) refuse(`${name} is there twice`);
+    if (fields.has(name)) refuse(`${name} is given twice`);
     fields.set(name, value);
   }
   const type = fields.get('type') ?? 'tcp';
-  if (type !== 'tcp' && type !== 'unixio') return refuse(`${type} is no type of a server`);
+  if (type !== 'tcp' && type !== 'unixio') return refuse(`unknown type ${JSON.stringify(type)}`);
   const known: readonly string[] = ['type', ...SERVER_FIELDS[type]];
   const unknown = [...fields.keys()].find(name => !known.includes(name));
-  if (unknown !== undefined) refuse(`a ${type} server has no ${unknown}`);
+  if (unknown !== undefined) refuse(`a ${type} server has no ${JSON.stringify(unknown)}`);
   const address = type === 'tcp' ? tcpOf(fields, refuse) : unixOf(fields, refuse);
   return { address, disconnect: switchOf(fields.get('disconnect') ?? 'false', refuse) };
 }
@@ -68,35 +65,41 @@ function switchOf(value: string, refuse: Refuse): boolean {
   return refuse('disconnect is true or false');
 }
 
-const FLAGS_HELP =
-  'the flags are not-need-init, and one of startup-clear, startup-state, ' +
-  'startup-deactivated and startup-none';
+const STARTUP_FLAGS: ReadonlyMap<string, StartupType | undefined> = new Map<
+  string,
+  StartupType | undefined
+>([
+  ['startup-clear', 'clear'],
+  ['startup-state', 'state'],
+  ['startup-deactivated', 'deactivated'],
+  ['startup-none', undefined],
+]);
+
+export const FLAGS_FORM = `not-need-init, and one of ${[...STARTUP_FLAGS.keys()].join(', ')}`;
 
 /**
- * Which TPM_Startup goes first, if one does. The TPM is on from the start in any case, so
- * `not-need-init` changes nothing; nor does `disable-auto-shutdown`, which is for TPM 2.
+ * The TPM_Startup that is sent first, if one is. The TPM is on from the start in any case, so
+ * `not-need-init` changes nothing; nor does `disable-auto-shutdown`, which is for TPM 2.0.
  * @throws UsageError
  */
 export function parseFlags(text: string): StartupType | undefined {
-  const startups: string[] = [];
+  const startups: (StartupType | undefined)[] = [];
   for (const flag of text.split(',')) {
     if (flag === 'not-need-init' || flag === 'disable-auto-shutdown') continue;
-    const type = /^startup-(.*)$/.exec(flag)?.[1];
-    if (type === undefined || !(type === 'none' || Object.hasOwn(STARTUP_TYPES, type))) {
-      throw new UsageError(`--flags ${text}: ${flag} is none; ${FLAGS_HELP}`);
+    if (!STARTUP_FLAGS.has(flag)) {
+      throw new UsageError(`unknown flag ${JSON.stringify(flag)}; expected ${FLAGS_FORM}`);
     }
-    startups.push(type);
+    startups.push(STARTUP_FLAGS.get(flag));
   }
   if (startups.length > 1) {
-    throw new UsageError(`--flags ${text}: the TPM is started once; ${FLAGS_HELP}`);
+    throw new UsageError(`more than one startup flag; expected ${FLAGS_FORM}`);
   }
-  const [type] = startups;
-  return type === undefined || type === 'none' ? undefined : (type as StartupType);
+  return startups[0];
 }
 
 /** The path of `file=PATH`. @throws UsageError */
 export function parsePid(text: string): string {
   const path = /^file=([^,]+)$/.exec(text)?.[1];
-  if (path === undefined) throw new UsageError(`--pid ${text}: write file=PATH`);
+  if (path === undefined) throw new UsageError('expected file=PATH');
   return path;
 }

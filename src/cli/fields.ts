@@ -1,9 +1,9 @@
 /**
- * Options that have fields, as those of QEMU and swtpm do.
+ * Options that have fields, as those of QEMU and swtpm do: `a=1,b,c=2`.
  * @module
  */
 
-/** The fields of `a=1,b,c=2`; what has no value is ''. */
+/** The fields in order; the value of one without `=` is ''. */
 export const fieldsOf = (text: string): [name: string, value: string][] =>
   text.split(',').map(part => {
     const at = part.indexOf('=');

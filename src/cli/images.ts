@@ -1,18 +1,26 @@
 /**
- * What several subcommands do with an image: open it, and look at the TPM in it without starting it.
+ * What several subcommands do with an image: open it, and inspect the TPM in it without starting it.
  * @module
  */
 import {
   type BlockNode,
   type GuardMode,
   type GuardRole,
+  ImageError,
   openImage,
   takeGuard,
   withLock,
 } from '../block/index.js';
 import { NvtpmError } from '../errors.js';
 import { type FrontOptions, Machine } from '../machine/index.js';
-import { type Inspection, type Key, openStore } from '../nvram/index.js';
+import {
+  type ActiveStore,
+  type Inspection,
+  type Key,
+  NvramError,
+  openStore,
+  faultOf as storeFaultOf,
+} from '../nvram/index.js';
 import { systemClock as clock, systemEntropy as entropy } from '../system.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
 import { Tpm12 } from '../tpm/tpm12/tpm12.js';
@@ -28,19 +36,45 @@ export interface CommonOptions {
   readonly allowBacking: boolean;
   /** What an encrypted store is opened with. */
   readonly key?: Key | undefined;
-  /** Called by commands that go on, once the key has opened the store. */
-  readonly keyUsed?: () => void;
+  /** Servers call it once the key has opened the store; other subcommands need not. */
+  readonly keyUsed?: (() => void) | undefined;
+}
+
+interface Opening {
+  readonly readOnly?: boolean;
+  readonly forRepair?: boolean;
+}
+
+/** Opens the image that the command line names. @throws ImageError, IoError */
+export function openNamed(
+  path: string,
+  { trace, allowBacking }: Pick<CommonOptions, 'trace' | 'allowBacking'>,
+  { readOnly = false, forRepair = false }: Opening = {},
+): BlockNode {
+  let isRefused = false;
+  const backing = (): boolean => {
+    isRefused = !allowBacking;
+    return allowBacking;
+  };
+  try {
+    return openImage(path, { readOnly, trace, forRepair, backing });
+  } catch (error) {
+    if (!isRefused || !(error instanceof ImageError)) throw error;
+    const advice = 'if the origin of the image is trusted, --allow-backing opens it';
+    throw new ImageError(error.code, error.path, error.broken, advice, error);
+  }
 }
 
 /** Opens an image for `act`, guarded as `role` unless that is undefined, and closes it after. */
 export function withImage<T>(
   path: string,
   role: GuardRole | undefined,
-  { trace, imageLock, allowBacking, forRepair = false }: CommonOptions & { forRepair?: boolean },
+  common: CommonOptions & Pick<Opening, 'forRepair'>,
   act: (image: BlockNode) => T,
 ): T {
   const readOnly = role !== undefined && role !== 'writer';
-  const image = openImage(path, { readOnly, trace, forRepair, backing: () => allowBacking });
+  const { imageLock, forRepair = false } = common;
+  const image = openNamed(path, common, { readOnly, forRepair });
   try {
     const guard = role === undefined ? undefined : takeGuard(image, role, imageLock);
     const result = act(image);
@@ -53,7 +87,27 @@ export function withImage<T>(
   }
 }
 
-/** Closes what may fail once more for the same reason: the first error is the one to tell. */
+/** Opens the store of an image as its one active instance, acts on it, and closes it in order. */
+export function withActiveStore<T>(
+  path: string,
+  common: CommonOptions,
+  act: (store: ActiveStore) => T,
+): T {
+  return withImage(path, 'writer', common, image => {
+    const { trace, key, lockTimeout } = common;
+    const wait = { timeoutMs: lockTimeout };
+    const store = withLock(image, wait, disk =>
+      openStore(disk, { trace, entropy, wait, key }).activate(),
+    );
+    try {
+      return act(store);
+    } finally {
+      store.close();
+    }
+  });
+}
+
+/** Closes what may fail again for the same reason: the first error is the one to report. */
 function closeQuietly(image: BlockNode): void {
   try {
     image.close();
@@ -62,7 +116,7 @@ function closeQuietly(image: BlockNode): void {
   }
 }
 
-/** A machine over an open image, with the surroundings of this process. */
+/** A machine over an open image, with this process's clock and randomness. */
 export function machineOver(
   image: BlockNode,
   { trace, lockTimeout, imageLock, key }: CommonOptions,
@@ -83,8 +137,8 @@ export function machineOver(
 }
 
 /**
- * What the TPM of a store is like, or why its state cannot be read; undefined where there is none,
- * or where it is encrypted and no key was given. Nothing is written.
+ * The TPM of a store, or why its state cannot be read; undefined where there is none, or where it is
+ * encrypted and no key was given. Nothing is written.
  */
 export function lookInside(
   image: BlockNode,
@@ -116,4 +170,17 @@ export function lookInside(
   } finally {
     engine.close();
   }
+}
+
+/** What is wrong with a store, as the error of starting it; undefined for OK and EMPTY. */
+export function faultOf(
+  path: string,
+  found: Inspection,
+  inside: EngineInfo | StateError | undefined,
+): NvtpmError | undefined {
+  if (inside instanceof StateError) {
+    const code = inside.code === 'REVISION' ? 'REVISION' : 'CORRUPT';
+    return new NvramError(code, path, [inside.message]);
+  }
+  return storeFaultOf(path, found);
 }

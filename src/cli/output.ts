@@ -3,10 +3,12 @@
  * codes of EXIT_CODES for both.
  * @module
  */
-import { writeSync } from 'node:fs';
 import pc from 'picocolors';
 import { errnoOf, IoError, NvtpmError, type Outcome } from '../errors.js';
 import { EXIT_CODES } from './exit-codes.js';
+import { LineWriter } from './line-writer.js';
+import { pause } from './pause.js';
+import type { Output, Surroundings } from './surroundings.js';
 
 /** What a subcommand found or did. */
 export interface Result {
@@ -18,47 +20,126 @@ export interface Result {
   readonly outcome?: Outcome;
 }
 
-/** The user asked for something that makes no sense. */
+/** An invalid command line. */
 export class UsageError extends NvtpmError {
   override readonly name = 'UsageError';
   readonly code = 'USAGE';
   readonly outcome = 'USAGE';
 }
 
-/** Prints a line; a subcommand that goes on calls it for people only. */
-export const say = (text: string): void => print(1, text);
+/** Colours of one output; each leaves the text as it is where there are none. */
+export type Paint = Pick<typeof pc, 'bold' | 'dim' | 'green' | 'red' | 'yellow'>;
 
-/** Prints a line about trouble, on standard error. */
-export const warn = (text: string): void => print(2, `${pc.red('nvtpm:')} ${text}`);
+export type Env = Surroundings['env'];
 
-function print(fd: number, text: string): void {
-  try {
-    writeSync(fd, `${text}\n`);
-  } catch (error) {
-    // The reader of a pipe has closed it.
-    if (errnoOf(error) === 'EPIPE') return;
-    throw new IoError('write', fd === 1 ? 'standard output' : 'standard error', error);
+/** How long the end of a run waits for a reader of standard error or of a trace that takes nothing. */
+export const PATIENCE_MS = 5000;
+
+/** Prints for people or programs; a subcommand has one. */
+export class Printer {
+  /** Whether standard output is for one JSON document. */
+  readonly json: boolean;
+  readonly columns: number | undefined;
+  /** The colours of standard output. */
+  readonly paint: Paint;
+  /** Standard error: what is said there waits for no reader. */
+  readonly log: LineWriter;
+  readonly #stdout: Output;
+  readonly #label: string;
+  #isClosed = false;
+
+  constructor({ stdout, stderr, env }: Omit<Surroundings, 'stdin'>, json: boolean) {
+    this.json = json;
+    this.columns = stdout.columns;
+    this.paint = pc.createColors(!json && hasColours(stdout, env));
+    this.log = new LineWriter(stderr);
+    this.#stdout = stdout;
+    this.#label = pc.createColors(hasColours(stderr, env)).red('nvtpm:');
+  }
+
+  /** Whether the reader of standard output has closed it: what is printed now is discarded. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Prints a line on standard output, all of it. @throws IoError */
+  say(text: string): void {
+    this.print(`${text}\n`);
+  }
+
+  /** Prints a line about trouble, on standard error. */
+  warn(text: string): void {
+    this.log.push(`${this.#label} ${text}`);
+  }
+
+  /** Prints text on standard output, all of it, however slow its reader is. @throws IoError */
+  print(text: string): void {
+    if (this.#isClosed) return;
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.length; ) {
+      try {
+        at += this.#stdout.write(bytes.subarray(at));
+      } catch (error) {
+        const errno = errnoOf(error);
+        if (errno === 'EAGAIN') pause();
+        else if (errno === 'EPIPE') {
+          this.#isClosed = true;
+          return;
+        } else throw new IoError('write', STDOUT, error);
+      }
+    }
+  }
+
+  /** Prints a result. @returns the exit code @throws IoError */
+  report({ lines, data, outcome = 'OK' }: Result): number {
+    if (this.json) this.say(JSON.stringify(data, null, 2));
+    else for (const line of lines) this.say(line);
+    return EXIT_CODES[outcome];
+  }
+
+  /**
+   * Prints an error: on standard output as JSON, else on standard error.
+   * @returns the exit code
+   */
+  reportError(error: unknown): number {
+    const isOutputFailure = error instanceof IoError && error.path === STDOUT;
+    if (isOutputFailure && error.errno === 'EPIPE') return EXIT_CODES.IO;
+    // Where standard output is full, standard error is all that is left.
+    if (this.json && !isOutputFailure) {
+      try {
+        this.say(JSON.stringify({ error: describe(error) }, null, 2));
+      } catch (second) {
+        return this.reportError(second);
+      }
+    } else this.warn(describe(error).message);
+    if (!(error instanceof NvtpmError) && error instanceof Error) this.log.push(`${error.stack}`);
+    return EXIT_CODES[outcomeOf(error)];
+  }
+
+  /** Waits, for a limited time, until standard error has been read. */
+  close(): void {
+    const loss = this.log.drain(PATIENCE_MS);
+    if (loss === undefined) return;
+    this.warn(`${lossOf('standard error', loss.lines)} (${loss.errno})`);
+    this.log.drain(0);
   }
 }
 
-/** Prints a result and gives the exit code. */
-export function report({ lines, data, outcome = 'OK' }: Result, json: boolean): number {
-  if (json) say(JSON.stringify(data, null, 2));
-  else for (const line of lines) say(line);
-  return EXIT_CODES[outcome];
-}
+const STDOUT = 'standard output';
 
-/** Prints an error (on standard output as JSON, else on standard error) and gives the exit code. */
-export function reportError(error: unknown, json: boolean): number {
-  // Where standard output is full, the error of that is all that can still be reported.
-  if (json && !isOutputFailure(error)) say(JSON.stringify({ error: describe(error) }, null, 2));
-  else warn(describe(error).message);
-  if (!(error instanceof NvtpmError) && error instanceof Error) writeSync(2, `${error.stack}\n`);
-  return EXIT_CODES[outcomeOf(error)];
-}
+/** The reader of standard output has closed it: a run that is for its output ends, without a message. */
+export const stdoutClosed = (): IoError =>
+  new IoError('write', STDOUT, Object.assign(new Error('broken pipe'), { code: 'EPIPE' }));
 
-const isOutputFailure = (error: unknown): boolean =>
-  error instanceof IoError && error.path === 'standard output';
+export const lossOf = (where: string, lines: number): string =>
+  `${where}: ${lines} ${lines === 1 ? 'line was' : 'lines were'} lost`;
+
+/** NO_COLOR (no-color.org) and FORCE_COLOR, else colours for terminals that have them. */
+function hasColours({ isTerminal }: Output, env: Env): boolean {
+  if (env['NO_COLOR']) return false;
+  if (env['FORCE_COLOR']) return env['FORCE_COLOR'] !== '0';
+  return isTerminal && env['TERM'] !== 'dumb';
+}
 
 export interface ErrorReport {
   /** One of the outcomes. */
@@ -81,35 +162,3 @@ export function describe(error: unknown): ErrorReport {
 
 const outcomeOf = (error: unknown): Outcome =>
   error instanceof NvtpmError ? error.outcome : 'FAILED';
-
-/** Bytes as people read them: 64 KiB, 1 MiB, 300 bytes. */
-export function size(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let unit = 0;
-  let value = bytes;
-  while (value >= 1024 && value % 1024 === 0 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${value} ${units[unit]}`;
-}
-
-/** Bytes from the way qemu-img spells them: 512, 64k, 1M, 2G. */
-export function parseSize(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)([kKMGT]?)$/.exec(text);
-  const factor = { '': 1, k: 2 ** 10, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
-  const bytes = match ? Number(match[1]) * factor[match[2] as keyof typeof factor] : Number.NaN;
-  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
-  throw new UsageError(`${text} is not a size; write it like 1M, 64M or 1G`);
-}
-
-/** Bytes in hex, spaces allowed. */
-export function parseHex(text: string): Uint8Array {
-  const digits = text.replaceAll(/[\s:]/g, '');
-  if (!/^(?:[0-9a-fA-F]{2})+$/.test(digits)) {
-    throw new UsageError(`${text} is not a command; write its bytes in hex`);
-  }
-  return new Uint8Array(Buffer.from(digits, 'hex'));
-}
-
-export const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');

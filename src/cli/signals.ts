@@ -1,11 +1,11 @@
 /**
- * Commands that go on until they are told to end: SIGTERM and SIGINT tell them.
+ * Subcommands that run until SIGTERM or SIGINT.
  * @module
  */
 
 /**
- * Runs `act` with a signal that is aborted when the process is told to end. The handlers stay: a signal
- * that comes while the process ends by itself must not take its exit code.
+ * Runs `act` with a signal that is aborted by SIGTERM and SIGINT. The handlers stay: a signal that
+ * arrives while the process ends by itself must not replace its exit code.
  */
 export function untilSignal<T>(act: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const quit = new AbortController();

@@ -3,7 +3,7 @@
  * repetitions and runs of FIFO bytes in one line.
  * @module
  */
-import { resultName } from '../guest/index.js';
+import { RESULT, resultName } from '../guest/index.js';
 import {
   LOCALITY_SPACE,
   type RegisterName,
@@ -13,13 +13,14 @@ import {
   TIS_SPACE,
 } from '../tis/registers.js';
 import type { TraceEvent } from '../trace.js';
+import type { Paint } from './output.js';
 
 /** An event as it is in a trace file: with its time in milliseconds. */
 export type Timed = TraceEvent & { readonly at: number };
 
 type Access = Extract<TraceEvent, { event: 'register' }>;
 
-/** What a line is about, and how it reads once it is known how often that happened. */
+/** What a line is about, and its text for a number of repetitions. */
 interface Entry {
   readonly at: number;
   /** Entries of the same key, one after another, become one line. */
@@ -28,24 +29,26 @@ interface Entry {
   readonly text: (times: number, bytes: number) => string;
 }
 
-/** What the layers below the registers say: shown only on demand, as it is much. */
+/** Events of the layers below the registers: many, and shown only on demand. */
 const IMAGE_EVENTS: readonly string[] = ['lock', 'unlock', 'read', 'write', 'flush', 'validate'];
 
 export class Timeline {
   readonly #everything: boolean;
+  readonly #paint: Paint;
   #last: Entry | undefined;
   #times = 0;
   #bytes = 0;
 
   /** @param everything whether the image's reads, writes and locks are shown too */
-  constructor(everything: boolean) {
+  constructor(everything: boolean, paint: Paint) {
     this.#everything = everything;
+    this.#paint = paint;
   }
 
   /** The lines that this event completes. */
   push(event: Timed): string[] {
     if (!this.#everything && IMAGE_EVENTS.includes(event.event)) return [];
-    const entry = entryOf(event);
+    const entry = entryOf(event, this.#paint);
     if (this.#last?.key === entry.key) {
       this.#times += 1;
       this.#bytes += entry.bytes;
@@ -65,10 +68,10 @@ export class Timeline {
   }
 }
 
-function entryOf(event: Timed): Entry {
+function entryOf(event: Timed, paint: Paint): Entry {
   const { at } = event;
   if (event.event === 'register') return { at, ...registerEntry(event) };
-  const text = textOf(event);
+  const text = textOf(event, paint);
   return { at, key: text, bytes: 0, text: times => text + repeated(times) };
 }
 
@@ -95,7 +98,7 @@ function registerEntry({ access, address, size, value }: Access): Omit<Entry, 'a
   return { key: text, bytes: size, text: times => text + repeated(times) };
 }
 
-/** Of a read the fields that are not as after reset; of a write those that ask for something. */
+/** Of a read the fields that differ from reset; of a write those that have an effect. */
 function fieldsOf(
   name: RegisterName,
   access: Access['access'],
@@ -106,7 +109,7 @@ function fieldsOf(
   const placed = value * 0x100 ** shift;
   const said: string[] = [];
   for (const [field, { hi, lo, access: rule, reset }] of Object.entries(TIS[name].fields)) {
-    // An access of some bytes says nothing of the fields in the others.
+    // A partial access has only the fields within its bytes.
     if (lo < 8 * shift || hi >= 8 * (shift + size)) continue;
     const found = Math.floor(placed / 2 ** lo) % 2 ** (hi - lo + 1);
     const tells = access === 'read' ? found !== reset : found !== 0 && rule !== 'ro';
@@ -115,15 +118,16 @@ function fieldsOf(
   return said.join(', ');
 }
 
-function textOf(event: Exclude<TraceEvent, Access>): string {
+function textOf(event: Exclude<TraceEvent, Access>, paint: Paint): string {
   switch (event.event) {
     case 'locality':
       return event.active === undefined
-        ? '--  nobody has the TPM'
-        : `L${event.active}  has the TPM now`;
+        ? '--  no locality is active'
+        : `L${event.active}  is active`;
     case 'command': {
       const { name, locality, result } = event;
-      return `L${locality}  ${name}: ${resultName(result)}`;
+      const colour = result === RESULT.SUCCESS ? paint.green : paint.red;
+      return `L${locality}  ${paint.bold(name)}: ${colour(resultName(result))}`;
     }
     case 'power':
       return `    power ${event.to}`;
@@ -132,7 +136,7 @@ function textOf(event: Exclude<TraceEvent, Access>): string {
   }
 }
 
-/** An event of another layer, also one that this version has not heard of. */
+/** An event of another layer, or one that this version does not know. */
 function othersOf({ event, ...rest }: Record<string, unknown> & { event: string }): string {
   const { at: _, path: __, ...facts } = rest;
   const words = Object.entries(facts).map(([name, value]) => `${name} ${value}`);

@@ -5,7 +5,7 @@
  */
 import { type BlobStore, type HandedOver, HandedOverStore, NvramError } from '../nvram/index.js';
 import { type Engine, type EngineInfo, StateError, StoreFailure } from '../tpm/engine.js';
-import { noTrace } from '../trace.js';
+import { safeTrace } from '../trace.js';
 import { Cleanup } from './cleanup.js';
 import { MachineError } from './errors.js';
 import { HandedOverInstance } from './handed-over.js';
@@ -203,13 +203,13 @@ const LEFTOVERS = new Map([['volatilestate', null]]);
 
 /** Guard, then one lock cycle: open, validate by the engine, activate. */
 function begin(options: InstanceOptions, { whenEmpty, load, writing }: Beginning): Instance {
-  const { image, imageLock = 'auto', trace = noTrace, failed = () => {} } = options;
+  const { image, imageLock = 'auto', failed = () => {} } = options;
   using held = new Cleanup();
   const lease = held.add(new Lease(image, imageLock, 'writer'), each => each.release());
   const parts = opening(options, whenEmpty, opened => {
     held.add(opened, each => each.discard());
     const { path } = opened;
-    const port = new Port(opened, { path, trace, failed });
+    const port = new Port(opened, { path, trace: safeTrace(options.trace), failed });
     const engine = loaded(options, path, each => load(each, port, opened));
     held.add(engine, each => each.close());
     writing?.();

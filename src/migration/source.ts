@@ -4,7 +4,7 @@
  * @module
  */
 import type { MachineState } from '../machine/state.js';
-import { noTrace, type Trace } from '../trace.js';
+import { safeTrace, type Trace } from '../trace.js';
 import { type Channel, ChannelError } from './channel.js';
 import { makeManifest } from './manifest.js';
 import { type Movable, takeBack } from './take-back.js';
@@ -42,7 +42,8 @@ export async function migrate(
   channel: Channel,
   options: MigrateOptions = {},
 ): Promise<MigrationEnd> {
-  const { trace = noTrace, signal, askMs = 10_000 } = options;
+  const { signal, askMs = 10_000 } = options;
+  const trace = safeTrace(options.trace);
   await machine.whenIdle(signal === undefined ? {} : { signal });
   const state = await machine.handOver();
   trace({ event: 'migrate', step: 'handed over' });

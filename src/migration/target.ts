@@ -13,7 +13,7 @@ import type { MachineState } from '../machine/state.js';
 import { type Key, openStore } from '../nvram/index.js';
 import { TisStateError } from '../tis/index.js';
 import { StateError } from '../tpm/engine.js';
-import { noTrace, type Trace } from '../trace.js';
+import { safeTrace, type Trace } from '../trace.js';
 import { type Channel, ChannelError } from './channel.js';
 import { MigrationError } from './errors.js';
 import { readManifest } from './manifest.js';
@@ -61,8 +61,9 @@ export interface AcceptOptions {
 export async function accept(
   machine: Arrival,
   channel: Channel,
-  { timeoutMs = 60_000, signal, trace = noTrace }: AcceptOptions = {},
+  { timeoutMs = 60_000, signal, trace: given }: AcceptOptions = {},
 ): Promise<void> {
+  const trace = safeTrace(given);
   const message = await channel.receive({ timeoutMs, signal });
   const answer = async (step: string, said: object, detail?: string): Promise<void> => {
     trace({ event: 'migrate', step, ...(detail === undefined ? {} : { detail }) });

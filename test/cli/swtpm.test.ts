@@ -4,7 +4,7 @@ import { scratch, toHex } from '../../lab/files.js';
 import { swtpm } from '../../lab/peers/swtpm.js';
 import { nvtpm } from '../../lab/program/cli.js';
 import { createQcow2, openImage, withLock } from '../../src/block/index.js';
-import { fingerprint } from '../../src/cli/commands/info.js';
+import { fingerprint } from '../../src/cli/fingerprint.js';
 import {
   commands,
   HANDLE,

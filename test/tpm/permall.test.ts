@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import test from 'ava';
 import fc from 'fast-check';
 import { hex, toHex } from '../../lab/files.js';
-import { transcript, transcripts } from '../../lab/recorder/replay.js';
+import { transcript, transcripts } from '../../lab/recorder/transcript.js';
 import { MemoryNvram } from '../../lab/reference/memory-nvram.js';
 import { entropy, Rig } from '../../lab/reference/rig.js';
 import { endorsed, owned, withIndices } from '../../lab/reference/states.js';

@@ -1,6 +1,6 @@
 /**
- * `nvtpm check`: what is wrong with an image and the store in it. It writes nothing, unless it is told
- * to repair; then it does what is certain and nothing else.
+ * `nvtpm check`: what is wrong with an image and the store in it. It writes only with `--repair`, and
+ * repairs only what is certain.
  * @module
  */
 import {
@@ -14,63 +14,82 @@ import {
 } from '../../block/index.js';
 import { withLock } from '../../block/lock.js';
 import type { NvtpmError } from '../../errors.js';
-import { inspectStore, NvramError, type OpenStoreOptions, repairStore } from '../../nvram/index.js';
+import {
+  type Inspection,
+  inspectStore,
+  NvramError,
+  type OpenStoreOptions,
+  repairStore,
+} from '../../nvram/index.js';
 import { systemEntropy as entropy } from '../../system.js';
-import { type CommonOptions, lookInside, withImage } from '../images.js';
-import { describe, type Result } from '../output.js';
-import { faultOf } from './info.js';
+import { faultOf, lookInside, withImage } from '../images.js';
+import { flag } from '../options.js';
+import { describe, type Paint, type Result } from '../output.js';
+import { subcommand } from '../subcommand.js';
 
-export interface CheckOptions extends CommonOptions {
-  /** An EMPTY image is a fault too. */
-  readonly expectExisting: boolean;
-  /** Do what is certain: leaks, refcounts, and a store that was cut off. */
-  readonly repair: boolean;
-  /** Look at an image that somebody else is writing to. */
-  readonly forceShare: boolean;
+export const check = subcommand({
+  name: 'check',
+  summary: 'find what is wrong with an image; the exit code is the kind of fault',
+  arguments: { '<file>': 'the image' },
+  // biome-ignore format: table
+  options: {
+    expectExisting: flag('--expect-existing', 'an image without a TPM is a fault'),
+    repair:         flag('--repair', 'repair what is certain: leaks, refcounts, an interrupted store'),
+    forceShare:     flag('-U, --force-share', 'read it although another process writes to it'),
+  },
+  key: 'verifies, or repairs, an encrypted store',
+  isOnImage: true,
+  example: 'nvtpm check tpm.qcow2 --expect-existing',
+  run: ({ file, options, common, printer: { paint } }) => {
+    const role = options.repair ? 'writer' : options.forceShare ? 'sharing' : 'reader';
+    return withImage(file, role, { ...common, forRepair: true }, image => {
+      const { trace, key, lockTimeout } = common;
+      const store = { trace, key, entropy, wait: { timeoutMs: lockTimeout } };
+      const repairs = options.repair ? repair(image, store) : [];
+      const counts = withLock(image, store.wait, checkImage);
+      const broken = imageFault(file, counts);
+      if (broken !== undefined) return failed(broken, { image: imageData(counts), repairs }, paint);
+
+      const found = withLock(image, store.wait, disk => inspectStore(disk, { trace, key }));
+      const nvram = { outcome: found.verdict, findings: found.findings, notes: found.notes };
+      const data = { image: imageData(counts), nvram, repairs };
+      const missing = found.verdict === 'EMPTY' && options.expectExisting;
+      const fault = missing
+        ? new NvramError('EMPTY', file, ['there is no TPM in it'])
+        : faultOf(file, found, lookInside(image, found, common));
+      if (fault !== undefined) return failed(fault, data, paint);
+      const { format } = withLock(image, store.wait, imageInfo);
+      return { lines: soundLines(file, format, counts, found, repairs, paint), data };
+    });
+  },
+});
+
+function soundLines(
+  file: string,
+  format: string,
+  { leaks }: CheckResult,
+  { verdict, state, notes }: Inspection,
+  repairs: readonly string[],
+  paint: Paint,
+): string[] {
+  const generation = state?.directory.generation;
+  const what = generation === undefined ? 'not formatted yet' : `generation ${generation}`;
+  const leaked = `${leaks} leaked ${leaks === 1 ? 'cluster' : 'clusters'}; check --repair frees them`;
+  return [
+    ...repairs.map(each => `repaired: ${each}`),
+    `${file}: ${paint.green('no fault found')} (${format}, ${verdict}, ${what})`,
+    ...(leaks > 0 ? [`${paint.yellow('warning:')} ${leaked}`] : []),
+    ...notes.map(note => `${paint.yellow('note:')} ${note}`),
+  ];
 }
 
-export function check(path: string, options: CheckOptions): Result {
-  const role = options.repair ? 'writer' : options.forceShare ? 'sharing' : 'reader';
-  return withImage(path, role, { ...options, forRepair: true }, image => {
-    const { trace, key, lockTimeout } = options;
-    const store = { trace, key, entropy, wait: { timeoutMs: lockTimeout } };
-    const repairs = options.repair ? repair(image, store) : [];
-    const counts = withLock(image, store.wait, checkImage);
-    const broken = imageFault(path, counts);
-    if (broken !== undefined) return failed(broken, { image: imageData(counts), repairs });
-
-    const found = withLock(image, store.wait, disk => inspectStore(disk, { trace, key }));
-    const nvram = { outcome: found.verdict, findings: found.findings, notes: found.notes };
-    const data = { image: imageData(counts), nvram, repairs };
-    const missing = found.verdict === 'EMPTY' && options.expectExisting;
-    const fault = missing
-      ? new NvramError('EMPTY', path, ['there is no TPM in it'])
-      : faultOf(path, found, lookInside(image, found, options));
-    if (fault !== undefined) return failed(fault, data);
-
-    const generation = found.state?.directory.generation;
-    const what = generation === undefined ? 'not formatted yet' : `generation ${generation}`;
-    const { leaks } = counts;
-    const { format } = withLock(image, store.wait, imageInfo);
-    return {
-      lines: [
-        ...repairs.map(each => `repaired: ${each}`),
-        `${path}: no fault found (${format}, ${found.verdict}, ${what})`,
-        ...(leaks > 0 ? [`warning: ${leaks} leaked clusters; check --repair frees them`] : []),
-        ...found.notes.map(note => `note: ${note}`),
-      ],
-      data,
-    };
-  });
-}
-
-const failed = (fault: NvtpmError, data: Result['data']): Result => ({
-  lines: [fault.message],
+const failed = (fault: NvtpmError, data: Result['data'], paint: Paint): Result => ({
+  lines: [`${paint.red('fault:')} ${fault.message}`],
   data: { ...data, error: describe(fault) },
   outcome: fault.outcome,
 });
 
-/** Damage of the image itself. Leaks are none: they only take space. */
+/** Damage of the image itself. Leaks do not count: they only take space. */
 function imageFault(path: string, counts: CheckResult): ImageError | undefined {
   const { corruptions, checkErrors, problems } = counts;
   if (corruptions === 0 && checkErrors === 0) return undefined;
@@ -87,7 +106,7 @@ const imageData = ({ corruptions, leaks, checkErrors }: CheckResult) => ({
 });
 
 /**
- * What was done, in words. A fault that cannot be repaired is left for the check to report. Where a
+ * The repairs made, in words. A fault that cannot be repaired is left for the check to report. Where a
  * store is missing that the header names, leaked clusters may be all that is left of it: nothing is
  * freed then.
  */
@@ -106,7 +125,7 @@ function repair(image: BlockNode, options: OpenStoreOptions): string[] {
   if (leaksFixed > 0) done.push(`${leaksFixed} leaked clusters`);
   try {
     const settled = withLock(image, options.wait, disk => repairStore(disk, options));
-    if (settled) done.push('a store that was cut off is settled');
+    if (settled) done.push('an interrupted store');
   } catch (error) {
     if (!(error instanceof NvramError)) throw error;
   }

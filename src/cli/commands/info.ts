@@ -2,7 +2,7 @@
  * `nvtpm info`: what is in an image. It writes nothing and makes nothing.
  * @module
  */
-import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import {
   type ImageHolder,
   type ImageInfo,
@@ -12,7 +12,6 @@ import {
   storeTag,
   withLock,
 } from '../../block/index.js';
-import type { NvtpmError } from '../../errors.js';
 import {
   type Directory,
   ENCRYPTION_EXTRA_BYTES,
@@ -21,95 +20,96 @@ import {
   inspectStore,
   isCurrent,
   keptGenerations,
-  NvramError,
-  faultOf as storeFaultOf,
 } from '../../nvram/index.js';
 import { type EngineInfo, StateError } from '../../tpm/engine.js';
-import { type CommonOptions, lookInside, withImage } from '../images.js';
-import { describe, type Result, size, toHex } from '../output.js';
+import { fingerprint } from '../fingerprint.js';
+import { faultOf, lookInside, withImage } from '../images.js';
+import { flag } from '../options.js';
+import { describe, type Paint } from '../output.js';
+import { subcommand } from '../subcommand.js';
+import { hex32, sizeText, toHex } from '../values.js';
 
-export interface InfoOptions extends CommonOptions {
-  /** Look at an image that somebody else is writing to. */
-  readonly forceShare: boolean;
-}
+export const info = subcommand({
+  name: 'info',
+  summary: 'describe an image, its store and the TPM in it',
+  arguments: { '<file>': 'the image' },
+  options: {
+    forceShare: flag('-U, --force-share', 'read it although another process writes to it'),
+  },
+  key: 'verifies that an encrypted store is authentic',
+  isOnImage: true,
+  example: 'nvtpm info tpm.qcow2',
+  run: ({ file, options, common, printer: { paint } }) =>
+    withImage(file, options.forceShare ? 'sharing' : 'probe', common, image => {
+      const holders = imageHolders(image);
+      const wait = { timeoutMs: common.lockTimeout };
+      const found = withLock(image, wait, disk => inspectStore(disk, common));
+      const tag = withLock(image, wait, storeTag);
+      const inside = lookInside(image, found, common);
+      const tpm = inside instanceof StateError ? undefined : inside;
+      const fault = faultOf(file, found, inside);
+      const about = withLock(image, wait, imageInfo);
+      const actualSize = bytesOnDisk(file);
+      return {
+        lines: [
+          ...imageLines(about, actualSize, tag, paint),
+          ...storeLines(found, paint),
+          ...tpmLines(tpm, paint),
+          ...holders.map(holderLine),
+          ...(fault === undefined ? [] : [`${paint.red('fault:')} ${fault.message}`]),
+        ],
+        data: {
+          image: { ...about, actualSize, storeTag: tag === undefined ? null : tagData(tag) },
+          nvram: storeData(found),
+          tpm: tpm === undefined ? null : tpmData(tpm),
+          lock: { guard: holders.some(({ role }) => role === 'writer'), holders },
+          ...(fault === undefined ? {} : { error: describe(fault) }),
+        },
+        outcome: fault?.outcome ?? 'OK',
+      };
+    }),
+});
 
-export function info(path: string, options: InfoOptions): Result {
-  return withImage(path, options.forceShare ? 'sharing' : 'probe', options, image => {
-    const holders = imageHolders(image);
-    const wait = { timeoutMs: options.lockTimeout };
-    const found = withLock(image, wait, disk => inspectStore(disk, options));
-    const tag = withLock(image, wait, storeTag);
-    const inside = lookInside(image, found, options);
-    const tpm = inside instanceof StateError ? undefined : inside;
-    const fault = faultOf(path, found, inside);
-    const about = withLock(image, wait, imageInfo);
-    return {
-      lines: [
-        ...imageLines(about, tag),
-        ...storeLines(found),
-        ...tpmLines(tpm),
-        ...holders.map(holderLine),
-        ...(fault === undefined ? [] : [`fault: ${fault.message}`]),
-      ],
-      data: {
-        image: { ...about, storeTag: tag === undefined ? null : tagData(tag) },
-        nvram: storeData(found),
-        tpm: tpm === undefined ? null : tpmData(tpm),
-        lock: { guard: holders.some(({ role }) => role === 'writer'), holders },
-        ...(fault === undefined ? {} : { error: describe(fault) }),
-      },
-      outcome: fault?.outcome ?? 'OK',
-    };
-  });
-}
-
-/** What is wrong with a store, as the error that starting it would give; nothing for OK and EMPTY. */
-export function faultOf(
-  path: string,
-  found: Inspection,
-  inside: EngineInfo | StateError | undefined,
-): NvtpmError | undefined {
-  if (inside instanceof StateError) {
-    const code = inside.code === 'REVISION' ? 'REVISION' : 'CORRUPT';
-    return new NvramError(code, path, [inside.message]);
-  }
-  return storeFaultOf(path, found);
-}
-
-/** The EK as people compare it: SHA-256 of the modulus, its first 16 bytes. */
-export function fingerprint(modulus: Uint8Array): string {
-  const digest = createHash('sha256').update(modulus).digest('hex').slice(0, 32);
-  return digest.match(/../g)!.join(':');
+/** The blocks that a file takes, as `qemu-img info` counts them. Windows does not say. */
+function bytesOnDisk(file: string): number {
+  const { blocks, size } = statSync(file);
+  return blocks === undefined ? size : blocks * 512;
 }
 
 const tagData = ({ uuid, kind }: StoreTag) => ({ uuid: toHex(uuid), kind });
 
-function imageLines(image: ImageInfo, tag: StoreTag | undefined): string[] {
+function imageLines(
+  image: ImageInfo,
+  actualSize: number,
+  tag: StoreTag | undefined,
+  paint: Paint,
+): string[] {
   const { format, version, clusterSize, virtualSize, snapshots } = image;
   const kind = version === undefined ? format : `${format} v${version}`;
-  const clusters = clusterSize === undefined ? '' : `, clusters of ${size(clusterSize)}`;
+  const clusters = clusterSize === undefined ? '' : `, clusters of ${sizeText(clusterSize)}`;
   const shots = snapshots.length > 0 ? `, ${snapshots.length} snapshots` : '';
   return [
-    `image: ${kind}, ${size(virtualSize)}${clusters}${shots}`,
+    `${paint.bold('image:')} ${kind}, ${sizeText(virtualSize)} (${sizeText(actualSize)} on disk)${clusters}${shots}`,
     ...(tag === undefined ? [] : [`  its header names store ${toHex(tag.uuid)}`]),
   ];
 }
 
-function storeLines({ verdict, state, notes }: Inspection): string[] {
-  if (state === undefined) return [`nvram: ${verdict}`];
+function storeLines({ verdict, state, notes }: Inspection, paint: Paint): string[] {
+  const head = `${paint.bold('nvram:')} ${verdict === 'OK' ? paint.green(verdict) : verdict}`;
+  if (state === undefined) return [head];
   const { directory, ackRecord } = state;
   const kept = keptGenerations(directory.entries);
   const closed =
     ackRecord === undefined || ackRecord.state === 'open' ? 'in use, or cut off' : ackRecord.state;
   return [
-    `nvram: ${verdict}, generation ${directory.generation}, epoch ${directory.epoch}, ${closed}`,
+    `${head}, generation ${directory.generation}, epoch ${directory.epoch}, ${closed}`,
     `  uuid ${toHex(directory.uuid)}`,
     ...blobsOf(directory).map(
       ({ name, size, generation }) => `  ${name}: ${size} bytes, of generation ${generation}`,
     ),
     ...(directory.encryption.kind === 0 ? [] : [`  encrypted with a ${sealedWith(directory)}`]),
     ...(kept.length === 0 ? [] : [`  kept generations: ${kept.join(', ')}`]),
-    ...notes.map(note => `  note: ${note}`),
+    ...notes.map(note => `  ${paint.yellow('note:')} ${note}`),
   ];
 }
 
@@ -134,7 +134,8 @@ function storeData({ verdict, state, revision, regions, notes, findings }: Inspe
   };
 }
 
-const sealedWith = ({ encryption }: Directory): string => ENCRYPTION_KINDS[encryption.kind]!;
+const sealedWith = ({ encryption }: Directory): string =>
+  ENCRYPTION_KINDS[encryption.kind] ?? 'key of an unknown kind';
 
 /** The current blobs; the size is the user's, the digest that of the bytes as stored. */
 const blobsOf = ({ entries, encryption }: Directory) =>
@@ -148,7 +149,7 @@ const blobsOf = ({ entries, encryption }: Directory) =>
 const holderLine = ({ pid, command, role, bytes }: ImageHolder): string =>
   `in use: ${command ?? 'a process'} (pid ${pid ?? 'unknown'}) as ${role ?? `holder of bytes ${bytes.join(' ')}`}`;
 
-function tpmLines(tpm: EngineInfo | undefined): string[] {
+function tpmLines(tpm: EngineInfo | undefined, paint: Paint): string[] {
   if (tpm === undefined) return [];
   const ek = tpm.ek === undefined ? 'none' : fingerprint(tpm.ek);
   const flags = [
@@ -156,9 +157,9 @@ function tpmLines(tpm: EngineInfo | undefined): string[] {
     tpm.activated ? 'activated' : 'deactivated',
     tpm.owned ? 'owned' : 'not owned',
   ];
-  const indices = tpm.nvIndices.map(index => `0x${index.toString(16).padStart(8, '0')}`);
+  const indices = tpm.nvIndices.map(hex32);
   return [
-    `tpm: ${tpm.version}, ${flags.join(', ')}`,
+    `${paint.bold('tpm:')} ${tpm.version}, ${flags.join(', ')}`,
     `  EK ${ek}`,
     ...(indices.length > 0 ? [`  NV indices ${indices.join(' ')}`] : []),
   ];

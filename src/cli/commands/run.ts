@@ -1,65 +1,77 @@
 /**
- * `nvtpm run`: a machine that runs until it is told to end, with faces for other programs. QMP's quit,
- * SIGTERM and SIGINT end it in order.
+ * `nvtpm run`: a machine with interfaces for other programs: qtest, QMP, migration. QMP's quit, SIGTERM
+ * and SIGINT end it in order.
  * @module
  */
-import { openImage } from '../../block/index.js';
 import { validateIncoming } from '../../migration/index.js';
-import { type Address, parseAddress, serve } from '../../server/index.js';
+import { type Address, parseAddress, runMachine } from '../../server/index.js';
 import { systemClock as clock } from '../../system.js';
-import { type CommonOptions, machineOver } from '../images.js';
-import { type Result, say, UsageError } from '../output.js';
+import { machineOver, openNamed } from '../images.js';
+import { flag, value, values } from '../options.js';
+import { UsageError } from '../output.js';
 import { untilSignal } from '../signals.js';
+import { subcommand } from '../subcommand.js';
 import { VERSION } from '../version.js';
 
-export interface RunOptions extends CommonOptions {
-  readonly qtest?: string;
-  /** Any number of monitors. */
-  readonly qmp: readonly string[];
-  /** Where a machine arrives from another host, instead of being switched on here. */
-  readonly incoming?: string;
-  readonly expectExisting: boolean;
-  readonly json: boolean;
-}
-
-/** The release of QEMU whose QMP this is, and who it really is. */
+/** The QMP release that is implemented, and the program that implements it. */
 const QMP_VERSION = { qemu: { micro: 0, minor: 2, major: 7 }, package: `nvtpm ${VERSION}` };
 
-export async function run(path: string, options: RunOptions): Promise<Result> {
-  const { trace, lockTimeout, imageLock, allowBacking, key, keyUsed, expectExisting, incoming } =
-    options;
-  const faces = facesOf(options);
-  // Where a face has the standard output, nothing else is written there.
-  const quiet = options.json || faces.stdio;
-  const { reason, store } = await untilSignal(signal =>
-    serve({
-      ...faces,
-      openImage: () => openImage(path, { readOnly: false, trace, backing: () => allowBacking }),
-      // Software on a PC does not reach locality 4.
-      machine: (image, irq) =>
-        machineOver(image, options, expectExisting, {
-          irq,
-          locality4: false,
-          execution: 'when free',
-        }),
-      trace,
-      validateIncoming: image => {
-        validateIncoming(image, { trace, wait: { timeoutMs: lockTimeout }, imageLock, key });
-      },
-      version: QMP_VERSION,
-      now: clock,
-      signal,
-      ready: () => {
-        if (incoming === undefined) keyUsed?.();
-        if (!quiet) say(`${path}: running (${faces.summary}); SIGTERM, SIGINT or quit ends it`);
-      },
-    }),
-  );
-  const state = store === undefined ? 'no state to keep' : `generation ${store.generation}`;
-  return {
-    lines: quiet ? [] : [`${path}: ended by ${reason}, ${state}`],
-    data: { ended: reason, ...store },
-  };
+export const run = subcommand({
+  name: 'run',
+  summary: 'power on and serve qtest and QMP until terminated',
+  arguments: { '<file>': 'the image' },
+  // biome-ignore format: table
+  options: {
+    qtest:          value('--qtest <address>', 'drives the registers: unix:PATH[,server=on] or stdio', text => text),
+    qmp:            values('--qmp <address>', 'manages the machine; can be given several times', text => text),
+    incoming:       value('--incoming <address>', 'wait at unix:PATH for a machine that migrates here', text => text),
+    expectExisting: flag('--expect-existing', 'refuse an image without a TPM instead of making one'),
+  },
+  key: 'opens an encrypted store',
+  isOnImage: true,
+  example:
+    'nvtpm run tpm.qcow2 --qtest unix:qtest.sock,server=on --qmp unix:qmp.sock,server=on,wait=off',
+  page: 'docs/run.md',
+  run: async ({ file, options, common, printer }) => {
+    const { trace, lockTimeout, imageLock, key, keyUsed } = common;
+    const faces = facesOf(options, printer.json);
+    // Where an interface has standard output, nothing else is written there.
+    const quiet = printer.json || faces.stdio;
+    const { reason, store } = await untilSignal(signal =>
+      runMachine({
+        ...faces,
+        openImage: () => openNamed(file, common),
+        machine: (image, irq) =>
+          machineOver(image, common, options.expectExisting, {
+            irq,
+            execution: 'when free',
+          }),
+        trace,
+        validateIncoming: image => {
+          validateIncoming(image, { trace, wait: { timeoutMs: lockTimeout }, imageLock, key });
+        },
+        version: QMP_VERSION,
+        now: clock,
+        signal,
+        ready: () => {
+          if (faces.incoming === undefined) keyUsed?.();
+          if (quiet) return;
+          printer.say(`${file}: running (${faces.summary}); SIGTERM, SIGINT or quit ends it`);
+        },
+      }),
+    );
+    const state = store === undefined ? 'no stored state' : `generation ${store.generation}`;
+    return {
+      lines: quiet ? [] : [`${file}: ended by ${reason}, ${state}`],
+      data: { ended: reason, ...store },
+    };
+  },
+});
+
+interface FaceOptions {
+  readonly qtest: string | undefined;
+  readonly qmp: readonly string[];
+  readonly incoming: string | undefined;
 }
 
 interface Faces {
@@ -71,15 +83,19 @@ interface Faces {
 }
 
 /** @throws UsageError, FaceError ADDRESS */
-function facesOf({ qtest, qmp, incoming, json }: RunOptions): Faces {
+function facesOf({ qtest, qmp, incoming }: FaceOptions, json: boolean): Faces {
   const given = [...(qtest === undefined ? [] : [qtest]), ...qmp];
   if (given.length === 0) {
-    throw new UsageError('nobody could reach the machine: give it --qtest or --qmp');
+    throw new UsageError(
+      '--qtest or --qmp is required: without them no program reaches the machine',
+    );
   }
   const uses = given.filter(text => text === 'stdio').length;
-  if (uses > 1) throw new UsageError('only one face can have the standard input and output');
+  if (uses > 1) throw new UsageError('only one interface can use standard input and output');
   if (uses > 0 && json) {
-    throw new UsageError('--json prints where the face at stdio writes: give only one of them');
+    throw new UsageError(
+      '--json and an interface at stdio exclude each other: both write to standard output',
+    );
   }
   return {
     qtest: qtest === undefined ? undefined : parseAddress(qtest),
@@ -92,9 +108,9 @@ function facesOf({ qtest, qmp, incoming, json }: RunOptions): Faces {
   };
 }
 
-/** Who waits for a machine listens, whatever else is said. */
+/** An incoming machine connects to a socket, whatever else the address says. */
 function incomingOf(text: string): Address {
   const address = parseAddress(text);
-  if (address.kind !== 'unix') throw new UsageError('a machine arrives at unix:PATH');
+  if (address.kind !== 'unix') throw new UsageError('invalid --incoming: expected unix:PATH');
   return { ...address, server: true, wait: false };
 }

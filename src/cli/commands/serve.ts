@@ -4,72 +4,86 @@
  * @module
  */
 import { rmSync, writeFileSync } from 'node:fs';
-import { openImage } from '../../block/index.js';
 import { IoError } from '../../errors.js';
 import { resultName } from '../../guest/index.js';
-import { type Listening, serveBackend, type TpmAddress } from '../../server/index.js';
+import { type Listening, serveMachine, type TpmAddress } from '../../server/index.js';
 import type { Trace } from '../../trace.js';
-import { parseFlags, parsePid, parseServer } from '../backend-options.js';
-import { type CommonOptions, machineOver } from '../images.js';
+import { FLAGS_FORM, parseFlags, parsePid, parseServer, SERVER_FORM } from '../backend-options.js';
+import { machineOver, openNamed } from '../images.js';
+import { flag, requiredValue, value, valueOr } from '../options.js';
 import { demandOtherFile } from '../other-file.js';
-import { type Result, say, warn } from '../output.js';
+import type { Printer } from '../output.js';
 import { untilSignal } from '../signals.js';
+import { subcommand } from '../subcommand.js';
+import { SWTPM_OPTIONS } from '../swtpm-names.js';
 
-export interface ServeOptions extends CommonOptions {
-  readonly server?: string;
-  readonly flags: string;
-  readonly pid?: string;
-  readonly terminate: boolean;
-  readonly expectExisting: boolean;
-  readonly json: boolean;
-}
-
-export async function serve(path: string, options: ServeOptions): Promise<Result> {
-  const { address, disconnect } = parseServer(options.server);
-  const startup = parseFlags(options.flags);
-  const pidFile = options.pid === undefined ? undefined : parsePid(options.pid);
-  if (pidFile !== undefined) demandOtherFile('--pid', pidFile, path);
-  const trace = tellingOfFailure(path, options.trace);
-  const backend = { ...options, trace };
-  // With --json, standard output is for the one document at the end.
-  const tell = options.json ? warn : say;
-  let written: string | undefined;
-  const ready = ({ port, startupResult }: Listening): void => {
-    options.keyUsed?.();
-    if (startupResult) {
-      const why = `startup-${startup} was answered ${resultName(startupResult)}`;
-      warn(`${path}: ${why}; where no state was saved, start it with startup-clear`);
-    }
-    if (pidFile !== undefined) writePid(pidFile);
-    written = pidFile;
-    tell(`${path}: listening at ${whereOf(address, port)}; SIGTERM or SIGINT ends it`);
-  };
-  try {
-    const { reason, store } = await untilSignal(signal =>
-      serveBackend({
-        ...{ address, disconnect, startup, terminate: options.terminate, signal, ready },
-        openImage: () =>
-          openImage(path, { readOnly: false, trace, backing: () => options.allowBacking }),
-        machine: image => machineOver(image, backend, options.expectExisting),
-      }),
-    );
-    return {
-      lines: [`${path}: ended by ${reason}, generation ${store.generation}`],
-      data: { ended: reason, ...store },
+export const serve = subcommand({
+  name: 'serve',
+  summary: 'power on and take TPM commands over a socket, as swtpm does, until terminated',
+  arguments: { '<file>': 'the image' },
+  // biome-ignore format: table
+  options: {
+    ...SWTPM_OPTIONS,
+    server:         requiredValue('--server <address>', SERVER_FORM, parseServer),
+    startup:        valueOr('--flags <flags>', FLAGS_FORM, 'not-need-init', parseFlags),
+    terminate:      flag('-t, --terminate', 'end when the last client has disconnected'),
+    pidFile:        value('--pid <file>', 'file=PATH: has the process id while the server listens', parsePid),
+    expectExisting: flag('--expect-existing', 'refuse an image without a TPM instead of making one'),
+  },
+  key: 'opens an encrypted store',
+  isOnImage: true,
+  example: 'nvtpm serve tpm.qcow2 --server type=tcp,port=6545 --flags startup-clear',
+  page: 'docs/serve.md',
+  run: async ({ file, options, common, printer }) => {
+    const { address, disconnect } = options.server;
+    const { startup, pidFile, terminate } = options;
+    if (pidFile !== undefined) demandOtherFile('--pid', pidFile, file);
+    const trace = reportingFailure(file, common.trace, printer);
+    let written: string | undefined;
+    const ready = (listening: Listening): void => {
+      common.keyUsed?.();
+      if (pidFile !== undefined) writePid(pidFile);
+      written = pidFile;
+      announce(`${file}: listening at ${whereOf(address, listening.port)}`, printer);
+      if (listening.startupResult) {
+        const why = `startup-${startup} was answered ${resultName(listening.startupResult)}`;
+        printer.warn(`${file}: ${why}; if no state was saved, start it with startup-clear`);
+      }
     };
-  } finally {
-    if (written !== undefined) rmSync(written, { force: true });
-  }
+    try {
+      const { reason, store } = await untilSignal(signal =>
+        serveMachine({
+          ...{ address, disconnect, startup, terminate, signal, ready },
+          notice: sentence => printer.warn(`${file}: ${sentence}`),
+          openImage: () => openNamed(file, { ...common, trace }),
+          machine: image => machineOver(image, { ...common, trace }, options.expectExisting),
+        }),
+      );
+      return {
+        lines: [`${file}: ended by ${reason}, generation ${store.generation}`],
+        data: { ended: reason, ...store },
+      };
+    } finally {
+      if (written !== undefined) rmSync(written, { force: true });
+    }
+  },
+});
+
+/** With --json, standard output is for the one document at the end. */
+function announce(text: string, printer: Printer): void {
+  const line = `${text}; SIGTERM or SIGINT ends it`;
+  if (printer.json) printer.warn(line);
+  else printer.say(line);
 }
 
-/** Says once, on standard error, why the TPM answers no more. */
-function tellingOfFailure(path: string, trace: Trace): Trace {
-  let told = false;
+/** Reports once, on standard error, why the TPM is in failure mode. */
+function reportingFailure(path: string, trace: Trace, printer: Printer): Trace {
+  let isReported = false;
   return event => {
     trace(event);
-    if (event.event !== 'failure' || told) return;
-    told = true;
-    warn(`${path}: the TPM is in failure mode until it is started again: ${event.why}`);
+    if (event.event !== 'failure' || isReported) return;
+    isReported = true;
+    printer.warn(`${path}: the TPM is in failure mode until it is started again: ${event.why}`);
   };
 }
 

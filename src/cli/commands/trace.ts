@@ -1,60 +1,53 @@
 /**
- * `nvtpm trace`: what is in a trace, as a time line for people. With `-` it reads along:
+ * `nvtpm trace`: a trace as a time line for people. With `-` it follows one as it is written:
  * `nvtpm run … --trace - 2>&1 >/dev/null | nvtpm trace -`.
  * @module
  */
 import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
-import { IoError } from '../../errors.js';
-import { type Result, say, UsageError } from '../output.js';
+import { linesOf } from '../command-input.js';
+import { flag } from '../options.js';
+import { UsageError } from '../output.js';
+import { subcommand } from '../subcommand.js';
 import { type Timed, Timeline } from '../timeline.js';
 
-export interface TraceOptions {
-  /** Whether what happens to the image is shown too. */
-  readonly all: boolean;
-  readonly json: boolean;
-}
+export const trace = subcommand({
+  name: 'trace',
+  summary: 'show what --trace has written, as a time line',
+  arguments: { '<file>': 'the trace; - for standard input' },
+  options: { all: flag('--all', 'show reads, writes and locks of the image too') },
+  isOnImage: false,
+  example: `nvtpm exec tpm.qcow2 00c10000000e0000004600000008 --trace t.json
+nvtpm trace t.json`,
+  run: async ({ file, options, printer, stdin }) => {
+    const timeline = new Timeline(options.all, printer.paint);
+    const lines: string[] = [];
+    const show = (text: string): void => {
+      if (printer.json) lines.push(text);
+      else printer.say(text);
+    };
+    let count = 0;
+    const input = file === '-' ? stdin : createReadStream(file);
+    for await (const text of linesOf(input, file === '-' ? 'standard input' : file)) {
+      count += 1;
+      for (const line of timeline.push(eventOf(text, file, count))) show(line);
+      if (printer.isClosed) break;
+    }
+    input.destroy();
+    for (const line of timeline.end()) show(line);
+    return { lines: [], data: { events: count, lines } };
+  },
+});
 
-export async function trace(path: string, { all, json }: TraceOptions): Promise<Result> {
-  const timeline = new Timeline(all);
-  const lines: string[] = [];
-  const show = (text: string): void => {
-    if (json) lines.push(text);
-    else say(text);
-  };
-  let count = 0;
-  for await (const text of linesOf(path)) {
-    count += 1;
-    for (const line of timeline.push(eventOf(text, path, count))) show(line);
-  }
-  for (const line of timeline.end()) show(line);
-  return { lines: [], data: { events: count, lines } };
-}
-
-async function* linesOf(path: string): AsyncGenerator<string> {
-  const input = path === '-' ? process.stdin : createReadStream(path);
-  const trouble = new Promise<never>((_, reject) => {
-    input.once('error', (error: unknown) => reject(new IoError('read', path, error)));
-  });
-  const lines = createInterface({ input })[Symbol.asyncIterator]();
-  for (;;) {
-    const { value, done } = await Promise.race([lines.next(), trouble]);
-    if (done) return;
-    yield value;
-  }
-}
-
+/** @throws UsageError */
 function eventOf(text: string, path: string, line: number): Timed {
   const found = parse(text);
-  const name = found?.['event'];
-  if (found !== undefined && typeof name === 'string' && Number.isFinite(found['at'])) {
-    const sound = Object.hasOwn(SHAPES, name) ? SHAPES[name]! : () => true;
-    if (sound(found)) return found as unknown as Timed;
-  }
-  throw new UsageError(`${path}, line ${line}: this is no trace; --trace FILE makes one`);
+  if (found !== undefined && isTimed(found)) return found;
+  throw new UsageError(`${path}, line ${line}: not a trace event; --trace FILE writes traces`);
 }
 
-function parse(text: string): Record<string, unknown> | undefined {
+type Fields = Readonly<Record<string, unknown>>;
+
+function parse(text: string): Fields | undefined {
   try {
     return JSON.parse(text) ?? undefined;
   } catch {
@@ -64,11 +57,20 @@ function parse(text: string): Record<string, unknown> | undefined {
 
 const isInteger = (value: unknown): value is number => Number.isSafeInteger(value);
 
-/** What has to be there of the events that are more than words. */
-const SHAPES: Readonly<Record<string, (event: Record<string, unknown>) => boolean>> = {
-  register: ({ address, size, value }) =>
-    isInteger(address) &&
-    [1, 2, 4].includes(size as number) &&
-    (value === undefined || (isInteger(value) && value >= 0)),
-  command: ({ name, result }) => typeof name === 'string' && isInteger(result),
-};
+/** What the time line reads of the events that are more than words. */
+const SHAPES: ReadonlyMap<unknown, (event: Fields) => boolean> = new Map([
+  [
+    'register',
+    ({ address, size, value }: Fields) =>
+      isInteger(address) &&
+      (size === 1 || size === 2 || size === 4) &&
+      (value === undefined || (isInteger(value) && value >= 0)),
+  ],
+  ['command', ({ name, result }: Fields) => typeof name === 'string' && isInteger(result)],
+]);
+
+function isTimed(event: Fields): event is Fields & Timed {
+  const { event: name, at } = event;
+  if (typeof name !== 'string' || !Number.isFinite(at)) return false;
+  return SHAPES.get(name)?.(event) ?? true;
+}

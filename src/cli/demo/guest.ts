@@ -1,14 +1,14 @@
 /**
- * What the guest of the demonstration does: TPM commands through the TIS registers and nothing else.
- * Its secrets are as public as those of any demonstration.
+ * The guest of the demonstration: TPM commands through the TIS registers and nothing else. Its secrets
+ * are public.
  * @module
  */
-
 import {
   commands,
   HANDLE,
   NV_PER,
   nvPublic,
+  RESULT,
   STARTUP,
   secretOf,
   Tpm12Client,
@@ -18,11 +18,12 @@ import {
 import type { Machine } from '../../machine/index.js';
 import { systemEntropy as entropy } from '../../system.js';
 import { TisDriver } from '../../tis/index.js';
-import { fingerprint } from '../commands/info.js';
+import { fingerprint } from '../fingerprint.js';
 
 const OWNER = secretOf('the owner of the demonstration');
-const STRANGER = secretOf('somebody else');
-const NV_INDEX = 0x0001_1101;
+const WRONG_SECRET = secretOf('a wrong secret');
+/** By which an image of the demonstration is recognised. */
+export const NV_INDEX = 0x0001_1101;
 const NV_BYTES = new TextEncoder().encode('.nvtpm keeps what a TPM must keep');
 const PCR = 10;
 
@@ -38,12 +39,12 @@ export class Guest {
     this.#client.run(commands.startup(STARTUP.CLEAR));
   }
 
-  /** Makes the EK and gives its fingerprint. */
+  /** Creates the EK. @returns its fingerprint */
   createEk(): string {
     return fingerprint(this.#client.createEndorsementKeyPair().modulus);
   }
 
-  /** The EK's fingerprint, as anybody can read it while there is no owner. */
+  /** The EK's fingerprint, which needs no authorisation while there is no owner. */
   readEk(): string {
     return fingerprint(this.#client.readPubek().modulus);
   }
@@ -52,20 +53,20 @@ export class Guest {
     this.#client.takeOwnership(OWNER, WELL_KNOWN_SECRET);
   }
 
-  /** The EK's fingerprint, as only the owner can read it. */
+  /** The EK's fingerprint, read with the owner's authorisation. */
   ownerReadsEk(): string {
     return fingerprint(this.#client.ownerReadInternalPub(HANDLE.EK, OWNER).modulus);
   }
 
-  /** What the TPM says to somebody with a wrong secret: its result code and that code's name. */
-  strangerIsRefused(): { result: number; name: string } {
+  /** The result of a command under a wrong secret. */
+  useWrongSecret(): { result: number; name: string } {
     try {
-      this.#client.ownerReadInternalPub(HANDLE.EK, STRANGER);
+      this.#client.ownerReadInternalPub(HANDLE.EK, WRONG_SECRET);
     } catch (error) {
       if (!(error instanceof TpmResponseError)) throw error;
       return { result: error.result, name: error.resultName };
     }
-    return { result: 0, name: 'TPM_SUCCESS' };
+    return { result: RESULT.SUCCESS, name: 'TPM_SUCCESS' };
   }
 
   nvDefine(): void {
@@ -86,7 +87,7 @@ export class Guest {
     return new TextDecoder().decode(this.#client.authorise(command, OWNER).subarray(1));
   }
 
-  /** A measurement, so that there is something volatile to lose. */
+  /** Extends a PCR: volatile state, which a migration must carry. */
   extend(): string {
     return Buffer.from(this.#client.run(commands.extend(PCR, secretOf('a measurement')))).toString(
       'hex',
@@ -98,5 +99,8 @@ export class Guest {
   }
 }
 
-/** What nvRead() gives if nothing was lost. */
+/** What the TPM answers to a wrong secret. */
+export const WRONG_SECRET_RESULT = RESULT.AUTHFAIL;
+
+/** What nvRead() returns if nothing was lost. */
 export const NV_TEXT = new TextDecoder().decode(NV_BYTES.subarray(1));

@@ -1,16 +1,18 @@
 /**
- * A spinner for what takes a moment; nothing where standard error is not a terminal.
+ * A spinner while a step runs; nothing where standard error is not a terminal.
  * @module
  */
-import yoctoSpinner from 'yocto-spinner';
+import yoctoSpinner, { type Spinner } from 'yocto-spinner';
 
-const spinner = yoctoSpinner({ stream: process.stderr });
+let spinner: Spinner | undefined;
 
 export const progress = {
   start(what: string): void {
-    if (process.stderr.isTTY) spinner.start(what);
+    if (!process.stderr.isTTY) return;
+    spinner ??= yoctoSpinner({ stream: process.stderr });
+    spinner.start(what);
   },
   stop(): void {
-    if (spinner.isSpinning) spinner.stop();
+    if (spinner?.isSpinning) spinner.stop();
   },
 };

@@ -1,24 +1,92 @@
 /**
  * The steps of the demonstration. Each runs in a process of its own, so that nothing but the image
- * carries anything from one to the next, and prints its evidence as one JSON document.
+ * carries anything from one to the next, and prints its evidence as JSON documents.
  * @module
  */
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { openImage, takeGuard } from '../../block/index.js';
-import { withLock } from '../../block/lock.js';
+import { openImage, takeGuard, withLock } from '../../block/index.js';
 import type { Machine } from '../../machine/index.js';
 import { accept, Channel, migrate, validateIncoming } from '../../migration/index.js';
-import { inspectStore } from '../../nvram/index.js';
+import { inspectStore, NvramError, type Verdict } from '../../nvram/index.js';
 import type { Trace, TraceEvent } from '../../trace.js';
 import { type CommonOptions, machineOver, withImage } from '../images.js';
-import { UsageError } from '../output.js';
+import { type Printer, UsageError } from '../output.js';
 import { Guest } from './guest.js';
 
-type Evidence = Readonly<Record<string, unknown>>;
+/** What a step is run with. */
+export interface Scene {
+  readonly path: string;
+  readonly common: CommonOptions;
+  /** Where a machine that migrates connects to. */
+  readonly socket: string;
+  readonly printer: Printer;
+}
 
-/** A trace that keeps what it is told, besides passing it on. */
+interface Stored {
+  readonly generation: number;
+  readonly epoch: number;
+  /** What the last store did, in order. */
+  readonly store: readonly string[];
+}
+
+/** What a wrong secret is answered. */
+interface Refused {
+  readonly result: number;
+  readonly name: string;
+}
+
+export interface Blank extends Stored {
+  readonly before: Verdict;
+  readonly ek: string;
+}
+
+export interface Owned extends Stored {
+  readonly ek: string;
+  readonly owned: boolean;
+}
+
+export interface Proof extends Owned {
+  readonly stranger: Refused;
+}
+
+export interface Survived {
+  readonly ek: string;
+  readonly owned: boolean;
+  readonly stranger: Refused;
+  readonly nv: string;
+}
+
+export interface Damage {
+  readonly blob: string;
+  readonly byte: number;
+  readonly offset: number;
+  readonly was: number;
+  readonly is: number;
+}
+
+export interface Running {
+  readonly power: string;
+  readonly pcr: string;
+}
+
+/** What a machine says of itself; a machine that is gone has its power only. */
+export interface Alive {
+  readonly power: string;
+  readonly pcr?: string;
+  readonly ek?: string;
+  readonly nv?: string;
+  readonly epoch?: number;
+}
+
+export interface Left {
+  readonly migrated: boolean;
+  readonly power: string;
+  readonly why?: string | undefined;
+}
+
+/** A trace that keeps the events, besides passing them on. */
 function recording(trace: Trace): { trace: Trace; events: TraceEvent[] } {
   const events: TraceEvent[] = [];
   return {
@@ -45,91 +113,68 @@ function lastStore(events: readonly TraceEvent[]): string[] {
 }
 
 /** Powers a machine on, lets a guest act in it, and powers it off. */
-function inGuest(
-  path: string,
-  options: CommonOptions,
-  act: (guest: Guest, machine: Machine, events: readonly TraceEvent[]) => Evidence,
-): Evidence {
-  const { trace, events } = recording(options.trace);
-  return withImage(path, undefined, { ...options, trace }, image => {
-    const machine = machineOver(image, { ...options, trace });
+function inGuest<T>(
+  { path, common }: Scene,
+  act: (guest: Guest, machine: Machine, stored: () => Stored) => T,
+): T {
+  const { trace, events } = recording(common.trace);
+  return withImage(path, undefined, { ...common, trace }, image => {
+    const machine = machineOver(image, { ...common, trace });
     machine.powerOn();
     const guest = new Guest(machine);
     guest.startup();
-    const evidence = act(guest, machine, events);
+    const evidence = act(guest, machine, () => {
+      const { generation, epoch } = machine.storeInfo;
+      return { generation, epoch, store: lastStore(events) };
+    });
     machine.powerOff();
     return evidence;
   });
 }
 
-const stored = (machine: Machine, events: readonly TraceEvent[]): Evidence => ({
-  generation: machine.storeInfo.generation,
-  epoch: machine.storeInfo.epoch,
-  store: lastStore(events),
-});
-
-type Step = (path: string, options: CommonOptions, socket: string) => Evidence | Promise<Evidence>;
-
-// biome-ignore format: table
-const STEPS: Readonly<Record<string, Step>> = {
-  'blank': (path, options) => {
-    const before = withImage(path, 'reader', options, image =>
-      withLock(image, undefined, disk => inspectStore(disk).verdict),
-    );
-    return inGuest(path, options, (guest, machine, events) => {
-      const ek = guest.createEk();
-      return { before, ek, ...stored(machine, events) };
-    });
-  },
-
-  'own': (path, options) => inGuest(path, options, (guest, machine, events) => {
-    const ek = guest.readEk();
-    guest.takeOwnership();
-    return { ek, owned: machine.info.owned, ...stored(machine, events) };
-  }),
-
-  'prove': (path, options) => inGuest(path, options, (guest, machine, events) => {
-    const ek = guest.ownerReadsEk();
-    const stranger = guest.strangerIsRefused();
-    guest.nvDefine();
-    guest.nvWrite(1);
-    return { ek, owned: machine.info.owned, stranger, ...stored(machine, events) };
-  }),
-
-  'survived': (path, options) => inGuest(path, options, (guest, machine) => {
-    const { owned } = machine.info;
-    return { ek: guest.ownerReadsEk(), owned, stranger: guest.strangerIsRefused(), nv: guest.nvRead() };
-  }),
-
-  'damage': path => damage(path),
-  'source': (path, options) => source(path, options),
-  'target': (path, options, socket) => target(path, options, socket),
-};
-
-export function runStep(
-  name: string,
-  path: string,
-  options: CommonOptions,
-  socket: string,
-): Evidence | Promise<Evidence> {
-  const step = STEPS[name];
-  if (step === undefined) throw new UsageError(`${name} is not a step of the demonstration`);
-  return step(path, options, socket);
+function blank(scene: Scene): Blank {
+  const before = withImage(scene.path, 'reader', scene.common, image =>
+    withLock(image, undefined, disk => inspectStore(disk).verdict),
+  );
+  return inGuest(scene, (guest, _, stored) => ({ before, ek: guest.createEk(), ...stored() }));
 }
 
-/** Flips one bit in the middle of the stored permall, as a bad disk would: without asking anybody. */
-function damage(path: string): Evidence {
+const own = (scene: Scene): Owned =>
+  inGuest(scene, (guest, machine, stored) => {
+    const ek = guest.readEk();
+    guest.takeOwnership();
+    return { ek, owned: machine.info.owned, ...stored() };
+  });
+
+const prove = (scene: Scene): Proof =>
+  inGuest(scene, (guest, machine, stored) => {
+    const ek = guest.ownerReadsEk();
+    const stranger = guest.useWrongSecret();
+    guest.nvDefine();
+    guest.nvWrite(1);
+    return { ek, owned: machine.info.owned, stranger, ...stored() };
+  });
+
+const survived = (scene: Scene): Survived =>
+  inGuest(scene, (guest, machine) => ({
+    ek: guest.ownerReadsEk(),
+    owned: machine.info.owned,
+    stranger: guest.useWrongSecret(),
+    nv: guest.nvRead(),
+  }));
+
+/** Flips one bit in the middle of the stored permall, as a bad disk would: past the image guard. */
+function damage({ path }: Scene): Damage {
   using image = openImage(path, { readOnly: false });
-  // Beside whoever has the image: a bad disk asks for no guard.
   using _beside = takeGuard(image, 'incoming');
   return withLock(image, undefined, disk => {
-    const { state } = withLock(image, undefined, inspectStore);
+    const { state } = inspectStore(disk);
     const blob = state?.directory.entries.find(entry => entry.name === 'permall');
-    if (blob === undefined) throw new UsageError('there is no permall to damage');
+    if (blob === undefined) throw new NvramError('EMPTY', path, ['there is no permall to damage']);
     const byte = Math.floor(blob.length / 2);
     const offset = blob.offset + byte;
-    const [was] = disk.read(offset, 1);
-    const is = was! ^ 0x01;
+    const [was = 0] = disk.read(offset, 1);
+    const is = was ^ 0x01;
     disk.write(offset, Uint8Array.of(is));
     disk.flush();
     return { blob: blob.name, byte, offset, was, is };
@@ -137,65 +182,61 @@ function damage(path: string): Evidence {
 }
 
 /**
- * A machine that runs until it is told otherwise, by words on standard input, each answered by a
- * line of JSON: probe, write, migrate SOCKET, off.
+ * A machine that runs until the word `off` on standard input; the other words are probe, write and
+ * migrate SOCKET. Each is answered by a line of JSON.
  */
-async function source(path: string, options: CommonOptions): Promise<Evidence> {
-  using image = openImage(path, { readOnly: false, trace: options.trace });
-  const machine = machineOver(image, options);
+async function source({ path, common, printer }: Scene): Promise<Running> {
+  using image = openImage(path, { readOnly: false, trace: common.trace });
+  const machine = machineOver(image, common);
   machine.powerOn();
   const guest = new Guest(machine);
   guest.startup();
   guest.extend();
-  const answer = (evidence: Evidence): void => {
-    process.stdout.write(`${JSON.stringify(evidence)}\n`);
-  };
-  answer({ power: machine.power, pcr: guest.pcr() });
+  const answer = (evidence: object): void => printer.say(JSON.stringify(evidence));
+  const pcr = guest.pcr();
+  answer({ power: machine.power, pcr } satisfies Running);
   let writes = 1;
   for await (const line of createInterface({ input: process.stdin })) {
-    const [word, argument] = line.split(' ');
+    const [word, argument = ''] = line.split(' ');
     if (word === 'probe') answer(probe(machine, guest));
     if (word === 'write') {
       guest.nvWrite((writes += 1));
       answer({ generation: machine.storeInfo.generation });
     }
-    if (word === 'migrate') answer(await leave(machine, argument!, options.trace));
+    if (word === 'migrate') answer(await leave(machine, argument, common.trace));
     if (word === 'off') break;
   }
   process.stdin.destroy();
   machine.powerOff();
-  return { power: machine.power };
+  return { power: machine.power, pcr };
 }
 
-/** What the source answers when it is asked whether it still lives. */
-const probe = (machine: Machine, guest: Guest): Evidence =>
+/** Whether the machine still runs, and what is in its TPM. */
+const probe = (machine: Machine, guest: Guest): Alive =>
   machine.power === 'on'
     ? { power: machine.power, pcr: guest.pcr(), ek: guest.ownerReadsEk(), nv: guest.nvRead() }
     : { power: machine.power };
 
-async function leave(machine: Machine, path: string, trace: Trace): Promise<Evidence> {
+async function leave(machine: Machine, path: string, trace: Trace): Promise<Left> {
   const socket = connect(path);
   using channel = new Channel(socket);
   try {
     await once(socket, 'connect');
     const { end, why } = await migrate(machine, channel, { trace });
-    const { power } = machine;
-    return end === 'moved'
-      ? { migrated: true, power }
-      : { migrated: false, power, refusal: end === 'kept', why };
+    return { migrated: end === 'moved', power: machine.power, why };
   } catch (error) {
-    return { migrated: false, power: machine.power, refusal: false, why: String(error) };
+    return { migrated: false, power: machine.power, why: String(error) };
   }
 }
 
-/** The other host: validates the image, and only then waits for the machine to come. */
-async function target(path: string, options: CommonOptions, socket: string): Promise<Evidence> {
-  using image = openImage(path, { readOnly: false, trace: options.trace });
-  const wait = { timeoutMs: options.lockTimeout };
-  validateIncoming(image, { trace: options.trace, wait, imageLock: options.imageLock });
-  const machine = machineOver(image, options, true);
-  using channel = new Channel(await incoming(socket));
-  await accept(machine, channel, { trace: options.trace });
+/** The other host: it validates the image, and only then waits for the machine. */
+async function target({ path, common, socket, printer }: Scene): Promise<Alive> {
+  using image = openImage(path, { readOnly: false, trace: common.trace });
+  const wait = { timeoutMs: common.lockTimeout };
+  validateIncoming(image, { trace: common.trace, wait, imageLock: common.imageLock });
+  const machine = machineOver(image, common, true);
+  using channel = new Channel(await incoming(socket, printer));
+  await accept(machine, channel, { trace: common.trace });
   const guest = new Guest(machine);
   const evidence = { ...probe(machine, guest), epoch: machine.storeInfo.epoch };
   machine.powerOff();
@@ -203,13 +244,36 @@ async function target(path: string, options: CommonOptions, socket: string): Pro
 }
 
 /** The first connection to a Unix socket that only this user can reach. */
-async function incoming(path: string): Promise<Socket> {
+async function incoming(path: string, printer: Printer): Promise<Socket> {
   const server = createServer();
+  const connected = new Promise<Socket>((resolve, reject) => {
+    server.once('connection', resolve).once('error', reject);
+  });
   const umask = process.umask(0o177);
   server.listen(path);
   process.umask(umask);
-  process.stdout.write(`${JSON.stringify({ listening: true })}\n`);
-  const [socket] = (await once(server, 'connection')) as [Socket];
+  printer.say(JSON.stringify({ listening: true }));
+  const socket = await connected;
   server.close();
   return socket;
+}
+
+const STEPS: ReadonlyMap<string, (scene: Scene) => object | Promise<object>> = new Map<
+  string,
+  (scene: Scene) => object | Promise<object>
+>([
+  ['blank', blank],
+  ['own', own],
+  ['prove', prove],
+  ['survived', survived],
+  ['damage', damage],
+  ['source', source],
+  ['target', target],
+]);
+
+/** @throws UsageError; what the step throws */
+export async function runStep(name: string, scene: Scene): Promise<object> {
+  const step = STEPS.get(name);
+  if (step === undefined) throw new UsageError(`unknown step ${JSON.stringify(name)}`);
+  return step(scene);
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import type { LockedNode } from '../../block/node.js';
-import { noTrace, type Trace } from '../../trace.js';
+import { safeTrace, type Trace } from '../../trace.js';
 import { assess } from './assess.js';
 import type { Key } from './cipher.js';
 import { Keyring } from './keyring.js';
@@ -31,11 +31,11 @@ export function inspectStore(disk: LockedNode, options: InspectOptions = {}): In
 }
 
 /** inspectStore() for callers that use the keys afterwards. */
-export function inspect(disk: LockedNode, keys: Keyring, trace: Trace = noTrace): Inspection {
+export function inspect(disk: LockedNode, keys: Keyring, trace?: Trace): Inspection {
   const assessed = { ...assess(disk, keys), isProvenByHeader: false };
   const found = confirmed(disk, unlocked(assessed, keys));
   const { generation, epoch } = found.state?.directory ?? {};
-  trace({
+  safeTrace(trace)({
     event: 'validate',
     outcome: found.verdict,
     ...(generation === undefined || epoch === undefined ? {} : { generation, epoch }),

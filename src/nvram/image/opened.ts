@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import type { BlockNode, LockedNode } from '../../block/node.js';
 import type { LockWait } from '../../lock/lock.js';
-import { noTrace, type Trace } from '../../trace.js';
+import { safeTrace, type Trace } from '../../trace.js';
 import { equal } from '../../wire/codec.js';
 import { NvramError } from '../errors.js';
 import type { BlobName } from '../store.js';
@@ -45,13 +45,13 @@ export class Opened implements Keys {
 
   constructor(
     node: BlockNode,
-    { wait, trace = noTrace, entropy }: OpenStoreOptions,
+    { wait, trace, entropy }: OpenStoreOptions,
     state: StoreState,
     cipher: BlobCipher | undefined,
   ) {
     this.node = node;
     this.wait = wait;
-    this.trace = trace;
+    this.trace = safeTrace(trace);
     this.#entropy = entropy;
     this.state = state;
     this.cipher = cipher;

@@ -20,10 +20,9 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import { noTrace, type Trace } from '../../trace.js';
+import { safeTrace, type Trace } from '../../trace.js';
 import { sha1 } from '../crypto/hash.js';
 import { type GenerateKey, generateRsaKey } from '../crypto/rsa-keys.js';
-
 import { Sha1Stream } from '../crypto/sha1-stream.js';
 import {
   type Clock,
@@ -75,7 +74,7 @@ export class Tpm12 implements Engine {
 
   constructor(options: Tpm12Options) {
     this.#options = options;
-    this.#trace = options.trace ?? noTrace;
+    this.#trace = safeTrace(options.trace);
     this.#commands = options.commands ?? COMMANDS;
   }
 
