@@ -63,20 +63,35 @@ export type Entropy = (length: number) => Uint8Array;
 export type Clock = () => number;
 
 /** Which engine it is, and which TPM it is. */
+export const ENGINE_NAMES = ['nvtpm', 'libtpms'] as const;
+export const TPM_VERSIONS = ['1.2', '2.0'] as const;
 export interface EngineKind {
-  readonly name: 'nvtpm' | 'libtpms';
-  readonly version: '1.2' | '2.0';
+  readonly name: (typeof ENGINE_NAMES)[number];
+  readonly version: (typeof TPM_VERSIONS)[number];
 }
 
-export interface EngineInfo {
-  readonly version: '1.2' | '2.0';
+/** What a TPM of any version reports of itself. */
+interface CommonInfo {
   readonly owned: boolean;
-  readonly enabled: boolean;
-  readonly activated: boolean;
   /** The public part of the Endorsement Key, if there is one: the RSA modulus, big-endian. */
   readonly ek: Uint8Array | undefined;
   readonly nvIndices: readonly number[];
 }
+
+export interface Tpm12Info extends CommonInfo {
+  readonly version: '1.2';
+  readonly enabled: boolean;
+  readonly activated: boolean;
+}
+
+export interface Tpm20Info extends CommonInfo {
+  readonly version: '2.0';
+  /** Which hierarchies are enabled (TPM 2.0 Part 1, §13). */
+  readonly hierarchies: Readonly<Record<'platform' | 'owner' | 'endorsement', boolean>>;
+}
+
+/** What an engine reports of its TPM, by the TPM's version. */
+export type EngineInfo = Tpm12Info | Tpm20Info;
 
 /** Makes an engine. May refuse: of some engines a process can have only one. */
 export type EngineFactory = () => Engine;

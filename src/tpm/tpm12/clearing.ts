@@ -2,7 +2,9 @@
  * What goes with an owner, and what with an Endorsement Key (TPM Main Part 3, §6.2 and §14.5).
  * @module
  */
-import { type Call } from './call.js';
+
+import { hasMask } from '../kernel/bits.js';
+import type { Call } from './call.js';
 import { dropKey } from './keys/loaded.js';
 import { permits, removeNv } from './nv-area.js';
 import { noDelegates, noFamilies, noSymmetricKey } from './state/defaults.js';
@@ -54,7 +56,7 @@ export function clearOwner(call: Call, nvGoes: 'the owners' | 'all' = 'the owner
   for (const entry of [...permanent.nv]) {
     const owners =
       entry !== undefined && (permits(entry, 'OWNERWRITE') || permits(entry, 'OWNERREAD'));
-    const platforms = owners && Math.floor(entry.publicInfo.nvIndex / D_BIT) % 2 === 1;
+    const platforms = owners && hasMask(entry.publicInfo.nvIndex, D_BIT);
     if (owners && (!platforms || nvGoes === 'all')) removeNv(permanent.nv, entry);
   }
 }

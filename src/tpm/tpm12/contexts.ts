@@ -3,14 +3,14 @@
  * @module
  */
 import { sameSecret } from '../crypto/secrets.js';
-import { type Call } from './call.js';
-import { entityOfCounter } from './monotonic.js';
+import type { Call } from './call.js';
 import { open } from './context-seal.js';
 import { isRsaPart } from './keys/numbers.js';
+import { entityOfCounter } from './monotonic.js';
 import { nvDigest } from './nv-area.js';
 import { demand, TpmFault } from './results.js';
-import { type AuthSession } from './state/auth-session.js';
-import { type ContextBlob } from './structures/context-blob.js';
+import type { AuthSession } from './state/auth-session.js';
+import type { ContextBlob } from './structures/context-blob.js';
 import { keyHandleEntry } from './structures/key.js';
 import { EntityType, Handle, Protocol } from './structures/types.js';
 

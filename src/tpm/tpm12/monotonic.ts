@@ -4,10 +4,10 @@
  */
 import { encode, u32 } from '../../wire/codec.js';
 import { sha1 } from '../crypto/hash.js';
-import { type Entity } from './auth/guest-auth.js';
-import { type Call } from './call.js';
+import type { Entity } from './auth/guest-auth.js';
+import type { Call } from './call.js';
 import { demand } from './results.js';
-import { type Permanent } from './state/permanent.js';
+import type { Permanent } from './state/permanent.js';
 
 type Counter = Permanent['data']['counters'][number];
 

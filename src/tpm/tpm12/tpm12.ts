@@ -27,11 +27,11 @@ import { Sha1Stream } from '../crypto/sha1-stream.js';
 import {
   type Clock,
   type Engine,
-  type EngineInfo,
   type Entropy,
   type NvramPort,
   StateError,
   StoreFailure,
+  type Tpm12Info,
 } from '../engine.js';
 import { endExclusive } from './auth/transport-session.js';
 import type { CommandTable } from './command-table.js';
@@ -195,7 +195,7 @@ export class Tpm12 implements Engine {
     this.#trace({ event: 'failure', where, why });
   }
 
-  info(): EngineInfo {
+  info(): Tpm12Info {
     const { permanent, stclearFlags } = this.#running.state;
     const { data, flags, nv } = permanent;
     const ek = data.endorsementKey;

@@ -3,10 +3,11 @@
  * and which keys it names.
  * @module
  */
-import { concat, encode, Reader, struct, u16, u32 } from '../../wire/codec.js';
+import { concat, encode, Reader, u32 } from '../../wire/codec.js';
 import { sha1 } from '../crypto/hash.js';
-import { type Call } from './call.js';
-import { type WrappedFacts } from './environment.js';
+import { frameHeader, HEADER_BYTES } from '../kernel/frame.js';
+import type { Call } from './call.js';
+import type { WrappedFacts } from './environment.js';
 import { findKey } from './keys/loaded.js';
 import { ABSENT_ORDINALS } from './ordinals.js';
 import { demand } from './results.js';
@@ -15,13 +16,9 @@ import { sizedBuffer } from './structures/codecs.js';
 import { load, parse } from './structures/parsing.js';
 import { RESPONSE_TAG_OFFSET, Resource, Tag } from './structures/types.js';
 
-export const HEADER_BYTES = 10;
-
 const AUTH_BYTES = 45;
 
 const RESPONSE_AUTH_BYTES = 41;
-
-const wrappedHeader = struct({ tag: u16, paramSize: u32, ordinal: u32 });
 
 /** Where the data of a wrapped command, or of its response, begin and end. */
 interface Part {
@@ -35,8 +32,8 @@ interface CommandPart extends Part {
 }
 
 export function commandPart(call: Call, wrapped: Uint8Array): CommandPart {
-  const { tag, paramSize, ordinal } = load(wrappedHeader, wrapped);
-  demand(paramSize === wrapped.length, 'BAD_PARAM_SIZE');
+  const { tag, size, code: ordinal } = load(frameHeader, wrapped);
+  demand(size === wrapped.length, 'BAD_PARAM_SIZE');
   const facts = call.tpm.commands.get(ordinal)?.wrapped ?? ABSENT.get(ordinal);
   demand(facts !== undefined, 'BAD_ORDINAL');
   const start = HEADER_BYTES + facts.handleBytes.input;
@@ -61,7 +58,7 @@ function between(bytes: Uint8Array, start: number, behind: number): Part {
 }
 
 export function responsePart({ handleBytes }: WrappedFacts, response: Uint8Array): Part {
-  const { tag, ordinal: result } = load(wrappedHeader, response);
+  const { tag, code: result } = load(frameHeader, response);
   if (result !== 0) return { start: HEADER_BYTES, end: HEADER_BYTES };
   return between(
     response,

@@ -4,17 +4,17 @@
  */
 import { u16, u32 } from '../../../wire/codec.js';
 import { demandVerified, findRow } from '../auth/delegates.js';
-import { type Entity } from '../auth/guest-auth.js';
+import type { Entity } from '../auth/guest-auth.js';
 import { demandAdipScheme, openSession, sharedSecret } from '../auth/sessions.js';
-import { type Call } from '../call.js';
+import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { entityOfKey, findKey } from '../keys/loaded.js';
+import { entityOfCounter, findCounter } from '../monotonic.js';
 import { findNv, nvDigest } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
-import { type AuthSession } from '../state/auth-session.js';
+import type { AuthSession } from '../state/auth-session.js';
 import { nonce } from '../structures/basic.js';
 import { EntityType, Handle, Protocol } from '../structures/types.js';
-import { entityOfCounter, findCounter } from '../monotonic.js';
 
 /** Opens a session that may authorise anything. */
 export const oiap = command({

@@ -5,13 +5,13 @@
 import { bytes, u32 } from '../../../wire/codec.js';
 import { wipe } from '../../crypto/secrets.js';
 import { terminateEntity } from '../auth/sessions.js';
-import { type Call } from '../call.js';
+import type { Call } from '../call.js';
 import { command } from '../command.js';
+import { entityOfCounter, findCounter } from '../monotonic.js';
 import { demand } from '../results.js';
 import { NO_COUNTER, RELEASED_COUNTER } from '../state/state.js';
 import { counterValue, noBytes20, secret } from '../structures/basic.js';
 import { EntityType } from '../structures/types.js';
-import { findCounter, entityOfCounter } from '../monotonic.js';
 
 /** Makes a counter that starts after every other one. */
 export const createCounter = command({

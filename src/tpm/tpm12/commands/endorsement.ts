@@ -5,16 +5,30 @@
 import { bool, encode, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import { sameSecret, wipe } from '../../crypto/secrets.js';
-import { type Call } from '../call.js';
+import type { Call } from '../call.js';
+import { clearOwner, renewDaaSecrets } from '../clearing.js';
 import { command } from '../command.js';
 import { exponentOf } from '../keys/numbers.js';
 import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
 import { digest, nonce } from '../structures/basic.js';
-import { AuthDataUsage, type KeptEndorsementKey, KeyUsage, noKey, pubDataDigest, publicOf } from '../structures/key.js';
-import { Algorithm, EncScheme, type KeyParms, keyParms, pubkey, SigScheme } from '../structures/key-parms.js';
+import {
+  AuthDataUsage,
+  type KeptEndorsementKey,
+  KeyUsage,
+  noKey,
+  pubDataDigest,
+  publicOf,
+} from '../structures/key.js';
+import {
+  Algorithm,
+  EncScheme,
+  type KeyParms,
+  keyParms,
+  pubkey,
+  SigScheme,
+} from '../structures/key-parms.js';
 import { Handle } from '../structures/types.js';
-import { clearOwner, renewDaaSecrets } from '../clearing.js';
 
 /** The public key, and the digest over it and the guest's nonce. */
 const withChecksum = (key: KeptEndorsementKey, antiReplay: Uint8Array) => {

@@ -5,7 +5,8 @@
 import { type Of, u16 } from '../../../wire/codec.js';
 import { oaepDecrypt } from '../../crypto/rsa.js';
 import { bareSecret } from '../auth/guest-auth.js';
-import { type Call } from '../call.js';
+import type { Call } from '../call.js';
+import { clearOwner } from '../clearing.js';
 import { command } from '../command.js';
 import { createKey } from '../keys/making.js';
 import { rsaKeyOf } from '../keys/numbers.js';
@@ -16,7 +17,6 @@ import { sizedBuffer } from '../structures/codecs.js';
 import { AuthDataUsage, KeyFlag, KeyUsage, travellingKey } from '../structures/key.js';
 import { Algorithm, EncScheme, SigScheme } from '../structures/key-parms.js';
 import { Protocol } from '../structures/types.js';
-import { clearOwner } from '../clearing.js';
 
 type SrkParams = Of<typeof travellingKey>;
 

@@ -4,13 +4,13 @@
  * @module
  */
 import { decode, u32 } from '../../../wire/codec.js';
-import { type Call } from '../call.js';
+import type { Call } from '../call.js';
+import { renewDaaSecrets } from '../clearing.js';
 import { command } from '../command.js';
 import { demand, TpmFault } from '../results.js';
 import { mayFrom } from '../state/pcr.js';
 import { PERMANENT_FLAGS, type PermanentFlag } from '../state/permanent.js';
 import { sizedBuffer } from '../structures/codecs.js';
-import { renewDaaSecrets } from '../clearing.js';
 
 interface Rule {
   /** Who may: the owner, somebody who stands before the machine, either, or nobody in particular. */

@@ -5,8 +5,9 @@
  */
 import { concat, encode, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
+import { HEADER_BYTES } from '../../kernel/frame.js';
 import { crypt, demandScheme, has, logInto, logOutOf } from '../auth/transport-session.js';
-import { type Call } from '../call.js';
+import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
 import { decryptWith, signWith } from '../keys/use.js';
@@ -19,10 +20,16 @@ import { currentTicks, tickCount } from '../structures/current-ticks.js';
 import { AuthDataUsage, type KeptKey, KeyUsage } from '../structures/key.js';
 import { SigScheme } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
-import { Attribute, type TransportPublic, type TransportSession, transportAuth, transportPublic } from '../structures/transport-public.js';
+import {
+  Attribute,
+  type TransportPublic,
+  type TransportSession,
+  transportAuth,
+  transportPublic,
+} from '../structures/transport-public.js';
 import { Handle } from '../structures/types.js';
 import { ticksNow } from '../ticks.js';
-import { commandPart, withPart, keyCountOf, keysHash, responsePart, HEADER_BYTES } from '../wrapping.js';
+import { commandPart, keyCountOf, keysHash, responsePart, withPart } from '../wrapping.js';
 
 const SUCCESS = encode(u32, 0);
 

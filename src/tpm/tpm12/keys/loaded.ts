@@ -9,7 +9,7 @@ import type { Entity } from '../auth/guest-auth.js';
 import { terminateEntity } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { demand } from '../results.js';
-import { compositeDigest, mayFrom } from '../state/pcr.js';
+import { demandReleased, releaseOf } from '../state/pcr.js';
 import type { TpmState } from '../state/state.js';
 import {
   AuthDataUsage,
@@ -18,7 +18,7 @@ import {
   KeyUsage,
   type LoadedKey,
 } from '../structures/key.js';
-import { ALL_LOCALITIES, selectsAny } from '../structures/pcr-info.js';
+import { type PcrInfos, selectsAny } from '../structures/pcr-info.js';
 import { EntityType, Handle } from '../structures/types.js';
 
 /** @throws TpmFault INVALID_KEYHANDLE where no key has the handle */
@@ -80,24 +80,16 @@ function lookUp({ permanent, keys }: TpmState, handle: number) {
 }
 
 /** Whether a key is bound to the values of any PCR, from byte `from` of its selection on. */
-export function usesPcrs({ pcrs11, pcrs12 }: KeptKey, from = 0): boolean {
-  const selection = pcrs11?.pcrSelection ?? pcrs12?.releasePCRSelection;
+export function usesPcrs(key: PcrInfos, from = 0): boolean {
+  const { selection } = releaseOf(key);
   return selection !== undefined && selectsAny(selection.subarray(from));
 }
 
 /** The localities from which a key may be used. */
-export const localitiesOf = ({ pcrs12 }: KeptKey): number =>
-  pcrs12?.localityAtRelease ?? ALL_LOCALITIES;
+export const localitiesOf = (key: PcrInfos): number => releaseOf(key).localities;
 
 function demandKeyPcrs({ state, locality }: Call, key: KeptKey): void {
-  const { pcrs11, pcrs12 } = key;
-  if (usesPcrs(key)) {
-    const selection = pcrs11?.pcrSelection ?? pcrs12!.releasePCRSelection;
-    const found = compositeDigest(state.stclear.pcrs, selection);
-    const wanted = (pcrs11 ?? pcrs12!).digestAtRelease;
-    demand(Buffer.compare(found, wanted) === 0, 'WRONGPCRVAL');
-  }
-  demand(mayFrom(localitiesOf(key), locality), 'WRONGPCRVAL');
+  demandReleased(state.stclear.pcrs, locality, releaseOf(key), 'WRONGPCRVAL');
 }
 
 /** A key, as an authorisation is for it. */

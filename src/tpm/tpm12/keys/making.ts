@@ -7,7 +7,7 @@ import type { Of } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
-import { compositeDigest } from '../state/pcr.js';
+import { createdNow } from '../state/pcr.js';
 import { noBytes20 } from '../structures/basic.js';
 import {
   AuthDataUsage,
@@ -19,7 +19,6 @@ import {
   type PublicPart,
   pubDataDigest,
   type storeAsymkey,
-  type TravellingKey,
 } from '../structures/key.js';
 import { Algorithm, EncScheme, SigScheme } from '../structures/key-parms.js';
 import { exponentOf } from './numbers.js';
@@ -99,7 +98,7 @@ export function createKey(call: Call, params: PublicPart): FreshKey {
     keyFlags: params.keyFlags,
     authDataUsage: params.authDataUsage,
     algorithmParms,
-    ...createdPcrs(call, params),
+    ...createdNow(call.state.stclear.pcrs, call.locality, params),
     pubKey: modulus,
   };
   const secret = {
@@ -111,25 +110,3 @@ export function createKey(call: Call, params: PublicPart): FreshKey {
   };
   return { ...key, secret };
 }
-
-/** The PCR information of a new key, with what the PCRs held when it was made. */
-function createdPcrs({ state, locality }: Call, { pcrs11, pcrs12 }: PublicPart) {
-  const { pcrs } = state.stclear;
-  return {
-    pcrs11: pcrs11 && {
-      ...pcrs11,
-      digestAtCreation: compositeDigest(pcrs, pcrs11.pcrSelection),
-    },
-    pcrs12: pcrs12 && {
-      ...pcrs12,
-      localityAtCreation: 2 ** locality,
-      digestAtCreation: compositeDigest(pcrs, pcrs12.creationPCRSelection),
-    },
-  };
-}
-
-/** A key with an encrypted secret part, out of one in clear. */
-export const travelling = (key: KeptKey, encrypted: Uint8Array): TravellingKey => ({
-  ...key,
-  secret: encrypted,
-});
