@@ -8,7 +8,7 @@ import { sha1 } from '../crypto/hash.js';
 import { frameHeader, HEADER_BYTES } from '../kernel/frame.js';
 import type { Call } from './call.js';
 import type { WrappedFacts } from './environment.js';
-import { findKey } from './keys/loaded.js';
+import { findPublicKey } from './keys/loaded.js';
 import { ABSENT_ORDINALS } from './ordinals.js';
 import { demand } from './results.js';
 import { noBytes20 } from './structures/basic.js';
@@ -89,7 +89,7 @@ export function keysHash(call: Call, count: number, clear: Uint8Array): Uint8Arr
   if (count === 0) return noBytes20();
   const from = new Reader(clear.slice(HEADER_BYTES));
   const hashes = Array.from({ length: count }, () => {
-    const { key } = findKey(call, parse(u32, from), { readOnly: true, allowEk: true });
+    const key = findPublicKey(call, parse(u32, from));
     return sha1(encode(sizedBuffer, key.pubKey));
   });
   return sha1(...hashes);

@@ -99,17 +99,17 @@ function operate(
     demand(opData.length === 1, 'BAD_PARAM_SIZE');
     return opData[0] !== 0;
   };
+  // Only TPM_FAMILY_CREATE comes without a family.
+  if (family === undefined) return createFamily(call, opData);
   switch (opCode) {
-    case Operation.CREATE:
-      return createFamily(call, opData);
     case Operation.ENABLE:
-      setFlag(family!, FamilyFlag.ENABLED, flag());
+      setFlag(family, FamilyFlag.ENABLED, flag());
       break;
     case Operation.ADMIN:
-      setFlag(family!, FamilyFlag.ADMIN_LOCK, flag());
+      setFlag(family, FamilyFlag.ADMIN_LOCK, flag());
       break;
     case Operation.INVALIDATE:
-      Object.assign(family!, {
+      Object.assign(family, {
         label: 0,
         familyID: 0,
         verificationCount: 0,

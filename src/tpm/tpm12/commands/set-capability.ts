@@ -94,10 +94,11 @@ function wordOf(value: Uint8Array): number {
 
 function setPermanentFlag(call: Call, subCap: number, value: boolean): void {
   const flag = PERMANENT_FLAGS[subCap - 1];
-  const rule = flag && FLAG_RULES[flag];
+  demand(flag !== undefined, 'BAD_PARAMETER');
+  const rule = FLAG_RULES[flag];
   demand(rule !== undefined, 'BAD_PARAMETER');
   demandRule(call, value, rule);
-  call.setFlag(flag!, value);
+  call.setFlag(flag, value);
 }
 
 function setPermanentData(call: Call, subCap: number, value: Uint8Array): void {

@@ -17,7 +17,7 @@ import { noBytes20, nonce } from '../structures/basic.js';
 import { encodeSignInfo } from '../structures/certify-info.js';
 import { sizedBuffer } from '../structures/codecs.js';
 import { currentTicks, tickCount } from '../structures/current-ticks.js';
-import { AuthDataUsage, type KeptKey, KeyUsage } from '../structures/key.js';
+import { AuthDataUsage, KeyUsage, type KeyWithSecret } from '../structures/key.js';
 import { SigScheme } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
 import {
@@ -166,7 +166,7 @@ export const releaseTransportSigned = command({
   },
 });
 
-function authoriseSigner(call: Call, key: KeptKey): void {
+function authoriseSigner(call: Call, key: KeyWithSecret): void {
   demand(SCHEMES.includes(key.algorithmParms.sigScheme), 'INAPPROPRIATE_SIG');
   if (call.auth === undefined) demand(key.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
   else call.auth.openSession(entityOfKey(key));

@@ -3,7 +3,7 @@
  * of it.
  * @module
  */
-import type { Of } from '../../../wire/codec.js';
+
 import type { Call } from '../call.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
@@ -12,13 +12,12 @@ import { noBytes20 } from '../structures/basic.js';
 import {
   AuthDataUsage,
   isKey12,
-  type KeptKey,
   KeyUsage,
+  type KeyWithSecret,
   noKey,
   Payload,
   type PublicPart,
   pubDataDigest,
-  type storeAsymkey,
 } from '../structures/key.js';
 import { Algorithm, EncScheme, SigScheme } from '../structures/key-parms.js';
 import { exponentOf } from './numbers.js';
@@ -79,15 +78,15 @@ const isUsual = (exponent: Uint8Array): boolean =>
   exponent.length === 0 ||
   (exponent.length >= 3 && exponent.every((byte, at) => byte === ([1, 0, 1][at] ?? 0)));
 
-type FreshKey = KeptKey & { secret: Of<typeof storeAsymkey> };
-
 /** OpenSSL makes no smaller ones. */
 const BITS_MIN = 512;
 
 /** Makes the key that `params` ask for. Its secrets are zeros as yet. */
-export function createKey(call: Call, params: PublicPart): FreshKey {
+export function createKey(call: Call, params: PublicPart): KeyWithSecret {
   const { algorithmParms } = params;
-  const bits = algorithmParms.rsa!.keyLength;
+  const { rsa } = algorithmParms;
+  demand(rsa !== undefined, 'BAD_KEY_PROPERTY');
+  const bits = rsa.keyLength;
   demand(bits % 16 === 0, 'BAD_KEY_PROPERTY');
   const exponent = exponentOf(algorithmParms);
   demand(bits >= BITS_MIN, 'BAD_KEY_PROPERTY');
