@@ -68,6 +68,18 @@ test('lab imports only lab and src, and only tests import scripts and test', t =
   t.deepEqual(wrong, []);
 });
 
+test('a script is a main of at most 30 lines', t => {
+  const LINES_MAX = 30;
+  const linesOf = (file: string): number =>
+    readFileSync(join(ROOT, 'scripts', file), 'utf8')
+      .trimEnd()
+      .split('\n').length;
+  t.deepEqual(
+    sources('scripts').filter(file => linesOf(file) > LINES_MAX),
+    [],
+  );
+});
+
 test('no file imports itself by a detour', t => {
   const left = new Map(importsOf);
   // Files that import only what is gone go, until none does: what is left is in a circle, or above one.

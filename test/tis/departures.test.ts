@@ -5,8 +5,8 @@
  */
 import { readFileSync } from 'node:fs';
 import test from 'ava';
+import { PAGE } from '../../lab/pages/tis.js';
 import { Qemu, QTEST_PEERS } from '../../lab/peers/qtest.js';
-import { PAGE } from '../../scripts/tis-page.js';
 import { peerTest } from '../_peers.js';
 import { bench } from './_device.js';
 

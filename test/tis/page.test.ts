@@ -1,7 +1,7 @@
 /** docs/tis.md shows the registers as the table has them. */
 import { readFileSync } from 'node:fs';
 import test from 'ava';
-import { PAGE, withRegisters } from '../../scripts/tis-page.js';
+import { PAGE, withRegisters } from '../../lab/pages/tis.js';
 
 test('the register page is up to date (else run node dist/scripts/tis-page.js)', t => {
   const text = readFileSync(PAGE, 'utf8');
