@@ -19,5 +19,5 @@ export {
   StateError,
   StoreFailure,
 } from './tpm/engine.js';
-export { Tpm12 } from './tpm/tpm12/engine.js';
+export { Tpm12 } from './tpm/tpm12/tpm12.js';
 export { noTrace, type Trace, type TraceEvent } from './trace.js';

@@ -4,6 +4,7 @@
  * §24).
  */
 
+import { TAG } from '../../src/guest/constants.js';
 import {
   commands,
   HANDLE,
@@ -13,12 +14,11 @@ import {
   raw,
   TpmResponseError,
 } from '../../src/guest/index.js';
-import { commandsByOrdinal } from '../../src/tpm/tpm12/commands.js';
+import { frame } from '../../src/tpm/kernel/frame.js';
 import { concat, encode, u16, u32 } from '../../src/wire/codec.js';
 import { word } from '../files.js';
 import {
   ALGORITHM,
-  type Handles,
   SCHEME,
   TRANSPORT,
   type Tunnel,
@@ -29,8 +29,10 @@ import {
 import { publicOf, SIGNING, SIGNING_DER, STORAGE } from '../scenarios/keys-common.js';
 import { saveTransport } from './contexts.js';
 import { type Action, type Carrier, type Family, Kept, type RandomGuest } from './guest.js';
+import { wrappedHandlesOf } from './handle-bytes.js';
 import { anyKey, type Held, heldKey, sealedFor, srk } from './held.js';
 import { identity } from './identity.js';
+import { ABSENT } from './starting.js';
 
 const { byte, counted, rawCommand } = raw;
 const n4 = (value: number): Uint8Array => encode(u32, value);
@@ -43,7 +45,6 @@ const RESOURCE = 4;
 const ENCRYPT = 1;
 const LOG = 2;
 const EXCLUSIVE = 4;
-const NO_HANDLES = { input: 0, output: 0 };
 
 const WAYS: readonly [Way, ...Way[]] = [
   [ALGORITHM.MGF1, SCHEME.NONE],
@@ -123,21 +124,12 @@ const staysOutside = (request: Uint8Array): boolean =>
     request.length >= 14 &&
     word(request, 10) > RANDOM_MAX);
 
-/** Commands of which libtpms counts fewer bytes as handles where they are wrapped. */
-const HANDLES: ReadonlyMap<number, Handles> = new Map([
-  [ORDINALS.ChangeAuthAsymFinish, { input: 4, output: 0 }],
-  [ORDINALS.ReleaseTransportSigned, NO_HANDLES],
-]);
-
-const handlesOf = (ordinal: number): Handles =>
-  HANDLES.get(ordinal) ?? commandsByOrdinal.get(ordinal)?.handleBytes ?? NO_HANDLES;
-
 /** Takes requests through a session; it ends where it is not to go on, and where it is refused. */
 function carrierOf(guest: RandomGuest, channel: Channel): Carrier {
   return (request, wellFormed) => {
     const ordinal = word(request, 6);
     if (staysOutside(request)) return guest.mirror.transmit(request, wellFormed);
-    const handles = handlesOf(ordinal);
+    const handles = wrappedHandlesOf(ordinal);
     const odd = guest.client.nonce();
     const [wrong, last] = [guest.chance(40), guest.chance(20)];
     const { tunnel } = channel;
@@ -190,6 +182,14 @@ function wrapInVain(guest: RandomGuest): void {
     rawCommand('GetTestResult', 0),
   ]);
   guest.through(carrierOf(guest, channel), () => guest.run(command));
+}
+
+/** An ordinal without a command, wrapped; the session goes on where libtpms knows it by name. */
+function wrapAbsent(guest: RandomGuest): void {
+  const channel = someChannel(guest);
+  const body = guest.chance(2) ? guest.bytes(guest.below(60)) : n4(HANDLE.SRK);
+  const request = frame(TAG.RQU_COMMAND + guest.below(3), guest.pick(ABSENT), body);
+  guest.through(carrierOf(guest, channel), () => guest.send(request));
 }
 
 /** A command that is not wrapped well, or not at all. */
@@ -247,6 +247,7 @@ export const transportFamily = (inner: Family): Family => [
   [4, guest => establish(guest)],
   [16, guest => act(guest, inner)],
   [3, wrapInVain],
+  [2, wrapAbsent],
   [2, executeBadly],
   [5, release],
   [3, leave],

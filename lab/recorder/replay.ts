@@ -4,11 +4,12 @@
  * the last byte, HMACs included; and so is the permanent state at the end.
  */
 import { key11, pubKey } from '../../src/guest/structures.js';
+import type { GenerateKey } from '../../src/tpm/crypto/rsa-keys.js';
 import type { Clock } from '../../src/tpm/engine.js';
-import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
-import type { DaaSession } from '../../src/tpm/tpm12/daa.js';
-import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
-import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
+import type { DaaSession } from '../../src/tpm/tpm12/state/daa-session.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
+import type { Permanent } from '../../src/tpm/tpm12/state/permanent.js';
+import { Tpm12 } from '../../src/tpm/tpm12/tpm12.js';
 import { equal, Reader } from '../../src/wire/codec.js';
 import { hex, toHex } from '../files.js';
 import { MemoryNvram } from '../reference/memory-nvram.js';
@@ -33,11 +34,14 @@ export interface Difference {
 const HEADER_BYTES = 10;
 
 const MAKES_EK = ['TPM_CreateEndorsementKeyPair', 'TPM_CreateRevocableEK'];
+
 /** TPM_SET_PERM_DATA, TPM_PD_DAAPROOF. */
 const SETS_DAA_PROOF = hex('00000002 00000004 00000019');
 
 type DaaDraws = (session: DaaSession) => Uint8Array[];
+
 const SEED: DaaDraws = ({ context }) => [context.contextSeed];
+
 /** What is drawn at a stage of TPM_DAA_Join (29) and of TPM_DAA_Sign (31), and never shown. */
 const DAA_DRAWS: Readonly<Record<string, DaaDraws>> = {
   '29 3': ({ join }) => [join.u0, join.u1],
@@ -51,6 +55,7 @@ export function daaDraws(request: Uint8Array): DaaDraws | undefined {
   if (request.length <= DAA_STAGE_AT) return undefined;
   return DAA_DRAWS[`${view.getUint32(ORDINAL_AT).toString(16)} ${request[DAA_STAGE_AT]}`];
 }
+
 const [ORDINAL_AT, DAA_STAGE_AT] = [6, 14];
 
 /** The modulus that a response shows of a key that was just made. */

@@ -3,7 +3,6 @@
  * given to ours, so that both must answer the same to the last byte and end in the same state. What
  * only a clock knows is given too: the ticks that swtpm shows are those that our clock then shows.
  */
-
 import {
   type Command,
   ORDINALS,
@@ -13,7 +12,8 @@ import {
   raw,
 } from '../../src/guest/index.js';
 import { systemClock as hostTime } from '../../src/system.js';
-import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
+import type { Permanent } from '../../src/tpm/tpm12/state/permanent.js';
 import { equal } from '../../src/wire/codec.js';
 import { hex, toHex, word } from '../files.js';
 import type { Inner } from '../guests/subject.js';
@@ -41,8 +41,11 @@ const TICKS: ReadonlyMap<number, { ticks: number; nonce?: number }> = new Map([
   [ORDINALS.ExecuteTransport,       { ticks: 10 }],
   [ORDINALS.ReleaseTransportSigned, { ticks: 16, nonce: 26 }],
 ]);
+
 const GET_TICKS = plain(raw.rawCommand('GetTicks', 0)).request;
+
 const NONCE_BYTES = 20;
+
 const LABEL = new Uint8Array(16);
 
 /** The departure of a command within a transport session, where both have an answer of its own. */

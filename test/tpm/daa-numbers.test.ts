@@ -14,7 +14,7 @@ import {
   power,
 } from '../../lab/reference/daa.js';
 import { hostOfBoth, resultOf } from '../../lab/reference/daa-host.js';
-import { modExp, modExpByOpenSsl, toBytes, toNumber } from '../../src/tpm/tpm12/mod-exp.js';
+import { modExp, modExpByOpenSsl, toBytes, toNumber } from '../../src/tpm/crypto/mod-exp.js';
 import { decode, encode, u32 } from '../../src/wire/codec.js';
 import { peerTest } from '../_peers.js';
 import { sharedSwtpm } from '../_swtpm.js';

@@ -11,9 +11,10 @@ import { MemoryNvram } from '../../lab/reference/memory-nvram.js';
 import { entropy, Rig } from '../../lab/reference/rig.js';
 import { endorsed, owned, withIndices } from '../../lab/reference/states.js';
 import { StateError } from '../../src/tpm/engine.js';
-import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
-import { keptKey, rsaKeyOf } from '../../src/tpm/tpm12/keys.js';
-import { decodePermall, encodePermall } from '../../src/tpm/tpm12/permall.js';
+import { rsaKeyOf } from '../../src/tpm/tpm12/keys/numbers.js';
+import { decodePermall, encodePermall } from '../../src/tpm/tpm12/state/permall.js';
+import { keptKey } from '../../src/tpm/tpm12/structures/key.js';
+import { Tpm12 } from '../../src/tpm/tpm12/tpm12.js';
 import { concat, decode, encode } from '../../src/wire/codec.js';
 
 const DIGEST_BYTES = 20;
