@@ -1,85 +1,11 @@
 /**
- * Writes the tables of ordinals in README.md and docs/tpm12.md anew, from the commands that the engine
- * has.
+ * Updates the table of ordinals in docs/tpm12.md.
  *
  *     node dist/scripts/tpm12-page.js
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { argv } from 'node:process';
-import { fileURLToPath } from 'node:url';
-import { ORDINALS, ordinalName } from '../src/guest/constants.js';
-import type { Command } from '../src/tpm/tpm12/command.js';
-import { COMMANDS } from '../src/tpm/tpm12/commands/index.js';
-import { Tag } from '../src/tpm/tpm12/structures/types.js';
+import { parameters } from '../lab/arguments.js';
+import { PAGE, withOrdinals } from '../lab/pages/tpm12.js';
 
-const BEGIN = '<!-- ordinals: made by scripts/tpm12-page.ts, not by hand -->\n';
-const END = '<!-- end of ordinals -->\n';
-
-/** A page, and the lines of the table in it. */
-interface Page {
-  readonly path: string;
-  readonly lines: () => readonly string[];
-}
-const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-
-/** How many sessions a command comes with, by the tags that it takes. */
-const sessionsOf = ({ tags }: Command): string => {
-  const counts = tags.map(tag => tag - Tag.COMMAND);
-  const [least, most] = [Math.min(...counts), Math.max(...counts)];
-  return most > least + 1 ? `${least} to ${most}` : counts.join(' or ');
-};
-
-function row(ordinal: number): string {
-  const command = COMMANDS.get(ordinal);
-  const number = ordinal.toString(16).padStart(2, '0');
-  const sessions = command === undefined ? '' : sessionsOf(command);
-  const there = command === undefined ? 'no' : 'yes';
-  return `| ${number} | ${ordinalName(ordinal)} | ${there} | ${sessions} |`;
-}
-
-const ALL: readonly number[] = Object.values(ORDINALS).toSorted((a, b) => a - b);
-const PER_ROW = 16;
-
-/** Every command with its sessions. */
-function fullTable(): string[] {
-  const has = ALL.filter(ordinal => COMMANDS.get(ordinal) !== undefined).length;
-  return [
-    `${has} of the ${ALL.length} ordinals that libtpms has:`,
-    '',
-    '| ordinal | command | supported | sessions |',
-    '| --- | --- | --- | --- |',
-    ...ALL.map(row),
-  ];
-}
-
-/** The names of all commands, sixteen ordinals a row; one that is not there is struck out. */
-function shortTable(): string[] {
-  const rowOf = (ordinal: number): number => Math.floor(ordinal / PER_ROW);
-  const lines = [...new Set(ALL.map(rowOf))].map(at => {
-    const names = ALL.filter(ordinal => rowOf(ordinal) === at).map(ordinal => {
-      const name = ordinalName(ordinal).replace(/^TPM_/, '');
-      return COMMANDS.get(ordinal) !== undefined ? name : `~~${name}~~`;
-    });
-    return `| ${(at * PER_ROW).toString(16).padStart(2, '0')} | ${names.join(', ')} |`;
-  });
-  return ['| ordinals from | TPM_ |', '| ---: | --- |', ...lines];
-}
-
-export const PAGES: readonly Page[] = [
-  { path: root('docs/tpm12.md'), lines: fullTable },
-  { path: root('README.md'), lines: shortTable },
-];
-
-/** `text` with its table made anew. */
-export function withOrdinals(text: string, { path, lines }: Page): string {
-  const [before, rest] = text.split(BEGIN);
-  const [, after] = (rest ?? '').split(END);
-  if (after === undefined) throw new Error(`${path} has lost the marks around its table`);
-  return `${before}${BEGIN}\n${lines().join('\n')}\n\n${END}${after}`;
-}
-
-if (argv[1] === fileURLToPath(import.meta.url)) {
-  for (const page of PAGES) {
-    writeFileSync(page.path, withOrdinals(readFileSync(page.path, 'utf8'), page));
-  }
-}
+parameters('tpm12-page', {});
+writeFileSync(PAGE, withOrdinals(readFileSync(PAGE, 'utf8')));
