@@ -5,6 +5,7 @@
  * open, refused at the access, done; corrupt bit set; the counts of the check), never the wording.
  * The values are those of QEMU's own bad-input tests and some more; where we differ, the row says
  * why.
+ * @long
  */
 import { copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

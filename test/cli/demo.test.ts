@@ -1,4 +1,7 @@
-/** The demonstration holds, and leaves an image that the real qemu-img finds in order. */
+/**
+ * The demonstration holds, and leaves an image that the real qemu-img finds in order.
+ * @long
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** LockFileEx and UnlockFileEx, in the real Windows build of Node under Wine. */
+/**
+ * LockFileEx and UnlockFileEx, in the real Windows build of Node under Wine.
+ * @long
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';

@@ -1,4 +1,7 @@
-/** Encrypted stores: what is on the disk, which key opens them, and what a change of the key leaves. */
+/**
+ * Encrypted stores: what is on the disk, which key opens them, and what a change of the key leaves.
+ * @long
+ */
 import test from 'ava';
 import {
   activated,

@@ -1,6 +1,7 @@
 /**
  * Goal and method as in power-cut.test.ts, with the store inside a qcow2 image: the power is cut at
  * every write and flush of the *file*, qcow2's own metadata included, and each landing is imageOn anew.
+ * @long
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** The qtest face of `nvtpm run`: the table of requests, what makes no sense, and the registers. */
+/**
+ * The qtest face of `nvtpm run`: the table of requests, what makes no sense, and the registers.
+ * @long
+ */
 import test from 'ava';
 import { Qemu, QTEST_PEERS } from '../../lab/peers/qtest.js';
 import { peerTest } from '../_peers.js';
