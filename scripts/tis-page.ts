@@ -1,11 +1,11 @@
 /**
- * Updates the register page of docs/tis.md.
+ * Generates the register page and the table of departures in docs/tis.md.
  *
  *     node dist/scripts/tis-page.js
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parameters } from '../lab/arguments.js';
-import { PAGE, withRegisters } from '../lab/pages/tis.js';
+import { PAGE, withParts } from '../lab/pages/tis.js';
 
 parameters('tis-page', {});
-writeFileSync(PAGE, withRegisters(readFileSync(PAGE, 'utf8')));
+writeFileSync(PAGE, withParts(readFileSync(PAGE, 'utf8')));

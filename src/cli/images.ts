@@ -6,6 +6,7 @@ import {
   type BlockNode,
   type GuardMode,
   type GuardRole,
+  ImageError,
   openImage,
   takeGuard,
   withLock,
@@ -39,15 +40,41 @@ export interface CommonOptions {
   readonly keyUsed?: (() => void) | undefined;
 }
 
+interface Opening {
+  readonly readOnly?: boolean;
+  readonly forRepair?: boolean;
+}
+
+/** Opens the image that the command line names. @throws ImageError, IoError */
+export function openNamed(
+  path: string,
+  { trace, allowBacking }: Pick<CommonOptions, 'trace' | 'allowBacking'>,
+  { readOnly = false, forRepair = false }: Opening = {},
+): BlockNode {
+  let isRefused = false;
+  const backing = (): boolean => {
+    isRefused = !allowBacking;
+    return allowBacking;
+  };
+  try {
+    return openImage(path, { readOnly, trace, forRepair, backing });
+  } catch (error) {
+    if (!isRefused || !(error instanceof ImageError)) throw error;
+    const advice = 'if the origin of the image is trusted, --allow-backing opens it';
+    throw new ImageError(error.code, error.path, error.broken, advice, error);
+  }
+}
+
 /** Opens an image for `act`, guarded as `role` unless that is undefined, and closes it after. */
 export function withImage<T>(
   path: string,
   role: GuardRole | undefined,
-  { trace, imageLock, allowBacking, forRepair = false }: CommonOptions & { forRepair?: boolean },
+  common: CommonOptions & Pick<Opening, 'forRepair'>,
   act: (image: BlockNode) => T,
 ): T {
   const readOnly = role !== undefined && role !== 'writer';
-  const image = openImage(path, { readOnly, trace, forRepair, backing: () => allowBacking });
+  const { imageLock, forRepair = false } = common;
+  const image = openNamed(path, common, { readOnly, forRepair });
   try {
     const guard = role === undefined ? undefined : takeGuard(image, role, imageLock);
     const result = act(image);

@@ -75,7 +75,9 @@ async function programFor(
   const advice = SWTPM_SUBCOMMANDS.get(name);
   if (advice !== undefined) throw new UsageError(`${name} ${advice}`);
   const load = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
-  const loads = load === undefined ? Object.values(SUBCOMMANDS) : [load];
+  const isForVersion = argv.some(each => each === '-v' || each === '--version');
+  const all = isForVersion ? [] : Object.values(SUBCOMMANDS);
+  const loads = load === undefined ? all : [load];
   for (const subcommand of await Promise.all(loads.map(each => each()))) {
     program.addCommand(subcommand.commandOn(host), { hidden: subcommand.isHidden });
   }

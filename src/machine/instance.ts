@@ -24,6 +24,7 @@ interface Beginning {
   readonly writing?: () => void;
 }
 
+/** An active TPM: store, engine, and the lease on the image. */
 export class Instance {
   readonly #parts: Omit<Parts, 'engine'>;
   #engine: Engine;

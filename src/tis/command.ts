@@ -3,7 +3,8 @@
  * Source: STS and the state transition table of TCG PC Client TIS 1.3 and PTP.
  * @module
  */
-import assert from 'node:assert/strict';
+import { assert } from '../assert.js';
+import { fromHex, toHex } from '../hex.js';
 import type { TisBackend } from './backend.js';
 import { Fifo, sizeField } from './fifo.js';
 import { CAUSE } from './interrupts.js';
@@ -25,6 +26,7 @@ const FAILURE: Readonly<Record<Personality, Uint8Array>> = {
   '2.0': Uint8Array.of(0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x01),
 };
 
+/** The command and response at the moment of saving. */
 export interface CommandState {
   readonly state: State;
   /** What is in the FIFO, in hex: a command that arrives, or a response. */
@@ -214,7 +216,7 @@ export class Command {
     assert(this.#state !== 'execution');
     return {
       state: this.#state,
-      fifo: Buffer.from(this.#fifo.contents()).toString('hex'),
+      fifo: toHex(this.#fifo.contents()),
       at: this.#fifo.at,
       selfTestDone: this.#selfTestDone,
     };
@@ -225,7 +227,7 @@ export class Command {
     rest satisfies Record<string, never>;
     this.reset();
     this.#state = state;
-    this.#fifo.fill(new Uint8Array(Buffer.from(fifo, 'hex')), at);
+    this.#fifo.fill(fromHex(fifo), at);
     this.#selfTestDone = selfTestDone;
   }
 }

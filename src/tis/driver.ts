@@ -11,10 +11,13 @@ import { LOCALITY_SPACE, type Personality, TIS } from './registers.js';
 
 /** Reads and writes of 1 or 4 bytes at an address. */
 export interface Bus {
+  /** The little-endian value of `size` bytes at `address`. */
   read(address: number, size: number): number;
+  /** Writes the low `size` bytes of `value` at `address`. */
   write(address: number, size: number, value: number): void;
 }
 
+/** Why the driver did not get a response. */
 // biome-ignore format: table
 export type TisDriverErrorCode =
   | 'ABSENT'    // No TIS answers at that address.
@@ -22,6 +25,7 @@ export type TisDriverErrorCode =
   | 'TIMEOUT'   // The TPM did not get to where it should within the polls allowed.
   | 'PROTOCOL'; // The TPM is in a state that it should not be in.
 
+/** A driver of the TIS for one locality, as an operating system has it. */
 export class TisDriverError extends NvtpmError {
   override readonly name = 'TisDriverError';
   readonly outcome = 'FAILED';
@@ -33,6 +37,7 @@ export class TisDriverError extends NvtpmError {
   }
 }
 
+/** Where the registers are, and how long the driver polls. */
 export interface TisDriverOptions {
   /** Where locality 0 begins on the bus. Default 0, which is where a `Tis` has it. */
   readonly base?: number;
@@ -59,6 +64,7 @@ const ACCESS = TIS.ACCESS.mask;
 const STS = TIS.STS.mask;
 const STS_UNIT = TIS.STS.unit;
 
+/** A driver of the TIS for one locality, as an operating system has it. */
 export class TisDriver {
   readonly #bus: Bus;
   readonly #page: number;

@@ -17,6 +17,7 @@ export const CAUSE = {
   commandReady: INT_STATUS.mask.commandReadyIntOccured,
 } as const;
 
+/** The interrupt registers at the moment of saving. */
 export interface InterruptState {
   /** INT_ENABLE and INT_STATUS of each locality. */
   readonly enable: readonly number[];

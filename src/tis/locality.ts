@@ -8,6 +8,7 @@ import { LOCALITIES, TIS } from './registers.js';
 
 const { mask } = TIS.ACCESS;
 
+/** Which locality is active, and which ones wait, at the moment of saving. */
 export interface ArbiterState {
   /** The locality that has the TPM, null for none. */
   readonly active: number | null;

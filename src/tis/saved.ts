@@ -4,6 +4,7 @@
  * @module
  */
 import { NvtpmError } from '../errors.js';
+import { fromHex } from '../hex.js';
 import type { CommandState } from './command.js';
 import { Fifo, sizeField } from './fifo.js';
 import type { InterruptState } from './interrupts.js';
@@ -11,6 +12,7 @@ import type { ArbiterState } from './locality.js';
 import { LOCALITIES, type Personality, TIS } from './registers.js';
 import { STATES } from './state.js';
 
+/** The registers, saved. */
 export interface TisState {
   readonly kind: 'nvtpm-tis';
   readonly version: 1;
@@ -26,6 +28,7 @@ export interface TisState {
   readonly hashing: boolean;
 }
 
+/** Why a saved state is refused. */
 // biome-ignore format: table
 export type TisStateErrorCode =
   | 'BUSY'       // A command runs, so that there is no state to save.
@@ -132,7 +135,7 @@ const RULES: Readonly<Record<string, (state: TisState) => boolean>> = {
 };
 
 function fifoFits({ state, fifo }: CommandState): boolean {
-  const bytes = new Uint8Array(Buffer.from(fifo, 'hex'));
+  const bytes = fromHex(fifo);
   if (state === 'completion') return bytes.length >= 10 && sizeField(bytes) === bytes.length;
   if (state === 'reception') return bytes.length > 0 && !overfull(bytes);
   return bytes.length === 0;

@@ -70,7 +70,7 @@ export function* bitmapClusters(view: View, corrupt: (why: () => string) => void
       continue;
     }
     yield { what: 'a bitmap table', offset: tableOffset, length: tableSize * 8 };
-    for (const [, word] of host.words(tableOffset, tableSize * 8)) {
+    for (const [, word] of host.entries(tableOffset, tableSize * 8)) {
       const offset = offsetOf(word);
       if (offset !== 0) yield { what: 'bitmap data', offset, length: geometry.clusterSize };
     }

@@ -19,7 +19,7 @@ import { References } from './references.js';
 import { hex, printable } from './text.js';
 import { type ClusterIndex, clusterIndex, type HostOffset, plus } from './units.js';
 import type { View } from './view.js';
-import { blockOffset, isZero, viewOf } from './words.js';
+import { blockOffset, viewOf } from './words.js';
 
 /** What a check needs of an image. Nothing may be held back. */
 export interface Checkable {
@@ -27,6 +27,7 @@ export interface Checkable {
   readonly refcounts: Refcounts;
 }
 
+/** What `qemu-img check` counts. */
 export interface CheckResult {
   /** Damage: using the image may lose data. */
   readonly corruptions: number;
@@ -211,8 +212,7 @@ class Checker {
 
   #walkL1(what: string, offset: HostOffset, entries: number, active: boolean): void {
     this.#count(what, offset, entries * 8);
-    for (const [i, word] of this.#view.host.words(offset, entries * 8)) {
-      if (isZero(word)) continue;
+    for (const [i, word] of this.#view.host.entries(offset, entries * 8)) {
       if (l1Reserved(word)) this.#corrupt(() => `${what}: entry ${i} has reserved bits set`);
       const offset = offsetOf(word);
       const table = this.#tables.get(offset) ?? { all: 0, active: 0 };
@@ -243,8 +243,7 @@ class Checker {
   #walkL2(table: HostOffset, { all, active }: Table): void {
     const { geometry, host } = this.#view;
     const { clusterSize, clusterBits } = geometry;
-    for (const [i, word] of host.words(table, clusterSize)) {
-      if (isZero(word)) continue;
+    for (const [i, word] of host.entries(table, clusterSize)) {
       const mapping = mappingOf(word, clusterBits);
       const complain = (why: string): void =>
         this.#corrupt(() => `the L2 table at ${hex(table)}, entry ${i}: ${why}`, all);
@@ -267,8 +266,7 @@ class Checker {
     const { clusterSize } = geometry;
     const length = geometry.bytesOf(header.refcountTableClusters);
     this.#count('the refcount table', header.refcountTableOffset, length);
-    for (const [i, word] of this.#view.host.words(header.refcountTableOffset, length)) {
-      if (isZero(word)) continue;
+    for (const [i, word] of this.#view.host.entries(header.refcountTableOffset, length)) {
       const block = blockOffset(word);
       const what = `refcount block ${i}`;
       if (word.low % 512 !== 0) {
@@ -298,7 +296,7 @@ class Checker {
     const clusters = Math.max(geometry.clustersFor(host.length), this.#references.highest + 1);
     const seen = new Set<number>();
     const tableBytes = geometry.bytesOf(header.refcountTableClusters);
-    for (const [i, word] of this.#view.host.words(header.refcountTableOffset, tableBytes)) {
+    for (const [i, word] of this.#view.host.entries(header.refcountTableOffset, tableBytes)) {
       const block = blockOffset(word);
       const first = clusterIndex(i * refcountsPerBlock);
       if (block === 0 || first >= clusters) continue;
@@ -341,7 +339,7 @@ class Checker {
     const { header, host } = this.#view;
     this.#unalignedTables = 0;
     const walked = new Map<HostOffset, number>();
-    for (const [i, word] of host.words(header.l1TableOffset, header.l1Size * 8)) {
+    for (const [i, word] of host.entries(header.l1TableOffset, header.l1Size * 8)) {
       const table = offsetOf(word);
       if (table === 0) continue;
       this.#compareFlag(() => `L1 entry ${i}`, table, isCopied(word));
@@ -356,9 +354,9 @@ class Checker {
 
   #checkCopiedIn(table: HostOffset): void {
     const { geometry, host } = this.#view;
-    for (const [i, word] of host.words(table, geometry.clusterSize)) {
+    for (const [i, word] of host.entries(table, geometry.clusterSize)) {
       // Compressed clusters have no copied flag.
-      if (isZero(word) || isCompressed(word)) continue;
+      if (isCompressed(word)) continue;
       const mapping = mappingOf(word, geometry.clusterBits);
       if (!isPlaced(mapping)) continue;
       const what: Finding = () => `the L2 table at ${hex(table)}, entry ${i}`;

@@ -23,8 +23,20 @@ export class ClusterSet {
     this.#removed.add(cluster);
   }
 
-  has(cluster: ClusterIndex): boolean {
-    if (this.#added.has(cluster)) return true;
+  /** Whether any of `count` clusters from `first` on is in the set. */
+  hasAny(first: ClusterIndex, count: number): boolean {
+    const end = first + count;
+    for (let i = this.#from(first); i < this.#sorted.length; i += 1) {
+      const cluster = this.#sorted[i]! as ClusterIndex;
+      if (cluster >= end) break;
+      if (!this.#removed.has(cluster)) return true;
+    }
+    for (const cluster of this.#added) if (cluster >= first && cluster < end) return true;
+    return false;
+  }
+
+  /** Where the first member that is not below `cluster` is, or would be. */
+  #from(cluster: ClusterIndex): number {
     let from = 0;
     let to = this.#sorted.length;
     while (from < to) {
@@ -32,6 +44,6 @@ export class ClusterSet {
       if (this.#sorted[middle]! < cluster) from = middle + 1;
       else to = middle;
     }
-    return this.#sorted[from] === cluster && !this.#removed.has(cluster);
+    return from;
   }
 }

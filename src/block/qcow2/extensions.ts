@@ -6,6 +6,7 @@
 import { bytes, concat, encode, Reader, struct, u8, u32, WireError } from '../../wire/codec.js';
 import { ImageError } from '../node.js';
 import { printable } from './text.js';
+import { viewOf } from './words.js';
 
 // biome-ignore format: table
 export const EXTENSION = {
@@ -53,6 +54,18 @@ export function readExtensions(path: string, area: Uint8Array): ExtensionArea {
     throw new ImageError('MALFORMED', path, ['a header extension is too large']);
   }
   return { extensions, length: from.at };
+}
+
+/** Whether the end mark of the extensions lies in `area`, the start of a longer one. */
+export function hasEndMark(area: Uint8Array): boolean {
+  const view = viewOf(area);
+  for (let at = 0; at + 8 <= area.length; ) {
+    const type = view.getUint32(at);
+    const length = view.getUint32(at + 4);
+    if (type === EXTENSION.end) return at + 8 + length <= area.length;
+    at += 8 + length + padding(length);
+  }
+  return false;
 }
 
 /** The extensions as bytes, with the end mark behind them. */

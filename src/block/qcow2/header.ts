@@ -115,7 +115,7 @@ export const geometryOf = ({ clusterBits, refcountOrder }: Header): Geometry =>
   new Geometry(clusterBits, refcountOrder);
 
 export const has = (h: Header, feature: bigint): boolean => (h.incompatible & feature) !== 0n;
-/** A backing file name of no bytes is none. */
+/** An empty name means no backing file. */
 export const isOverlay = (h: Header): boolean => h.backingFileOffset > 0 && h.backingFileSize > 0;
 const onCluster = (h: Header, offset: number): boolean =>
   offset % 2 ** h.clusterBits === 0 && offset <= 2 ** 56;

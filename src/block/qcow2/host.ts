@@ -4,10 +4,12 @@
  * @module
  */
 import type { Bytes } from '../lockable.js';
+import { isZeros } from '../zeros.js';
 import { type HostOffset, hostOffset, plus } from './units.js';
-import { readWord, viewOf, type Word } from './words.js';
+import { isZero, readWord, viewOf, type Word } from './words.js';
 
 const CHUNK_BYTES = 64 * 2 ** 10;
+const STRETCH_BYTES = 4096;
 
 export class HostFile {
   readonly #file: Bytes;
@@ -33,16 +35,18 @@ export class HostFile {
     return padded;
   }
 
-  /** The words of a table that are in the file, by index. What is past its end is zero. */
-  *words(offset: HostOffset, length: number): Generator<readonly [index: number, word: Word]> {
+  /** The entries of a table that are not zero, by index. Most tables are empty but for a few. */
+  *entries(offset: HostOffset, length: number): Generator<readonly [index: number, word: Word]> {
     const there = Math.max(0, Math.min(length, this.length - offset));
     for (let at = 0; at < there; at += CHUNK_BYTES) {
       const bytes = this.read(
         plus(offset, at),
         Math.ceil(Math.min(CHUNK_BYTES, there - at) / 8) * 8,
       );
-      const view = viewOf(bytes);
-      for (let i = 0; i < bytes.length; i += 8) yield [(at + i) / 8, readWord(view, i)];
+      for (let from = 0; from < bytes.length; from += STRETCH_BYTES) {
+        const stretch = bytes.subarray(from, from + STRETCH_BYTES);
+        if (!isZeros(stretch)) yield* entriesIn(stretch, (at + from) / 8);
+      }
     }
   }
 
@@ -108,5 +112,13 @@ export class HostFile {
 
   #demandSound(): void {
     if (this.#failure !== undefined) throw this.#failure;
+  }
+}
+
+function* entriesIn(bytes: Uint8Array, first: number): Generator<readonly [number, Word]> {
+  const view = viewOf(bytes);
+  for (let i = 0; i < bytes.length; i += 8) {
+    const word = readWord(view, i);
+    if (!isZero(word)) yield [first + i / 8, word];
   }
 }

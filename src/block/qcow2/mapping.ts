@@ -3,7 +3,15 @@
  * @module
  */
 import type { MetadataCache } from './cache.js';
-import { isCopied, l1Entry, type Mapping, mappingOf, offsetOf, UNALLOCATED } from './entries.js';
+import {
+  dataEntry,
+  isCopied,
+  l1Entry,
+  type Mapping,
+  mappingOf,
+  offsetOf,
+  UNALLOCATED,
+} from './entries.js';
 import type { Faults } from './faults.js';
 import type { Overlap } from './overlap.js';
 import type { Refcounts } from './refcounts.js';
@@ -44,6 +52,26 @@ export class Mappings {
       );
     }
     return isCopied(l1) ? mapping : { ...mapping, copied: false };
+  }
+
+  /**
+   * How many clusters from `cluster` on, at most `most`, are mapped to clusters of the file that are next
+   * to each other, each with no other reference; at least 1. `offset` is where the first one is. They
+   * are counted within a slice of the L2 table: most disks are one run, and a run is cheap to read.
+   */
+  runFrom(cluster: GuestCluster, offset: HostOffset, most: number): number {
+    const { geometry } = this.view;
+    const l1Index = this.l1Index(cluster);
+    const table = this.tableAt(this.cache.word(this.l1Offset(l1Index)), l1Index);
+    const entry = plus(table, (cluster % geometry.l2Entries) * 8);
+    const { view, start } = this.cache.slice(entry);
+    const at = entry - start;
+    const end = Math.min(most, (view.byteLength - at) / 8);
+    for (let i = 1; i < end; i += 1) {
+      const { high, low } = dataEntry(plus(offset, geometry.bytesOf(i)));
+      if (view.getUint32(at + i * 8) !== high || view.getUint32(at + i * 8 + 4) !== low) return i;
+    }
+    return Math.max(1, end);
   }
 
   /** How many clusters from an unallocated one on have none for the want of an L2 table; at least 1. */

@@ -10,7 +10,7 @@ import { ClusterSet } from './cluster-set.js';
 import { offsetOf } from './entries.js';
 import type { Faults } from './faults.js';
 import { hex } from './text.js';
-import { type ClusterIndex, type HostOffset, plus } from './units.js';
+import type { ClusterIndex, HostOffset } from './units.js';
 import type { View } from './view.js';
 
 // biome-ignore format: table
@@ -150,14 +150,11 @@ export class Overlap {
       if (section !== own && offset < rangeEnd && start < end) return section;
     }
     const { first, count } = this.#view.geometry.runOf(offset, length);
-    for (let i = 0; i < count; i += 1) {
-      const cluster = plus(first, i);
-      if (own !== 'an active L2 table' && l2Tables.clusters.has(cluster)) {
-        return 'an active L2 table';
-      }
-      if (own !== 'a refcount block' && refcountBlocks.clusters.has(cluster)) {
-        return 'a refcount block';
-      }
+    if (own !== 'an active L2 table' && l2Tables.clusters.hasAny(first, count)) {
+      return 'an active L2 table';
+    }
+    if (own !== 'a refcount block' && refcountBlocks.clusters.hasAny(first, count)) {
+      return 'a refcount block';
     }
     return undefined;
   }
@@ -195,7 +192,7 @@ export class Overlap {
     const isKnown = known?.offset === offset && compared <= MOST_REMEMBERED_BYTES;
     if (isKnown && equal(known.start, start)) return known;
     const found: ClusterIndex[] = [];
-    for (const [, word] of host.words(offset, length)) {
+    for (const [, word] of host.entries(offset, length)) {
       const target = offsetOf(word);
       if (target !== 0) found.push(geometry.clusterAt(target));
     }

@@ -29,7 +29,8 @@ export function* pieces(
   for (let at = offset; at < end; ) {
     const cluster = geometry.guestClusterAt(at);
     const mapping = mappings.lookup(cluster);
-    const count = mapping.kind === 'unallocated' ? mappings.unallocatedFrom(cluster) : 1;
+    const left = geometry.guestClusterAt(plus(end, -1)) - cluster + 1;
+    const count = alikeFrom(mappings, cluster, mapping, left);
     const next = guestOffset(Math.min(end, geometry.guestStartOf(plus(cluster, count))));
     if (piece !== undefined && continues(piece, mapping, at)) {
       piece.to = next;
@@ -40,6 +41,18 @@ export function* pieces(
     at = next;
   }
   if (piece !== undefined) yield piece;
+}
+
+/** How many clusters from one on continue it, as far as its table shows at once; at least 1. */
+function alikeFrom(
+  mappings: Mappings,
+  cluster: GuestCluster,
+  mapping: Mapping,
+  most: number,
+): number {
+  if (mapping.kind === 'unallocated') return mappings.unallocatedFrom(cluster);
+  if (mapping.kind !== 'data' || !mapping.copied || most === 1) return 1;
+  return mappings.runFrom(cluster, mapping.offset, most);
 }
 
 /** The guest clusters that a piece touches. */

@@ -17,7 +17,7 @@ export interface Entry {
 export function* entriesOf(view: View): Generator<Entry> {
   const { host, geometry } = view;
   for (const [table, references] of tablesOf(view)) {
-    for (const [, word] of host.words(table, geometry.clusterSize)) {
+    for (const [, word] of host.entries(table, geometry.clusterSize)) {
       const mapping = mappingOf(word, geometry.clusterBits);
       if (mapping.kind !== 'unallocated') yield { mapping, references };
     }
@@ -27,7 +27,7 @@ export function* entriesOf(view: View): Generator<Entry> {
 function tablesOf({ host, header, snapshots }: View): Map<HostOffset, number> {
   const tables = new Map<HostOffset, number>();
   for (const { l1TableOffset, l1Size } of [header, ...snapshots.snapshots]) {
-    for (const [, word] of host.words(l1TableOffset, l1Size * 8)) {
+    for (const [, word] of host.entries(l1TableOffset, l1Size * 8)) {
       const table = offsetOf(word);
       if (table !== 0) tables.set(table, (tables.get(table) ?? 0) + 1);
     }

@@ -4,7 +4,7 @@
  * @module
  */
 import { equal } from '../../wire/codec.js';
-import { type Extension, featureNameOf, readExtensions } from './extensions.js';
+import { type Extension, featureNameOf, hasEndMark, readExtensions } from './extensions.js';
 import {
   demandSupport,
   geometryOf,
@@ -17,7 +17,8 @@ import type { HostFile } from './host.js';
 import { readSnapshots, type SnapshotTable } from './snapshots.js';
 import { type Geometry, hostOffset } from './units.js';
 
-const HEADER_BYTES = 512;
+/** The header with its extensions and names is shorter in most images; a cluster may have 2 MiB. */
+const START_BYTES = 4096;
 
 /** The first cluster, parsed. */
 export interface FirstCluster {
@@ -46,15 +47,17 @@ export function readFirstCluster(
   host: Pick<HostFile, 'length' | 'read'>,
   purpose: Purpose,
 ): FirstCluster {
-  const start = hostOffset(0);
-  const header = readHeader(path, host.read(start, Math.min(HEADER_BYTES, host.length)));
+  const start = host.read(hostOffset(0), Math.min(START_BYTES, host.length));
+  const header = readHeader(path, start);
   const geometry = geometryOf(header);
   const { headerLength, backingFileOffset: name, backingFileSize } = header;
-  const cluster = host.read(start, geometry.clusterSize);
+  const nameEnd = name + backingFileSize;
+  const isInStart = name === 0 ? hasEndMark(start.subarray(headerLength)) : nameEnd <= start.length;
+  const isWhole = start.length >= geometry.clusterSize;
+  const cluster = isInStart || isWhole ? start : host.read(hostOffset(0), geometry.clusterSize);
   const area = cluster.subarray(headerLength, name || geometry.clusterSize);
   const { extensions, length } = readExtensions(path, area);
   demandSupport(path, header, purpose, bit => featureNameOf(extensions, 'incompatible', bit));
-  const nameEnd = name + backingFileSize;
   return {
     bytes: cluster.slice(0, Math.max(headerLength + length, name === 0 ? 0 : nameEnd)),
     header,

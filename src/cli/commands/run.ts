@@ -3,11 +3,10 @@
  * and SIGINT end it in order.
  * @module
  */
-import { openImage } from '../../block/index.js';
 import { validateIncoming } from '../../migration/index.js';
-import { type Address, parseAddress, serve } from '../../server/index.js';
+import { type Address, parseAddress, runMachine } from '../../server/index.js';
 import { systemClock as clock } from '../../system.js';
-import { machineOver } from '../images.js';
+import { machineOver, openNamed } from '../images.js';
 import { flag, value, values } from '../options.js';
 import { UsageError } from '../output.js';
 import { untilSignal } from '../signals.js';
@@ -34,19 +33,17 @@ export const run = subcommand({
     'nvtpm run tpm.qcow2 --qtest unix:qtest.sock,server=on --qmp unix:qmp.sock,server=on,wait=off',
   page: 'docs/run.md',
   run: async ({ file, options, common, printer }) => {
-    const { trace, lockTimeout, imageLock, allowBacking, key, keyUsed } = common;
+    const { trace, lockTimeout, imageLock, key, keyUsed } = common;
     const faces = facesOf(options, printer.json);
     // Where an interface has standard output, nothing else is written there.
     const quiet = printer.json || faces.stdio;
     const { reason, store } = await untilSignal(signal =>
-      serve({
+      runMachine({
         ...faces,
-        openImage: () => openImage(file, { readOnly: false, trace, backing: () => allowBacking }),
-        // Software on a PC does not reach locality 4.
+        openImage: () => openNamed(file, common),
         machine: (image, irq) =>
           machineOver(image, common, options.expectExisting, {
             irq,
-            locality4: false,
             execution: 'when free',
           }),
         trace,

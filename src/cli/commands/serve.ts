@@ -4,13 +4,12 @@
  * @module
  */
 import { rmSync, writeFileSync } from 'node:fs';
-import { openImage } from '../../block/index.js';
 import { IoError } from '../../errors.js';
 import { resultName } from '../../guest/index.js';
-import { type Listening, serveBackend, type TpmAddress } from '../../server/index.js';
+import { type Listening, serveMachine, type TpmAddress } from '../../server/index.js';
 import type { Trace } from '../../trace.js';
 import { FLAGS_FORM, parseFlags, parsePid, parseServer, SERVER_FORM } from '../backend-options.js';
-import { machineOver } from '../images.js';
+import { machineOver, openNamed } from '../images.js';
 import { flag, requiredValue, value, valueOr } from '../options.js';
 import { demandOtherFile } from '../other-file.js';
 import type { Printer } from '../output.js';
@@ -53,10 +52,10 @@ export const serve = subcommand({
     };
     try {
       const { reason, store } = await untilSignal(signal =>
-        serveBackend({
+        serveMachine({
           ...{ address, disconnect, startup, terminate, signal, ready },
-          openImage: () =>
-            openImage(file, { readOnly: false, trace, backing: () => common.allowBacking }),
+          notice: sentence => printer.warn(`${file}: ${sentence}`),
+          openImage: () => openNamed(file, { ...common, trace }),
           machine: image => machineOver(image, { ...common, trace }, options.expectExisting),
         }),
       );

@@ -23,7 +23,6 @@ import assert from 'node:assert/strict';
 import { safeTrace, type Trace } from '../../trace.js';
 import { sha1 } from '../crypto/hash.js';
 import { type GenerateKey, generateRsaKey } from '../crypto/rsa-keys.js';
-
 import { Sha1Stream } from '../crypto/sha1-stream.js';
 import {
   type Clock,
@@ -51,6 +50,7 @@ import { encodeVolatile, restoreVolatile, VOLATILE_REVISION } from './state/vola
 import { noBytes20 } from './structures/basic.js';
 import { KeyUsage } from './structures/key.js';
 
+/** The surroundings of a TPM 1.2. */
 export interface Tpm12Options {
   readonly entropy: Entropy;
   readonly clock: Clock;
@@ -65,6 +65,7 @@ export interface Tpm12Options {
 
 const LOCALITY_MAX = 4;
 
+/** A TPM 1.2 that answers as libtpms does, with libtpms's state format. */
 export class Tpm12 implements Engine {
   readonly kind = { name: 'nvtpm', version: '1.2' } as const;
   readonly volatileVersion = VOLATILE_REVISION;

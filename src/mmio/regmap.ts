@@ -4,7 +4,7 @@
  * documentation all follow from the table, and the table is checked when the module loads.
  * @module
  */
-import assert from 'node:assert/strict';
+import { assert } from '../assert.js';
 
 /**
  * What a guest write does to a field. A `strobe` holds nothing: writing 1 asks the device for an
