@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { createQcow2, openFile, openQcow2 } from '../src/block/index.js';
 import { machineOver } from '../src/cli/images.js';
 import type { Machine } from '../src/machine/index.js';
-import { serveTpm, type TpmAddress } from '../src/server/tpm-socket.js';
+import { openTpmSocket, type TpmAddress } from '../src/server/tpm-socket.js';
 import { FaultNode } from '../src/testing/index.js';
 import { noTrace } from '../src/trace.js';
 
@@ -63,7 +63,7 @@ async function main(folder: string): Promise<void> {
     throw error;
   };
   const serve = (address: TpmAddress) =>
-    serveTpm({ process: request => machine.process(request), address, fail });
+    openTpmSocket({ process: request => machine.process(request), address, fail });
   const path = join(folder, 'served');
   await serve({ type: 'unixio', path });
   const { port } = await serve({ type: 'tcp', port: 0 });

@@ -13,9 +13,9 @@ import {
 } from 'node:crypto';
 import { join } from 'node:path';
 import { systemClock as clock, systemEntropy as entropy } from '../src/system.js';
+import { generateRsaKey } from '../src/tpm/crypto/rsa-keys.js';
 import type { BlobName } from '../src/tpm/engine.js';
-import { generateRsaKey } from '../src/tpm/tpm12/crypto.js';
-import { Tpm12 } from '../src/tpm/tpm12/engine.js';
+import { Tpm12 } from '../src/tpm/tpm12/tpm12.js';
 import { figureOf, markdown, shown, timed } from './measure.js';
 import { SwtpmSocket } from './swtpm-socket.js';
 import {
@@ -29,6 +29,7 @@ import {
 } from './tpm12-guest.js';
 
 export const KEY_BITS = 2048;
+
 /** Bare private operations beside each sample. */
 const DECRYPTIONS_A_SAMPLE = 20;
 

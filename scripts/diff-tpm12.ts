@@ -17,7 +17,7 @@ import { DEPARTURES } from '../lab/reference/departures.js';
 import { type Met, Mirror } from '../lab/reference/mirror.js';
 import { owned } from '../lab/reference/states.js';
 import { ordinalName, resultName } from '../src/guest/index.js';
-import { COMMANDS } from '../src/tpm/tpm12/commands.js';
+import { COMMANDS } from '../src/tpm/tpm12/commands/index.js';
 
 /** How often each ordinal must be met, with requests as they should be and with others. */
 const MET_MIN = 50;
@@ -75,7 +75,7 @@ function sum(one: Met | undefined, other: Met): Met {
 }
 
 const NEVER: Met = { wellFormed: 0, malformed: 0, succeeded: 0, results: new Set() };
-const due = new Set(COMMANDS.map(({ ordinal }) => ordinal));
+const due = new Set(COMMANDS.all.map(({ ordinal }) => ordinal));
 const rows = [...new Set([...due, ...met.keys()])]
   .sort((a, b) => a - b)
   .map(ordinal => ({ ordinal, ...(met.get(ordinal) ?? NEVER) }));

@@ -13,7 +13,7 @@ import { Unsound, Victim } from '../lab/guests/attack.js';
 import { guestOf } from '../lab/guests/families.js';
 import { mutated, STATES } from '../lab/guests/mutations.js';
 import { owned } from '../lab/reference/states.js';
-import { COMMANDS } from '../src/tpm/tpm12/commands.js';
+import { COMMANDS } from '../src/tpm/tpm12/commands/index.js';
 
 const [commands = 200_000, seed = 1] = process.argv.slice(2).map(Number);
 /** Commands that one TPM gets before the next one, of another state, takes its place. */
@@ -86,7 +86,7 @@ for (let life = 0; sent < commands; life += 1) {
   told = sent;
   console.log(`${sent} commands, ${answered()} answered, ${Math.round(memory() / 2 ** 20)} MiB`);
 }
-for (const { ordinal, name } of COMMANDS)
+for (const { ordinal, name } of COMMANDS.all)
   console.log(`${name}: ${succeeded.get(ordinal) ?? 0} answered`);
 const growthBytes = memory() - (warm ?? 0);
 const figures = {

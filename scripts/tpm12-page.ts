@@ -7,8 +7,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { ORDINALS, ordinalName } from '../src/guest/constants.js';
-import type { AnyCommand } from '../src/tpm/tpm12/command.js';
-import { commandsByOrdinal } from '../src/tpm/tpm12/commands.js';
+import type { Command } from '../src/tpm/tpm12/command.js';
+import { COMMANDS } from '../src/tpm/tpm12/commands/index.js';
+import { Tag } from '../src/tpm/tpm12/structures/types.js';
 
 const BEGIN = '<!-- ordinals: made by scripts/tpm12-page.ts, not by hand -->\n';
 const END = '<!-- end of ordinals -->\n';
@@ -20,20 +21,17 @@ interface Page {
 }
 const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-// biome-ignore format: table
-const SESSIONS: Readonly<Record<AnyCommand['auth'], string>> = {
-  none:     '0',
-  one:      '1',
-  two:      '2',
-  optional: '0 or 1',
-  oneOrTwo: '1 or 2',
-  upToTwo:  '0 to 2',
+/** How many sessions a command comes with, by the tags that it takes. */
+const sessionsOf = ({ tags }: Command): string => {
+  const counts = tags.map(tag => tag - Tag.COMMAND);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  return most > least + 1 ? `${least} to ${most}` : counts.join(' or ');
 };
 
 function row(ordinal: number): string {
-  const command = commandsByOrdinal.get(ordinal);
+  const command = COMMANDS.get(ordinal);
   const number = ordinal.toString(16).padStart(2, '0');
-  const sessions = command === undefined ? '' : SESSIONS[command.auth];
+  const sessions = command === undefined ? '' : sessionsOf(command);
   const there = command === undefined ? 'no' : 'yes';
   return `| ${number} | ${ordinalName(ordinal)} | ${there} | ${sessions} |`;
 }
@@ -42,7 +40,7 @@ const ALL: readonly number[] = Object.values(ORDINALS).toSorted((a, b) => a - b)
 
 /** Every command with its sessions. */
 function fullTable(): string[] {
-  const has = ALL.filter(ordinal => commandsByOrdinal.has(ordinal)).length;
+  const has = ALL.filter(ordinal => COMMANDS.get(ordinal) !== undefined).length;
   return [
     `${has} of the ${ALL.length} ordinals that libtpms has:`,
     '',

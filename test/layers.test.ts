@@ -16,12 +16,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   block:     ['root', 'wire', 'lock'],
   nvram:     ['root', 'wire', 'lock', 'block'],
   tpm:       ['root', 'wire'],
-  tis:       ['root', 'wire'],
+  mmio:      ['root', 'wire'],
+  tis:       ['root', 'wire', 'mmio'],
   guest:     ['root', 'wire', 'tpm'],
-  machine:   ['root', 'wire', 'lock', 'block', 'nvram', 'tpm', 'tis'],
-  migration: ['root', 'wire', 'lock', 'block', 'nvram', 'tpm', 'tis', 'machine'],
-  server:    ['root', 'wire', 'native', 'lock', 'block', 'nvram', 'tpm', 'tis', 'machine', 'migration'],
-  testing:   ['root', 'wire', 'lock', 'block', 'nvram', 'tpm', 'tis', 'machine'],
+  machine:   ['root', 'wire', 'lock', 'block', 'nvram', 'tpm', 'mmio', 'tis'],
+  migration: ['root', 'wire', 'lock', 'block', 'nvram', 'tpm', 'mmio', 'tis', 'machine'],
+  server:    ['root', 'wire', 'native', 'lock', 'block', 'nvram', 'tpm', 'mmio', 'tis', 'machine', 'migration'],
+  testing:   ['root', 'wire', 'lock', 'block', 'nvram', 'tpm', 'mmio', 'tis', 'machine'],
 };
 
 const sources = (folder: string): string[] =>

@@ -2,21 +2,24 @@
  * What a disk may hold after operations some of which failed: for each byte the value of the last one
  * that succeeded, or a value that a failed one was to write or to make visible.
  */
+import { sameBytes } from './same-bytes.js';
 
-/** More than one other value is possible. */
-const ANY = 256;
-const NONE = -1;
+/** Compared as a whole: the clusters of most images here. */
+const PAGE_BYTES = 512;
 
 export class Model {
   #expected: Uint8Array;
-  /** Another value that is as good, per byte: NONE, a value, or ANY. */
-  #other: Int16Array;
+  /** Another value that is as good, per byte; the expected one where there is no other. */
+  #other: Uint8Array;
+  /** 1 for each byte for which more than two values are possible. */
+  #any: Uint8Array;
   /** What the changes since the last flush replaced. A lost lock may bring it back. */
-  #replaced: { readonly at: number; readonly bytes: Uint8Array; readonly other: Int16Array }[] = [];
+  #replaced: { readonly at: number; readonly before: readonly Uint8Array[] }[] = [];
 
   constructor(disk: Uint8Array) {
     this.#expected = disk.slice();
-    this.#other = new Int16Array(disk.length).fill(NONE);
+    this.#other = disk.slice();
+    this.#any = new Uint8Array(disk.length);
   }
 
   get length(): number {
@@ -26,8 +29,8 @@ export class Model {
   /** Runs a change of bytes; if it throws, they hold what was there or what was to come, in any mixture. */
   change(at: number, bytes: Uint8Array, work: () => void): void {
     const end = at + bytes.length;
-    const before = { bytes: this.#expected.slice(at, end), other: this.#other.slice(at, end) };
-    this.#replaced.push({ at, ...before });
+    const values = [this.#expected, this.#other, this.#any];
+    this.#replaced.push({ at, before: values.map(each => each.slice(at, end)) });
     try {
       work();
     } catch (error) {
@@ -35,18 +38,16 @@ export class Model {
       throw error;
     }
     this.#expected.set(bytes, at);
-    this.#other.fill(NONE, at, at + bytes.length);
+    this.#other.set(bytes, at);
+    this.#any.fill(0, at, end);
   }
 
   /** The disk became longer, or may have. */
   grow(length: number): void {
     if (length <= this.length) return;
-    const expected = new Uint8Array(length);
-    expected.set(this.#expected);
-    this.#expected = expected;
-    const other = new Int16Array(length).fill(NONE);
-    other.set(this.#other);
-    this.#other = other;
+    this.#expected = grown(this.#expected, length);
+    this.#other = grown(this.#other, length);
+    this.#any = grown(this.#any, length);
   }
 
   flushed(): void {
@@ -55,30 +56,50 @@ export class Model {
 
   /** What was not flushed may be lost. */
   lost(): void {
-    for (const { at, bytes, other } of this.#replaced) {
-      this.#also(at, bytes);
+    for (const { at, before } of this.#replaced) {
+      const [expected, other, any] = before as [Uint8Array, Uint8Array, Uint8Array];
+      this.#also(at, expected);
       this.#also(at, other);
+      for (let i = 0; i < any.length; i += 1) this.#any[at + i]! |= any[i]!;
     }
     this.#replaced = [];
   }
 
-  /** The first byte that has no business there, as a sentence. */
+  /** The first byte that was never written there, as a sentence. */
   foreign(disk: Uint8Array): string | undefined {
-    for (let at = 0; at < disk.length; at += 1) {
-      const found = disk[at];
-      const other = this.#other[at];
-      if (found === this.#expected[at] || found === other || other === ANY) continue;
-      return `byte ${at} is ${found}, and not ${this.#expected[at]}${other === NONE ? '' : ` or ${other}`}`;
+    for (let from = 0; from < disk.length; from += PAGE_BYTES) {
+      const to = Math.min(from + PAGE_BYTES, disk.length);
+      if (sameBytes(disk, this.#expected, from, to)) continue;
+      if (sameBytes(disk, this.#other, from, to)) continue;
+      const foreign = this.#foreignIn(disk, from, to);
+      if (foreign !== undefined) return foreign;
     }
     return undefined;
   }
 
-  #also(at: number, values: Uint8Array | Int16Array): void {
+  #foreignIn(disk: Uint8Array, from: number, to: number): string | undefined {
+    const [expected, others, any] = [this.#expected, this.#other, this.#any];
+    for (let at = from; at < to; at += 1) {
+      const [found, wanted, other] = [disk[at], expected[at], others[at]];
+      if (found === wanted || found === other || any[at] === 1) continue;
+      return `byte ${at} is ${found}, and not ${wanted}${other === wanted ? '' : ` or ${other}`}`;
+    }
+    return undefined;
+  }
+
+  #also(at: number, values: Uint8Array): void {
+    const [expected, others, any] = [this.#expected, this.#other, this.#any];
     for (let i = 0; i < values.length; i += 1) {
-      const value = values[i]!;
-      const other = this.#other[at + i]!;
-      if (value === NONE || value === this.#expected[at + i] || value === other) continue;
-      this.#other[at + i] = other === NONE ? value : ANY;
+      const [value, wanted, other] = [values[i]!, expected[at + i]!, others[at + i]!];
+      if (value === wanted || value === other) continue;
+      if (other === wanted) others[at + i] = value;
+      else any[at + i] = 1;
     }
   }
+}
+
+function grown(bytes: Uint8Array, length: number): Uint8Array {
+  const longer = new Uint8Array(length);
+  longer.set(bytes);
+  return longer;
 }

@@ -1,6 +1,7 @@
 /** A TPM under attack: what must hold of every response, whatever was sent. */
-import { type GenerateKey, generateRsaKey } from '../../src/tpm/tpm12/crypto.js';
-import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
+import { type GenerateKey, generateRsaKey } from '../../src/tpm/crypto/rsa-keys.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
+import type { Permanent } from '../../src/tpm/tpm12/state/permanent.js';
 import { toHex, word } from '../files.js';
 import { MemoryNvram } from '../reference/memory-nvram.js';
 import { Rig } from '../reference/rig.js';
@@ -8,9 +9,13 @@ import { HEADER_BYTES } from './mutations.js';
 import type { Subject } from './subject.js';
 
 const SUCCESS = 0;
+
 const FAIL = 9;
+
 const BUFFER_BYTES = 4096;
+
 const TAGS = [0x00c4, 0x00c5, 0x00c6];
+
 /** Between two commands: the clock runs, so that ticks and lockouts do. */
 const MICROSECONDS_PER_COMMAND = 1000;
 
@@ -134,7 +139,9 @@ function wrongWith(response: Uint8Array, changed: boolean, took: number): string
 }
 
 const POOL = 4;
+
 const pool = new Map<string, ReturnType<GenerateKey>[]>();
+
 let drawn = 0;
 
 /** Real keys, but only a few of each kind: what is attacked is not the search for primes. */

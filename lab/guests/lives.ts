@@ -1,6 +1,6 @@
 /** The life of a TPM: its Endorsement Key, its owners, and how each of them goes. */
 import { commands, keyParms, type PubKey, RSA_2048, raw } from '../../src/guest/index.js';
-import { KeyUsage } from '../../src/tpm/tpm12/keys.js';
+import { KeyUsage } from '../../src/tpm/tpm12/structures/key.js';
 import { encode } from '../../src/wire/codec.js';
 import type { Family, RandomGuest } from './guest.js';
 import { sealedFor } from './held.js';

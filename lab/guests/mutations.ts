@@ -1,7 +1,7 @@
 /** Requests that were recorded, and what becomes of them in the hands of an attacker. */
 import fc from 'fast-check';
 import { hex } from '../files.js';
-import { transcript, transcripts } from '../recorder/replay.js';
+import { transcript, transcripts } from '../recorder/transcript.js';
 import { endorsed, owned, withIndices } from '../reference/states.js';
 
 const requests = [

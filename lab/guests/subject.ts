@@ -1,5 +1,5 @@
 /** What a guest at random stands before. */
-import type { Permanent } from '../../src/tpm/tpm12/permall.js';
+import type { Permanent } from '../../src/tpm/tpm12/state/permanent.js';
 
 /** A command that goes through a transport session, and how its response is read out of the outer one. */
 export interface Inner {

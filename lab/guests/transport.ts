@@ -13,12 +13,11 @@ import {
   raw,
   TpmResponseError,
 } from '../../src/guest/index.js';
-import { commandsByOrdinal } from '../../src/tpm/tpm12/commands.js';
+
 import { concat, encode, u16, u32 } from '../../src/wire/codec.js';
 import { word } from '../files.js';
 import {
   ALGORITHM,
-  type Handles,
   SCHEME,
   TRANSPORT,
   type Tunnel,
@@ -29,6 +28,7 @@ import {
 import { publicOf, SIGNING, SIGNING_DER, STORAGE } from '../scenarios/keys-common.js';
 import { saveTransport } from './contexts.js';
 import { type Action, type Carrier, type Family, Kept, type RandomGuest } from './guest.js';
+import { wrappedHandlesOf } from './handle-bytes.js';
 import { anyKey, type Held, heldKey, sealedFor, srk } from './held.js';
 import { identity } from './identity.js';
 
@@ -43,7 +43,6 @@ const RESOURCE = 4;
 const ENCRYPT = 1;
 const LOG = 2;
 const EXCLUSIVE = 4;
-const NO_HANDLES = { input: 0, output: 0 };
 
 const WAYS: readonly [Way, ...Way[]] = [
   [ALGORITHM.MGF1, SCHEME.NONE],
@@ -123,21 +122,12 @@ const staysOutside = (request: Uint8Array): boolean =>
     request.length >= 14 &&
     word(request, 10) > RANDOM_MAX);
 
-/** Commands of which libtpms counts fewer bytes as handles where they are wrapped. */
-const HANDLES: ReadonlyMap<number, Handles> = new Map([
-  [ORDINALS.ChangeAuthAsymFinish, { input: 4, output: 0 }],
-  [ORDINALS.ReleaseTransportSigned, NO_HANDLES],
-]);
-
-const handlesOf = (ordinal: number): Handles =>
-  HANDLES.get(ordinal) ?? commandsByOrdinal.get(ordinal)?.handleBytes ?? NO_HANDLES;
-
 /** Takes requests through a session; it ends where it is not to go on, and where it is refused. */
 function carrierOf(guest: RandomGuest, channel: Channel): Carrier {
   return (request, wellFormed) => {
     const ordinal = word(request, 6);
     if (staysOutside(request)) return guest.mirror.transmit(request, wellFormed);
-    const handles = handlesOf(ordinal);
+    const handles = wrappedHandlesOf(ordinal);
     const odd = guest.client.nonce();
     const [wrong, last] = [guest.chance(40), guest.chance(20)];
     const { tunnel } = channel;

@@ -17,9 +17,7 @@ import {
   encryptAuth,
   HANDLE,
   type NvDataPublic,
-  ordinalName,
   plain,
-  resultName,
   type Session,
   secretOf,
   Tpm12Client,
@@ -28,8 +26,8 @@ import {
   WELL_KNOWN_SECRET,
 } from '../../src/guest/index.js';
 import { Swtpm, writePermall } from '../peers/swtpm.js';
-import { RandomFinder } from '../scenarios/random.js';
-import type { RecordedEvent, RecordedExchange, Transcript } from './transcript.js';
+import { randomIn } from '../scenarios/random.js';
+import type { Start, Step, Transcript } from './transcript.js';
 
 /** The owner of every TPM that is owned in a transcript, its SRK and its NV indices. */
 export const OWNER = secretOf('transcript owner');
@@ -40,7 +38,7 @@ export const WRONG = secretOf('not the secret');
 export interface Scenario {
   readonly name: string;
   readonly about: string;
-  readonly from: 'nothing' | 'ek' | 'owned';
+  readonly from: Start;
   run(tpm: Recorder): void;
 }
 export const scenario = (
@@ -59,15 +57,12 @@ export interface AuthOptions {
 export class Recorder {
   readonly #tpm: Swtpm;
   readonly #folder: string;
-  readonly #finder = new RandomFinder();
-  readonly #steps: (RecordedExchange | RecordedEvent)[] = [];
+  readonly #steps: Step[] = [];
   readonly #client: Tpm12Client;
-  readonly #startsFrom: Uint8Array | undefined;
   #what = '';
   #locality = 0;
 
   constructor(seed: string, permall: Uint8Array | undefined) {
-    this.#startsFrom = permall;
     this.#folder = mkdtempSync(join(tmpdir(), 'nvtpm-record-'));
     if (permall !== undefined) writePermall(this.#folder, permall);
     this.#tpm = new Swtpm(this.#folder);
@@ -165,17 +160,12 @@ export class Recorder {
     this.#steps.push({ event: 'storesFail', value });
   }
 
-  /** Stops swtpm; gives what it left behind and what was said. */
-  finish(): Pick<Transcript, 'startsFrom' | 'steps' | 'endsWith'> & { permall: Uint8Array } {
+  /** Stops swtpm. @returns the exchanges, and swtpm's last state */
+  finish(): Pick<Transcript, 'steps' | 'endsWith'> {
     const permall = this.#tpm.permall() ?? new Uint8Array();
     this.#tpm.stop();
     rmSync(this.#folder, { recursive: true, force: true });
-    return {
-      startsFrom: this.#startsFrom === undefined ? null : toHex(this.#startsFrom),
-      steps: this.#steps,
-      endsWith: toHex(permall),
-      permall,
-    };
+    return { steps: this.#steps, endsWith: toHex(permall) };
   }
 
   #attempt<T>(what: string, act: (client: Tpm12Client) => T): T | undefined {
@@ -195,17 +185,13 @@ export class Recorder {
     const response = this.#tpm.transmit(request);
     const view = new DataView(request.buffer, request.byteOffset, request.length);
     const ordinal = view.getUint32(6);
-    const { random, dependent } = this.#finder.find(ordinal, response, request);
+    const random = randomIn(ordinal, response, request);
     this.#steps.push({
       what: this.#what,
-      ordinal,
-      name: ordinalName(ordinal),
       locality: this.#locality,
-      result: resultName(new DataView(response.buffer).getUint32(6)),
       request: toHex(request),
       response: toHex(response),
       random,
-      dependent,
     });
     return response;
   }

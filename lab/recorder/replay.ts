@@ -3,51 +3,26 @@
  * random is given to ours as its entropy, and its keys as ours, so that responses are the same to
  * the last byte, HMACs included; and so is the permanent state at the end.
  */
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { key11, pubKey } from '../../src/guest/structures.js';
+import type { GenerateKey } from '../../src/tpm/crypto/rsa-keys.js';
 import type { Clock } from '../../src/tpm/engine.js';
-import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
-import type { DaaSession } from '../../src/tpm/tpm12/daa.js';
-import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
-import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
+import type { DaaSession } from '../../src/tpm/tpm12/state/daa-session.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
+import type { Permanent } from '../../src/tpm/tpm12/state/permanent.js';
+import { Tpm12 } from '../../src/tpm/tpm12/tpm12.js';
 import { equal, Reader } from '../../src/wire/codec.js';
-import { fixture, hex, ROOT, toHex } from '../files.js';
+import { hex, toHex } from '../files.js';
 import { MemoryNvram } from '../reference/memory-nvram.js';
 import { type Made, Oracle } from '../reference/oracle.js';
+import { type Event, nameOf, type Exchange as Recorded, type Transcript } from './transcript.js';
 
-export interface Exchange {
-  readonly event?: undefined;
-  readonly what: string;
-  readonly name: string;
-  readonly locality: number;
-  readonly result: string;
-  readonly request: string;
-  readonly response: string;
-  readonly random: readonly { field: string; offset: number; length: number }[];
+/** An exchange as it is replayed; through a transport session perhaps. */
+export interface Exchange extends Recorded {
   /** The command that went through a transport session, and its response, both in clear. */
-  readonly inner?: Pick<Exchange, 'name' | 'request' | 'response' | 'random'> | undefined;
+  readonly inner?: Said | undefined;
 }
-export type Step =
-  | Exchange
-  | { readonly event: 'powerCut' }
-  | { readonly event: 'storesFail'; readonly value: boolean }
-  | { readonly event: 'hash'; readonly data: string };
-
-export interface Transcript {
-  readonly source: string;
-  readonly about: string;
-  readonly secrets: { readonly owner: string };
-  readonly startsFrom: string | null;
-  readonly endsWith: string;
-  readonly steps: readonly Step[];
-}
-
-/** The names of all transcripts. */
-export const transcripts = (): string[] =>
-  readdirSync(join(ROOT, 'fixtures/transcripts')).map(name => name.replace('.json', ''));
-
-export const transcript = (name: string): Transcript => fixture(`transcripts/${name}.json`);
+type Said = Pick<Recorded, 'request' | 'response' | 'random'>;
+export type Step = Exchange | Event;
 
 /** What came out otherwise than recorded. */
 export interface Difference {
@@ -59,11 +34,14 @@ export interface Difference {
 const HEADER_BYTES = 10;
 
 const MAKES_EK = ['TPM_CreateEndorsementKeyPair', 'TPM_CreateRevocableEK'];
+
 /** TPM_SET_PERM_DATA, TPM_PD_DAAPROOF. */
 const SETS_DAA_PROOF = hex('00000002 00000004 00000019');
 
 type DaaDraws = (session: DaaSession) => Uint8Array[];
+
 const SEED: DaaDraws = ({ context }) => [context.contextSeed];
+
 /** What is drawn at a stage of TPM_DAA_Join (29) and of TPM_DAA_Sign (31), and never shown. */
 const DAA_DRAWS: Readonly<Record<string, DaaDraws>> = {
   '29 3': ({ join }) => [join.u0, join.u1],
@@ -77,6 +55,7 @@ export function daaDraws(request: Uint8Array): DaaDraws | undefined {
   if (request.length <= DAA_STAGE_AT) return undefined;
   return DAA_DRAWS[`${view.getUint32(ORDINAL_AT).toString(16)} ${request[DAA_STAGE_AT]}`];
 }
+
 const [ORDINAL_AT, DAA_STAGE_AT] = [6, 14];
 
 /** The modulus that a response shows of a key that was just made. */
@@ -196,12 +175,8 @@ export class Replay {
   }
 
   /** What another TPM drew for a command, in the order in which ours does. */
-  #drawn({
-    name,
-    request,
-    response,
-    random,
-  }: Pick<Exchange, 'name' | 'request' | 'response' | 'random'>): Uint8Array[] {
+  #drawn({ request, response, random }: Said): Uint8Array[] {
+    const name = nameOf({ request });
     const recorded = hex(response);
     this.#modulus = modulusOf(name, recorded) ?? this.#modulus;
     const { seeds, made, contextNonce } = this.#oracle.find(recorded);

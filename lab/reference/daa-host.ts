@@ -14,8 +14,7 @@ import {
   TpmResponseError,
 } from '../../src/guest/index.js';
 import { Reader, u32 } from '../../src/wire/codec.js';
-import type { Scope } from '../files.js';
-import { swtpm } from '../peers/swtpm.js';
+import type { Swtpm } from '../peers/swtpm.js';
 import type { Dialogue, Input } from './daa.js';
 import { Mirror } from './mirror.js';
 import { entropy } from './rig.js';
@@ -108,9 +107,10 @@ export function resultOf(act: () => unknown): string {
   }
 }
 
-/** A host before swtpm and our engine at once, on an owned TPM. */
-export function hostOfBoth(t: Scope) {
-  const mirror = new Mirror(swtpm(t, owned()));
+/** A host before swtpm and our engine at once, on an owned TPM that both power on with. */
+export function hostOfBoth(theirs: Swtpm) {
+  theirs.adopt({ permall: owned() });
+  const mirror = new Mirror(theirs);
   const client = new Tpm12Client(mirror.transmit, entropy);
   client.run(commands.startup(STARTUP.CLEAR));
   const host = new DaaHost(client, ownerSecret());

@@ -120,6 +120,45 @@ export interface Parameters {
 
 const NONE = new Uint8Array();
 
+/** What an issuer is, computed once: its keys take a third of a second. */
+interface Numbers {
+  readonly chain: readonly IssuerKey[];
+  readonly n: bigint;
+  readonly phi: bigint;
+  /** Z and e of the credentials. */
+  readonly z: bigint;
+  readonly e: bigint;
+  readonly parameters: Parameters;
+}
+
+let made: Numbers | undefined;
+
+function numbers(): Numbers {
+  if (made !== undefined) return made;
+  const primes = fixture<Primes>('daa/issuer.json');
+  const [p, q] = [big(primes.n[0]), big(primes.n[1])];
+  const n = p * q;
+  const s = power(expand('S', SIZE.n), 2n, n);
+  const of = (label: string): bigint => power(s, expand(label, SIZE.n), n);
+  const bytes = (value: bigint): Uint8Array => bytesOf(value, SIZE.n);
+  const parameters = {
+    n: bytes(n),
+    r0: bytes(of('R0')),
+    r1: bytes(of('R1')),
+    s0: bytes(s),
+    s1: bytes(power(s, POWER_1, n)),
+    gamma: bytes(big(primes.gamma)),
+    order: bytesOf(big(primes.order), 26),
+  };
+  const chain = primes.chain.map(pair => new IssuerKey(pair));
+  const [phi, z, e] = [(p - 1n) * (q - 1n), of('Z'), big(primes.e)];
+  made = { chain, n, phi, z, e, parameters };
+  return made;
+}
+
+/** Bases of all issuers, by the parameters that they depend on: each is a power modulo gamma. */
+const bases = new Map<string, Uint8Array>();
+
 export class Issuer {
   readonly chain: readonly IssuerKey[];
   readonly parameters: Parameters;
@@ -129,29 +168,14 @@ export class Issuer {
   readonly #e: bigint;
 
   constructor(changed: Partial<Parameters> = {}) {
-    const primes = fixture<Primes>('daa/issuer.json');
-    this.chain = primes.chain.map(pair => new IssuerKey(pair));
-    const [p, q] = [big(primes.n[0]), big(primes.n[1])];
-    this.#n = p * q;
-    this.#phi = (p - 1n) * (q - 1n);
-    const s = power(expand('S', SIZE.n), 2n, this.#n);
-    const of = (label: string): bigint => power(s, expand(label, SIZE.n), this.#n);
-    this.#z = of('Z');
-    this.#e = big(primes.e);
-    const bytes = (value: bigint): Uint8Array => bytesOf(value, SIZE.n);
-    this.parameters = {
-      n: bytes(this.#n),
-      r0: bytes(of('R0')),
-      r1: bytes(of('R1')),
-      s0: bytes(s),
-      s1: bytes(power(s, POWER_1, this.#n)),
-      gamma: bytes(big(primes.gamma)),
-      order: bytesOf(big(primes.order), 26),
-      ...changed,
-    };
+    const { chain, n, phi, z, e, parameters } = numbers();
+    this.chain = chain;
+    this.#n = n;
+    this.#phi = phi;
+    this.#z = z;
+    this.#e = e;
+    this.parameters = { ...parameters, ...changed };
   }
-
-  readonly #bases = new Map<string, Uint8Array>();
 
   /** TPM_DAA_ISSUER. */
   get settings(): Uint8Array {
@@ -168,12 +192,12 @@ export class Issuer {
 
   /** A base for pseudonyms: a number of the right order. */
   base(label: string): Uint8Array {
-    const known = this.#bases.get(label);
+    const [gamma, order] = [number(this.parameters.gamma), number(this.parameters.order)];
+    const which = `${label} ${gamma} ${order}`;
+    const known = bases.get(which);
     if (known !== undefined) return known;
-    const gamma = number(this.parameters.gamma);
-    const cofactor = (gamma - 1n) / number(this.parameters.order);
-    const base = bytesOf(power(expand(label, SIZE.n), cofactor, gamma), SIZE.n);
-    this.#bases.set(label, base);
+    const base = bytesOf(power(expand(label, SIZE.n), (gamma - 1n) / order, gamma), SIZE.n);
+    bases.set(which, base);
     return base;
   }
 

@@ -5,7 +5,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { ENTITY, ORDINALS, RESOURCE, RESULT } from '../../src/guest/index.js';
-import { decodeSaved } from '../../src/tpm/tpm12/savestate.js';
+import { decodeSaved } from '../../src/tpm/tpm12/state/savestate.js';
 import { equal } from '../../src/wire/codec.js';
 import { word } from '../files.js';
 

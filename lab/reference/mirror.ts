@@ -3,7 +3,6 @@
  * given to ours, so that both must answer the same to the last byte and end in the same state. What
  * only a clock knows is given too: the ticks that swtpm shows are those that our clock then shows.
  */
-
 import {
   type Command,
   ORDINALS,
@@ -11,16 +10,16 @@ import {
   plain,
   RESOURCE,
   raw,
-  resultName,
 } from '../../src/guest/index.js';
 import { systemClock as hostTime } from '../../src/system.js';
-import { decodePermall, type Permanent } from '../../src/tpm/tpm12/permall.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
+import type { Permanent } from '../../src/tpm/tpm12/state/permanent.js';
 import { equal } from '../../src/wire/codec.js';
 import { hex, toHex, word } from '../files.js';
 import type { Inner } from '../guests/subject.js';
 import type { Swtpm } from '../peers/swtpm.js';
 import { type Difference, daaDraws, Replay } from '../recorder/replay.js';
-import { ephemeralHandle, RandomFinder } from '../scenarios/random.js';
+import { ephemeralHandle, randomIn } from '../scenarios/random.js';
 import { departureOf, departureOfSaved } from './departures.js';
 
 /** How an ordinal was met: how often with a request as it should be, and how often with another. */
@@ -42,8 +41,11 @@ const TICKS: ReadonlyMap<number, { ticks: number; nonce?: number }> = new Map([
   [ORDINALS.ExecuteTransport,       { ticks: 10 }],
   [ORDINALS.ReleaseTransportSigned, { ticks: 16, nonce: 26 }],
 ]);
+
 const GET_TICKS = plain(raw.rawCommand('GetTicks', 0)).request;
+
 const NONCE_BYTES = 20;
+
 const LABEL = new Uint8Array(16);
 
 /** The departure of a command within a transport session, where both have an answer of its own. */
@@ -57,7 +59,6 @@ export class Mirror {
   readonly #ours: Replay;
   /** What swtpm last stored. */
   #permall: Uint8Array;
-  readonly #finder = new RandomFinder();
   readonly differences: Difference[] = [];
   /** How each ordinal was met. */
   readonly met = new Map<number, Met>();
@@ -157,15 +158,13 @@ export class Mirror {
 
   #compare(request: Uint8Array, response: Uint8Array, inner?: Inner): void {
     const ordinal = word(request, 6);
-    const { random } = this.#finder.find(ordinal, response, request);
+    const random = randomIn(ordinal, response, request);
     this.#learn();
     this.#showTicks(ordinal, response);
     this.#ours.run([
       {
         what: `${ordinalName(ordinal)} ${toHex(request)}`,
-        name: ordinalName(ordinal),
         locality: this.#locality,
-        result: resultName(word(response, 6)),
         request: toHex(request),
         response: toHex(response),
         random,
@@ -184,9 +183,8 @@ export class Mirror {
   #innerOf({ request, open }: Inner, outer: Uint8Array) {
     const ordinal = word(request, 6);
     const response = open(outer);
-    const { random } = this.#finder.find(ordinal, response, request);
+    const random = randomIn(ordinal, response, request);
     return {
-      name: ordinalName(ordinal),
       request: toHex(request),
       response: toHex(response),
       random,

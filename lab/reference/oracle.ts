@@ -4,25 +4,25 @@
  * every OAEP block. Our engine is given the same, and must then say the same to the last byte.
  */
 import { constants, createPrivateKey, type KeyObject, privateDecrypt } from 'node:crypto';
-import { contextBlob } from '../../src/tpm/tpm12/context-blob.js';
-import {
-  cbcDecrypt,
-  mgf1,
-  oaepDecrypt,
-  type RsaKey,
-  sha1,
-  xor,
-} from '../../src/tpm/tpm12/crypto.js';
-import { type DaaSession, daaSession } from '../../src/tpm/tpm12/daa.js';
-import { keyHandleEntry, rsaKeyOf, storeAsymkey } from '../../src/tpm/tpm12/keys.js';
-import type { Permanent } from '../../src/tpm/tpm12/permall.js';
+import { cbcDecrypt } from '../../src/tpm/crypto/aes.js';
+import { sha1 } from '../../src/tpm/crypto/hash.js';
+import { mgf1 } from '../../src/tpm/crypto/oaep.js';
+import { oaepDecrypt } from '../../src/tpm/crypto/rsa.js';
+import type { RsaKey } from '../../src/tpm/crypto/rsa-keys.js';
+import { xor } from '../../src/tpm/crypto/secrets.js';
+import { rsaKeyOf } from '../../src/tpm/tpm12/keys/numbers.js';
 import { TpmFault } from '../../src/tpm/tpm12/results.js';
+import { type DaaSession, daaSession } from '../../src/tpm/tpm12/state/daa-session.js';
+import type { Permanent } from '../../src/tpm/tpm12/state/permanent.js';
+import { contextBlob } from '../../src/tpm/tpm12/structures/context-blob.js';
+import { keyHandleEntry, storeAsymkey } from '../../src/tpm/tpm12/structures/key.js';
 import { equal, Reader, WireError } from '../../src/wire/codec.js';
 
 const LABEL = sha1(new TextEncoder().encode('TCPA'));
 
 /** Where a context lies in a response: behind the header and its size. */
 const CONTEXT_AT = 14;
+
 /** The tag, the nonce and the count before what a context holds. */
 const CONTEXT_HEAD_BYTES = 26;
 
@@ -134,6 +134,7 @@ function moduli(bytes: Uint8Array): Uint8Array[] {
 }
 
 const number = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
+
 const divides = (prime: Uint8Array, modulus: Uint8Array): boolean =>
   number(modulus) % number(prime) === 0n;
 
@@ -156,6 +157,7 @@ function rawDecrypt(key: RsaKey, block: Uint8Array): Uint8Array {
 }
 
 const objects = new WeakMap<Uint8Array, KeyObject>();
+
 function objectOf({ modulus, prime, exponent }: RsaKey): KeyObject {
   const known = objects.get(modulus);
   if (known !== undefined) return known;

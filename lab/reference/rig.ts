@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { Tpm12Client } from '../../src/guest/client.js';
 import { commands, PRESENCE, STARTUP } from '../../src/guest/index.js';
-import { Tpm12, type Tpm12Options } from '../../src/tpm/tpm12/engine.js';
+import { Tpm12, type Tpm12Options } from '../../src/tpm/tpm12/tpm12.js';
 import { MemoryNvram } from './memory-nvram.js';
 
 export const entropy = (length: number): Uint8Array => new Uint8Array(randomBytes(length));

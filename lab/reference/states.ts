@@ -1,14 +1,17 @@
 /** States and keys that swtpm made, out of the transcripts: references that our code had no part in. */
-import type { GenerateKey } from '../../src/tpm/tpm12/crypto.js';
-import { decodePermall } from '../../src/tpm/tpm12/permall.js';
+import type { GenerateKey } from '../../src/tpm/crypto/rsa-keys.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
 import { hex } from '../files.js';
-import { transcript } from '../recorder/replay.js';
+import { transcript } from '../recorder/transcript.js';
 
 /** A TPM with an Endorsement Key, as swtpm stored it. */
 export const endorsed = (): Uint8Array => hex(transcript('ownership-session').startsFrom!);
+
 /** An owned TPM, as swtpm stored it, and the secret of its owner. */
 export const owned = (): Uint8Array => hex(transcript('owner-commands').startsFrom!);
+
 export const ownerSecret = (): Uint8Array => hex(transcript('owner-commands').secrets.owner);
+
 /** An owned TPM with NV indices, as swtpm stored it in the end of the transcript of that name. */
 export const withIndices = (): Uint8Array => hex(transcript('nv-permissions').endsWith);
 

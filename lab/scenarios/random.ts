@@ -1,10 +1,10 @@
 /**
- * Finds the bytes of a response that are random, or follow from random ones. Where they lie is
- * fixed by the parameter tables of TPM Main Part 3, so it is a table here.
+ * The random bytes of a response. Where they lie is fixed by the parameter tables of TPM Main Part 3,
+ * so it is a table here.
  * @module
  */
 import { ORDINALS } from '../../src/guest/index.js';
-import type { RecordedExchange } from '../recorder/transcript.js';
+import type { Range } from '../recorder/transcript.js';
 
 type Row = readonly [field: string, offset: number, length: number];
 
@@ -62,8 +62,6 @@ const MOVING: ReadonlyMap<number, (bytes: Buffer, request: Buffer) => readonly R
   ],
 ]);
 
-/** The handles that TPM_GetCapability shows. */
-const HANDLES = ['authHandle', 'keyHandle', 'daaHandle'];
 /** Where the handle of the key of the moment lies in the response of TPM_ChangeAuthAsymStart. */
 function ephemeralHandleAt(bytes: Buffer): number {
   const pcrs = past(bytes, HEADER_BYTES + CERTIFY_HEAD_BYTES) + CERTIFY_MIDDLE_BYTES;
@@ -78,56 +76,22 @@ export function ephemeralHandle(response: Uint8Array): number {
 
 const MAKES_EK: readonly number[] = [ORDINALS.CreateEndorsementKeyPair, ORDINALS.CreateRevocableEK];
 
-/** Remembers the keys and handles of one recording, so that it finds them in later responses. */
-export class RandomFinder {
-  readonly #moduli: Buffer[] = [];
-  readonly #handles: { field: string; drawn: Buffer }[] = [];
-
-  find(
-    ordinal: number,
-    response: Uint8Array,
-    request: Uint8Array,
-  ): Pick<RecordedExchange, 'random' | 'dependent'> {
-    const bytes = Buffer.from(response);
-    const random: { field: string; offset: number; length: number }[] = [];
-    const dependent: { field: string; offset: number; length: number; from: string[] }[] = [];
-    if (bytes.length <= HEADER_BYTES) return { random, dependent };
-
-    const rows =
-      RANDOM.get(ordinal) ??
-      MOVING.get(ordinal)?.(bytes, Buffer.from(request)) ??
-      newModulus(ordinal, bytes);
-    for (const [field, offset, length] of rows) {
-      const end = length === 0 ? bytes.length : offset + length;
-      if (end <= offset) continue;
-      random.push({ field, offset, length: end - offset });
-      const drawn = Buffer.from(bytes.subarray(offset, end));
-      if (field === 'modulus') this.#moduli.push(drawn);
-      if (HANDLES.includes(field)) this.#handles.push({ field, drawn });
-    }
-    for (const modulus of this.#moduli) {
-      const offset = bytes.indexOf(modulus);
-      if (offset < 0) continue;
-      const drawnHere = random.some(range => range.offset === offset);
-      if (!drawnHere) dependent.push(derived('modulus', offset, modulus.length, ['modulus']));
-      if (MAKES_EK.includes(ordinal) || ordinal === ORDINALS.ReadPubek) {
-        dependent.push(derived('checksum', offset + modulus.length, 20, ['modulus']));
-      }
-    }
-    if (ordinal === ORDINALS.GetCapability) {
-      for (const { field, drawn } of this.#handles) {
-        const offset = bytes.indexOf(drawn, HEADER_BYTES);
-        if (offset >= 0) dependent.push(derived(field, offset, 4, [field]));
-      }
-    }
-    const from = ['nonceEven', ...new Set([...random, ...dependent].map(range => range.field))];
-    for (let left = bytes.readUInt16BE(0) - RSP_COMMAND; left > 0; left -= 1) {
-      const offset = bytes.length - left * RESPONSE_AUTH_BYTES;
-      random.push({ field: 'nonceEven', offset, length: 20 });
-      dependent.push(derived('resAuth', offset + 21, 20, from));
-    }
-    return { random, dependent };
+/** The random bytes of a response, in the order of its fields. */
+export function randomIn(ordinal: number, response: Uint8Array, request: Uint8Array): Range[] {
+  const bytes = Buffer.from(response);
+  if (bytes.length <= HEADER_BYTES) return [];
+  const rows =
+    RANDOM.get(ordinal) ??
+    MOVING.get(ordinal)?.(bytes, Buffer.from(request)) ??
+    newModulus(ordinal, bytes);
+  const random = rows
+    .map(([field, offset, length]) => ({ field, offset, length: length || bytes.length - offset }))
+    .filter(({ length }) => length > 0);
+  for (let left = bytes.readUInt16BE(0) - RSP_COMMAND; left > 0; left -= 1) {
+    const offset = bytes.length - left * RESPONSE_AUTH_BYTES;
+    random.push({ field: 'nonceEven', offset, length: 20 });
   }
+  return random;
 }
 
 /** Where the modulus of a key lies that the command has made: behind parameters of any length. */
@@ -147,10 +111,3 @@ function newModulus(ordinal: number, bytes: Buffer): readonly Row[] {
   if (ordinal !== ORDINALS.CreateRevocableEK) return [modulus];
   return [modulus, ['ekReset', bytes.length - 20, 20]];
 }
-
-const derived = (field: string, offset: number, length: number, from: string[]) => ({
-  field,
-  offset,
-  length,
-  from,
-});

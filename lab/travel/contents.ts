@@ -1,18 +1,20 @@
 /** What there is in a state: a count of each kind of thing, to see that lives make all of them. */
-import { auditedByDefault } from '../../src/tpm/tpm12/audit-defaults.js';
-import { KeyFlag, Payload } from '../../src/tpm/tpm12/keys.js';
-import { allKeys } from '../../src/tpm/tpm12/loaded-keys.js';
-import { decodePermall } from '../../src/tpm/tpm12/permall.js';
-import { restoreSaved } from '../../src/tpm/tpm12/savestate.js';
-import { Protocol, poweredOn, type TpmState } from '../../src/tpm/tpm12/state.js';
+
+import { COMMANDS } from '../../src/tpm/tpm12/commands/index.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
+import { restoreSaved } from '../../src/tpm/tpm12/state/savestate.js';
+import { poweredOn, type TpmState } from '../../src/tpm/tpm12/state/state.js';
+import { KeyFlag, Payload } from '../../src/tpm/tpm12/structures/key.js';
+import { Protocol } from '../../src/tpm/tpm12/structures/types.js';
 import { equal } from '../../src/wire/codec.js';
 import type { States } from './subject.js';
 
 const held = <T>(list: readonly (T | undefined)[]): T[] => list.filter(one => one !== undefined);
+
 const count = <T>(list: readonly T[], is: (one: T) => boolean): number => list.filter(is).length;
 
 function permanentContents({ permanent: { data, flags, evictKeys, nv } }: TpmState) {
-  const audited = !equal(data.ordinalAuditStatus, auditedByDefault());
+  const audited = !equal(data.ordinalAuditStatus, COMMANDS.auditedFromStart());
   return {
     'an Endorsement Key': Number(data.endorsementKey.secret !== undefined),
     'a revocable one': Number(flags.enableRevokeEK && flags.CEKPUsed),
@@ -42,8 +44,8 @@ function permanentContents({ permanent: { data, flags, evictKeys, nv } }: TpmSta
 }
 
 function savedContents({ stclear, stclearFlags, keys }: TpmState) {
-  const loaded = allKeys(keys);
-  const sessions = held(stclear.authSessions);
+  const loaded = keys.all;
+  const sessions = stclear.authSessions.all;
   return {
     'loaded keys': loaded.length,
     'keys of TPM 1.2': count(loaded, ({ key }) => key.head[0] === 0),
@@ -58,7 +60,7 @@ function savedContents({ stclear, stclearFlags, keys }: TpmState) {
     'OSAP sessions': count(sessions, ({ protocol }) => protocol === Protocol.OSAP),
     'DSAP sessions': count(sessions, ({ protocol }) => protocol === Protocol.DSAP),
     'sessions with AES': count(sessions, ({ adipEncScheme }) => adipEncScheme !== 0),
-    'transport sessions': held(stclear.transSessions).length,
+    'transport sessions': stclear.transSessions.all.length,
     'contexts outside': count(stclear.contextList, one => one !== 0),
     'a counter chosen': Number(stclear.countID !== 0xffff_ffff),
     'an owner pointer': Number(stclear.ownerReference < 4),

@@ -4,7 +4,7 @@
  */
 import { commands, STARTUP } from '../../src/guest/index.js';
 import { StateError } from '../../src/tpm/engine.js';
-import { decodePermall, encodePermall } from '../../src/tpm/tpm12/permall.js';
+import { decodePermall, encodePermall } from '../../src/tpm/tpm12/state/permall.js';
 import { toHex } from '../files.js';
 import type { Swtpm } from '../peers/swtpm.js';
 import type { Difference } from '../recorder/replay.js';

@@ -3,7 +3,7 @@
 import type { Transmit } from '../../src/guest/index.js';
 import { systemClock as clock } from '../../src/system.js';
 import type { Clock } from '../../src/tpm/engine.js';
-import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
+import { Tpm12 } from '../../src/tpm/tpm12/tpm12.js';
 import type { Swtpm } from '../peers/swtpm.js';
 import { MemoryNvram } from '../reference/memory-nvram.js';
 import { entropy } from '../reference/rig.js';

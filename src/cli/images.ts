@@ -23,7 +23,7 @@ import {
 } from '../nvram/index.js';
 import { systemClock as clock, systemEntropy as entropy } from '../system.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
-import { Tpm12 } from '../tpm/tpm12/engine.js';
+import { Tpm12 } from '../tpm/tpm12/tpm12.js';
 import type { Trace } from '../trace.js';
 
 export interface CommonOptions {

@@ -2,7 +2,8 @@
  * What the two kinds of machine, with their instance here or in a worker, have in common.
  * @module
  */
-import type { InterruptLine, TisBackend } from '../tis/index.js';
+import { type InterruptLine, type Personality, Tis, type TisBackend } from '../tis/index.js';
+import type { Trace } from '../trace.js';
 import type { Executor } from './execution.js';
 
 /** The phases of a machine (docs/architecture.md). */
@@ -12,7 +13,7 @@ export type Power = 'off' | 'on' | 'handed over' | 'gone';
 export interface FrontOptions {
   /** Called with the level of the interrupt line whenever it changes. */
   readonly irq?: InterruptLine;
-  /** Whether writes to locality 4 reach the registers: see TisOptions. Default: true. */
+  /** Whether writes to locality 4 reach the registers: see TisOptions. Default: false. */
   readonly locality4?: boolean;
   /**
    * When a command that the guest gives to the registers runs: at once, within the access, where a
@@ -23,7 +24,24 @@ export interface FrontOptions {
   readonly execution?: 'inline' | 'when free' | Executor;
 }
 
-/** What stands behind a device that only looks at a state. */
+type Wiring = Pick<FrontOptions, 'irq' | 'locality4'> & { readonly trace?: Trace };
+
+/** The registers of a machine. */
+export function makeFront(
+  backend: TisBackend,
+  personality: Personality,
+  { irq, locality4 = false, trace }: Wiring,
+): Tis {
+  return new Tis({
+    backend,
+    personality,
+    locality4,
+    ...(irq === undefined ? {} : { irq }),
+    ...(trace === undefined ? {} : { trace }),
+  });
+}
+
+/** The backend of a device that only validates a state. */
 export const NO_TPM: TisBackend = {
   execute: () => {},
   cancel: () => {},

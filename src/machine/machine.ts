@@ -11,16 +11,10 @@ import { NvramError } from '../nvram/index.js';
 import { type Personality, Tis } from '../tis/index.js';
 import type { EngineInfo, EngineKind } from '../tpm/engine.js';
 import { safeTrace, type Trace } from '../trace.js';
+import { localBackend } from './backend.js';
 import { MachineError } from './errors.js';
-import {
-  type Executor,
-  executeNow,
-  executeWhenFree,
-  retryResponse,
-  Turns,
-  wasNotRun,
-} from './execution.js';
-import { type FrontOptions, NO_TPM, type Power } from './front.js';
+import { type Executor, executeNow, executeWhenFree, Turns } from './execution.js';
+import { type FrontOptions, makeFront, NO_TPM, type Power } from './front.js';
 import type { HandedOverInstance } from './handed-over.js';
 import { Instance } from './instance.js';
 import type { InstanceOptions } from './parts.js';
@@ -74,7 +68,7 @@ export class Machine {
     return this.#demand('on').front;
   }
 
-  /** What the TPM is like, while the machine is on. */
+  /** Information about the TPM, while the machine is on. */
   get info(): EngineInfo {
     return this.#demand('on').instance.info;
   }
@@ -95,8 +89,8 @@ export class Machine {
   }
 
   /**
-   * Calls `listener` for each failure to load or store, before the guest gets TPM_FAIL. Returns what
-   * ends that.
+   * Calls `listener` for each failure to load or store, before the guest gets TPM_FAIL. Returns a
+   * function that removes it.
    */
   onFailure(listener: (error: NvtpmError) => void): () => void {
     this.#listeners.add(listener);
@@ -290,43 +284,17 @@ export class Machine {
   }
 
   #makeFront(personality: Personality): Tis {
-    const { irq, locality4 = true, execution = 'inline' } = this.#options;
-    // A device that outlives its power cycle has no TPM behind it.
-    const engine = () => {
-      const phase = this.#phase;
-      return phase.is === 'on' && phase.front === front ? phase.instance.engine : undefined;
-    };
-    let running = new AbortController();
-    const front: Tis = new Tis({
-      backend: {
-        execute: (command, locality, done) => {
-          if (execution === 'inline' || engine() === undefined) {
-            done(engine()?.process(command, locality) ?? new Uint8Array());
-            return;
-          }
-          const now = execution === 'when free' ? this.tryProcess(command, locality) : undefined;
-          if (now !== undefined) {
-            done(now);
-            return;
-          }
-          running = new AbortController();
-          const response = this.#defer(this.#executor, command, locality, running.signal);
-          void answer(response, retryResponse(personality), done);
-        },
-        cancel: () => {
-          running.abort();
-          engine()?.cancel();
-        },
-        established: () => engine()?.established() ?? false,
-        hashStart: () => engine()?.hashStart(),
-        hashData: bytes => engine()?.hashData(bytes),
-        hashEnd: () => engine()?.hashEnd(),
+    const { execution = 'inline' } = this.#options;
+    const backend = localBackend({
+      execution,
+      engine: () => {
+        const phase = this.#phase;
+        return phase.is === 'on' && phase.front === front ? phase.instance.engine : undefined;
       },
-      personality,
-      locality4,
-      trace: this.#trace,
-      ...(irq === undefined ? {} : { irq }),
+      tryProcess: (command, locality) => this.tryProcess(command, locality),
+      defer: (command, locality, signal) => this.#defer(this.#executor, command, locality, signal),
     });
+    const front: Tis = makeFront(backend, personality, this.#options);
     return front;
   }
 
@@ -364,20 +332,5 @@ export class Machine {
       'PHASE',
       `the machine is ${this.#phase.is}; it has to be ${is} for this`,
     );
-  }
-}
-
-/** Answers the registers with a response, or with `retry` where the command was not run. */
-async function answer(
-  response: Promise<Uint8Array>,
-  retry: Uint8Array,
-  done: (response: Uint8Array) => void,
-): Promise<void> {
-  try {
-    done(await response);
-  } catch (error) {
-    // TPM_FAIL for the guest, and a bug for the process.
-    done(wasNotRun(error) ? retry : new Uint8Array());
-    if (!wasNotRun(error)) throw error;
   }
 }

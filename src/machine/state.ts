@@ -5,6 +5,7 @@
  * @module
  */
 import { createHash } from 'node:crypto';
+import { toHex } from '../hex.js';
 import type { BlobStore } from '../nvram/index.js';
 import { broken, type Rules } from '../rules.js';
 import type { TisState } from '../tis/index.js';
@@ -43,7 +44,6 @@ export interface MachineState extends InstanceState {
 /** `volatilestate` is not among them: it is what travels. */
 const RESUMED_FROM = ['permall', 'savestate'] as const satisfies readonly BlobName[];
 
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 function digests(load: (name: string) => Uint8Array | undefined): Record<string, string> {
@@ -63,7 +63,7 @@ export function stateOf(engine: Engine, store: BlobStore): InstanceState {
     engine: engine.kind,
     volatile: { version: engine.volatileVersion, bytes },
     store: {
-      uuid: uuid && hexOf(uuid),
+      uuid: uuid && toHex(uuid),
       generation,
       epoch,
       blobs: digests(name => store.load(name)),
@@ -93,7 +93,7 @@ const ALWAYS: Rules<Meeting> = {
   'the volatile state has a version that the engine knows':
     ({ state, engine }) => state.volatile.version === engine.volatileVersion,
   'the state is of this store':
-    ({ state, opened }) => state.store.uuid === (opened.uuid && hexOf(opened.uuid)),
+    ({ state, opened }) => state.store.uuid === (opened.uuid && toHex(opened.uuid)),
 };
 
 /** A machine that was handed over: exactly the state that the source left. */

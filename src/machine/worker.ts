@@ -7,16 +7,16 @@
  */
 import type { NvtpmError } from '../errors.js';
 import { NvramError } from '../nvram/index.js';
-import { type Personality, Tis } from '../tis/index.js';
+import { Tis } from '../tis/index.js';
 import type { EngineInfo, EngineKind } from '../tpm/engine.js';
 import { safeTrace, type Trace } from '../trace.js';
 import { MachineError } from './errors.js';
-import { type FrontOptions, NO_TPM, type Power } from './front.js';
+import { type FrontOptions, makeFront, NO_TPM, type Power } from './front.js';
 import { Link } from './link.js';
 import type { InstanceOptions } from './parts.js';
 import type { InstanceState, MachineState } from './state.js';
 import type { StoreInfo } from './storage.js';
-import type { CallName, Calls } from './worker-messages.js';
+import { workerBackend } from './worker-backend.js';
 
 /** What a setup module is given, in the worker. */
 export interface WorkerContext {
@@ -238,7 +238,9 @@ export class WorkerMachine {
       throw error;
     }
     link.demandAlive();
-    this.#phase = { is: 'on', link, front: this.#makeFront(kind.version, link) };
+    const isOn = (): boolean => this.#phase.is === 'on' && this.#phase.link === link;
+    const front = makeFront(workerBackend(link, isOn), kind.version, this.#options);
+    this.#phase = { is: 'on', link, front };
     this.#trace({ event: 'power', to: 'on' });
   }
 
@@ -278,37 +280,6 @@ export class WorkerMachine {
     front.reset();
     this.#phase = OFF;
     await link.terminate();
-  }
-
-  #makeFront(personality: Personality, link: Link): Tis {
-    const { irq, locality4 = true } = this.#options;
-    const isOn = (): boolean => 'link' in this.#phase && this.#phase.link === link;
-    const send = <N extends CallName>(name: N, ...args: Parameters<Calls[N]>): void => {
-      if (isOn()) link.call(name, ...args).result.catch(() => {});
-    };
-    let cancel = (): void => {};
-    return new Tis({
-      backend: {
-        execute: (command, locality, done) => {
-          if (this.#phase.is !== 'on' || !isOn()) {
-            done(new Uint8Array());
-            return;
-          }
-          const call = link.call('execute', command, locality);
-          cancel = call.cancel;
-          call.result.then(done, () => done(new Uint8Array()));
-        },
-        cancel: () => cancel(),
-        established: () => isOn() && link.established,
-        hashStart: () => send('hashStart'),
-        hashData: bytes => send('hashData', bytes),
-        hashEnd: () => send('hashEnd'),
-      },
-      personality,
-      locality4,
-      trace: this.#trace,
-      ...(irq === undefined ? {} : { irq }),
-    });
   }
 
   /** Runs a transition once the earlier ones have ended. */

@@ -1,47 +1,41 @@
 /**
- * The sockets of the faces. A face gets its clients' bytes and answers; it never sees a socket.
+ * The address of an interface: listens there or connects to it, and serves the clients. An interface gets
+ * its clients' bytes and answers them; it never sees a socket.
  * @module
  */
 import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import type { Readable, Writable } from 'node:stream';
+import { connect, createServer, type Server, Socket } from 'node:net';
 import { errnoOf } from '../errors.js';
 import { type Address, FaceError } from './address.js';
+import { Connections } from './connections.js';
+import { type Attach, Conversation, type Streams } from './conversation.js';
+import { PARTIAL_MS } from './deadline.js';
 import { listenAt } from './unix-socket.js';
 
-/** Where a face writes to one of its clients. */
-export interface Output {
-  write(text: string): void;
-  /** Once the client has read enough for more to be written, or is gone. */
-  drained(): Promise<void>;
-}
-
-/** One client of a face. */
-export interface Session {
-  take(chunk: Uint8Array): Promise<void>;
-  /** The client is gone. */
-  close(): void;
-}
-
-export type Attach = (output: Output) => Session;
-
-/** Clients of a server, those that wait for their turn included. */
+/** Connections of one address. */
 const CONNECTIONS_MAX = 32;
-/** What may wait for a client that does not read, in bytes: beyond it, it is dropped. */
-const UNREAD_MAX = 1024 * 1024;
-/** How long a client may take to read what was written before the end, in milliseconds. */
-const FAREWELL_MS = 1000;
 
-interface Peer {
-  readonly input: Readable;
-  readonly output: Writable;
+export interface Serving {
+  readonly attach: Attach;
+  /**
+   * Whether one client at a time is attached, in the order in which they send their first bytes; a
+   * connection that sends nothing keeps none of them waiting.
+   */
+  readonly exclusive: boolean;
+  /** Called with what a session throws, which is a bug. */
+  readonly fail: (error: unknown) => void;
+  /** How long a request may stay incomplete before its connection is closed. Default: 10,000. */
+  readonly partialMs?: number;
 }
 
 export class Endpoint {
   readonly #server: Server | undefined;
-  /** Connected, and nobody has served them yet. */
-  readonly #waiting: Peer[] = [];
-  readonly #serving = new Set<Peer>();
+  readonly #connections = new Connections<Conversation>(CONNECTIONS_MAX);
+  /** Connected, and neither served nor taken yet. */
+  readonly #unserved = new Set<Conversation>();
+  #serving: Serving | undefined;
+  /** The client that an exclusive interface is attached to; resolves when it has gone. */
+  #seat: Promise<void> = Promise.resolve();
   #arrived: (() => void) | undefined;
   #closed = false;
 
@@ -51,7 +45,7 @@ export class Endpoint {
   }
 
   /**
-   * Listens or connects; with `wait`, comes back once a client is there, or `signal` gives up.
+   * Listens or connects; with `wait`, resolves once a client has connected, or `signal` is aborted.
    * @throws FaceError LISTEN, CONNECT
    */
   static async open(address: Address, signal: AbortSignal): Promise<Endpoint> {
@@ -67,98 +61,74 @@ export class Endpoint {
       return endpoint;
     }
     const endpoint = new Endpoint(await listen(address.path));
-    if (address.wait) await endpoint.#someone(signal);
+    if (address.wait) await endpoint.#connected(signal);
     return endpoint;
   }
 
-  /**
-   * The next client's socket, for who wants it as it is. Undefined once `signal` has given up.
-   */
+  /** The next connection as a socket, of an endpoint that is not served; undefined once aborted. */
   async next(signal: AbortSignal): Promise<Socket | undefined> {
-    await this.#someone(signal);
-    return this.#waiting.shift()?.input as Socket | undefined;
+    await this.#connected(signal);
+    const [conversation] = this.#unserved;
+    const socket = conversation?.streams.input;
+    if (conversation === undefined || !(socket instanceof Socket)) return undefined;
+    this.#unserved.delete(conversation);
+    this.#connections.remove(conversation);
+    return socket;
   }
 
-  /** Serves the clients, `clientsMax` at a time; the others wait. `fail` hears of what is a bug. */
-  serve(attach: Attach, clientsMax: number, fail: (error: unknown) => void): void {
-    const more = (): void => {
-      while (!this.#closed && this.#waiting.length > 0 && this.#serving.size < clientsMax) {
-        const peer = this.#waiting.shift()!;
-        this.#serving.add(peer);
-        converse(peer, attach)
-          .catch(fail)
-          .finally(() => {
-            this.#serving.delete(peer);
-            more();
-          });
-      }
-    };
-    this.#arrived = more;
-    more();
+  /** Serves the clients that have connected, and those that will. */
+  serve(serving: Serving): void {
+    this.#serving = serving;
+    for (const conversation of this.#unserved) this.#start(conversation, serving);
+    this.#unserved.clear();
   }
 
-  /** Takes nobody any more, and parts from those who are there. Removes the socket's file. */
+  /** Stops listening and closes every connection. Removes a Unix socket. */
   close(): void {
     this.#closed = true;
     this.#server?.close();
-    for (const { input, output } of [...this.#serving, ...this.#waiting]) {
-      if (output === process.stdout) {
-        input.destroy();
-        continue;
-      }
-      output.end(() => output.destroy());
-      setTimeout(() => output.destroy(), FAREWELL_MS).unref();
-    }
+    for (const conversation of this.#connections) conversation.end();
   }
 
-  #arrive(peer: Peer): void {
-    // A client that breaks off is its own affair: what it meant to read is dropped.
-    peer.output.on('error', () => {});
-    this.#waiting.push(peer);
+  #arrive(streams: Streams): void {
+    const conversation = new Conversation(streams);
+    if (this.#closed || this.#connections.admit(conversation) === 'refused') {
+      conversation.close();
+      return;
+    }
+    streams.output.once('close', () => {
+      this.#unserved.delete(conversation);
+      this.#connections.remove(conversation);
+    });
+    if (this.#serving === undefined) this.#unserved.add(conversation);
+    else this.#start(conversation, this.#serving);
     this.#arrived?.();
   }
 
-  async #someone(signal: AbortSignal): Promise<void> {
-    if (this.#waiting.length > 0 || signal.aborted) return;
+  #start(conversation: Conversation, serving: Serving): void {
+    this.#converse(conversation, serving)
+      .catch(serving.fail)
+      .finally(() => this.#connections.remove(conversation));
+  }
+
+  async #converse(conversation: Conversation, serving: Serving): Promise<void> {
+    const { attach, exclusive, partialMs = PARTIAL_MS } = serving;
+    const run = (): Promise<void> =>
+      conversation.run(attach, partialMs, () => this.#connections.used(conversation));
+    if (!exclusive) return run();
+    await conversation.begun();
+    const mine = this.#seat.then(run);
+    this.#seat = mine.catch(() => {});
+    return mine;
+  }
+
+  async #connected(signal: AbortSignal): Promise<void> {
+    if (this.#unserved.size > 0 || signal.aborted) return;
     await new Promise<void>(resolve => {
       this.#arrived = resolve;
       signal.addEventListener('abort', () => resolve(), { once: true });
     });
     this.#arrived = undefined;
-  }
-}
-
-/** Carries bytes between a client and its session until the client is gone. */
-async function converse({ input, output }: Peer, attach: Attach): Promise<void> {
-  const session = attach({
-    write: text => {
-      output.write(text);
-      if (output.writableLength > UNREAD_MAX) output.destroy();
-    },
-    drained: async () => {
-      if (!output.writableNeedDrain || output.destroyed) return;
-      const done = new AbortController();
-      const { signal } = done;
-      const either = ['drain', 'close'].map(event => once(output, event, { signal }));
-      await Promise.race(either).catch(() => {});
-      done.abort();
-      await Promise.allSettled(either);
-    },
-  });
-  try {
-    for await (const chunk of quietly(input)) await session.take(chunk);
-  } finally {
-    session.close();
-    if (output !== process.stdout) output.end();
-  }
-}
-
-/** What a client sends until it ends or breaks off. */
-async function* quietly(input: Readable): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const chunk of input) yield chunk;
-  } catch {
-    // A connection that breaks off has ended.
   }
 }
 
@@ -171,15 +141,14 @@ export async function reach(path: string): Promise<Socket> {
   try {
     await once(socket, 'connect');
   } catch (error) {
-    const why = `cannot connect to ${path}: nobody listens there (${errnoOf(error)})`;
-    throw new FaceError('CONNECT', why, error);
+    const why = `cannot connect to ${path}: no program listens there (${errnoOf(error)})`;
+    throw new FaceError('CONNECT', `${why}; start it first, or check the path`, error);
   }
   return socket;
 }
 
 async function listen(path: string): Promise<Server> {
   const server = createServer({ allowHalfOpen: true });
-  server.maxConnections = CONNECTIONS_MAX;
   await listenAt(server, path);
   return server;
 }

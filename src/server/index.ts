@@ -1,20 +1,20 @@
 /**
- * Faces of a machine towards other programs: qtest for tests, QMP for management, and TPM commands
- * over sockets for who wants no machine around the TPM.
+ * Interfaces of a machine for other programs: qtest for tests and QMP for management (`run`), and TPM
+ * commands over a socket for programs that need no machine around the TPM (`serve`).
  * @module
  */
 export { type Address, FaceError, parseAddress } from './address.js';
+export { type RunEnding, type RunOptions, runMachine } from './run.js';
 export {
-  type BackendEnding,
-  type BackendOptions,
   type Listening,
+  type ServeEnding,
+  type ServeOptions,
   STARTUP_TYPES,
   type StartupType,
-  serveBackend,
-} from './backend.js';
-export { type Ending, type ServeOptions, serve } from './serve.js';
+  serveMachine,
+} from './serve.js';
 export {
-  serveTpm,
+  openTpmSocket,
   type TpmAddress,
   type TpmSocket,
   type TpmSocketOptions,

@@ -1,7 +1,7 @@
 /**
- * JSON values out of a stream, as QMP has them: one after another, with or without anything in
- * between, strings in double or single quotes. Both the length and the depth of a value are bounded; what is
- * malformed is reported once, and the next value is looked for.
+ * JSON values in a stream, as QMP has them: one after another, with or without white space in between,
+ * strings in double or single quotes. The length and the depth of a value are bounded. A malformed value
+ * is one fault: if its end is unknown, the rest of the line is skipped.
  * @module
  */
 
@@ -13,18 +13,31 @@ export type Parsed = { readonly value: unknown } | { readonly fault: string };
 
 export class JsonStream {
   readonly #decoder = new TextDecoder();
-  /** What there is of the value at hand, in double quotes. */
+  /** The value so far, in double quotes. */
   #text = '';
   #depth = 0;
   #quote = '';
   #escaped = false;
+  /** Until the end of the line. */
+  #skipping = false;
+
+  /** Whether a value has begun that is not complete. */
+  get partial(): boolean {
+    return this.#text !== '';
+  }
 
   /** The values that `chunk` completes. */
   *push(chunk: Uint8Array): Generator<Parsed> {
     for (const char of this.#decoder.decode(chunk, { stream: true })) {
-      const parsed = this.#quote === '' ? this.#outside(char) : this.#inside(char);
+      const parsed = this.#skipping ? undefined : this.#next(char);
+      // Before the yield: a consumer may stop there.
+      if (char === '\n') this.#skipping = false;
       if (parsed !== undefined) yield parsed;
     }
+  }
+
+  #next(char: string): Parsed | undefined {
+    return this.#quote === '' ? this.#outside(char) : this.#inside(char);
   }
 
   /** A character of a string. */
@@ -49,7 +62,7 @@ export class JsonStream {
       // White space ends a number or a word, which nothing else does.
       return this.#depth === 0 && this.#text !== '' ? this.#done() : this.#gap();
     }
-    if (char === '\uFFFD') return this.#fault('a byte that is no text');
+    if (char === '\uFFFD') return this.#fault('a byte that is not UTF-8');
     if (char === '"' || char === "'") {
       this.#quote = char;
       return this.#add('"');
@@ -86,8 +99,10 @@ export class JsonStream {
     }
   }
 
+  /** A fault whose value has no known end. */
   #fault(why: string): Parsed {
     this.#reset();
+    this.#skipping = true;
     return { fault: `JSON parse error, ${why}` };
   }
 

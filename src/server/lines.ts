@@ -1,5 +1,5 @@
 /**
- * Text lines out of a stream, with a limit: what is longer is reported once and passed over.
+ * Text lines in a stream, with a limit: a longer line is reported once, and skipped.
  * @module
  */
 
@@ -15,6 +15,11 @@ export class Lines {
   /** @param max characters that a line may have */
   constructor(max: number) {
     this.#max = max;
+  }
+
+  /** Whether a line has begun that is not complete. */
+  get partial(): boolean {
+    return this.#skipping || this.#rest !== '';
   }
 
   /** The lines that `chunk` completes, without their ends (LF or CR LF). */

@@ -1,12 +1,12 @@
 /**
  * Lingering on a connection: a client that runs one command after the other sends the next within
  * microseconds of its response. By then the event loop has gone to sleep, and waking up, on a processor
- * that may sleep too, takes longer than most commands of a TPM. So what comes in the first moment
+ * that may sleep too, takes longer than most commands of a TPM. So what arrives in the first moment
  * after a chunk was handled is read from the descriptor itself (recv(2)), and handed to the socket as if
- * the event loop had read it. Whoever else wants the processor gets it in between (sched_yield(2)).
+ * the event loop had read it. Other processes get the processor in between (sched_yield(2)).
  *
- * The end of the connection, an error and whatever comes later are left for the event loop to find, and
- * nothing but this waiting holds it up. On Linux only, and only where koffi can be loaded.
+ * The end of the connection, an error and later data are left for the event loop to find, and nothing but
+ * this waiting delays it. On Linux only, and only where koffi can be loaded.
  * @module
  */
 import type { Socket } from 'node:net';
@@ -14,7 +14,7 @@ import { loadKoffi } from '../native/koffi.js';
 
 /** How long the next chunk is waited for, in milliseconds: a response and a command, on one machine. */
 const MOMENT_MS = 0.1;
-/** After how long everything else in the process has its turn, however much a client sends. */
+/** After how long the event loop runs again, however much a client sends. */
 const TURN_MS = 10;
 const CHUNK_BYTES = 4096;
 /** <sys/socket.h> of Linux. */
@@ -27,7 +27,7 @@ interface Calls {
 
 let loaded: Calls | 'none' | undefined;
 
-/** koffi is loaded with the first connection and never at import. */
+/** koffi is loaded with the first connection, never at import. */
 function load(): Calls | 'none' {
   if (process.platform !== 'linux') return 'none';
   try {
@@ -43,7 +43,7 @@ function load(): Calls | 'none' {
 
 /**
  * Lingers on a connection after each chunk that its listeners have handled.
- * @param mayLinger whether nobody else waits for this process
+ * @param mayLinger whether no other client is connected
  */
 export function linger(socket: Socket, mayLinger: () => boolean): void {
   loaded ??= load();
@@ -62,8 +62,8 @@ export function linger(socket: Socket, mayLinger: () => boolean): void {
     } while (performance.now() < end);
     return undefined;
   };
-  /** Not for who reads no responses, nor for who has gone. */
-  const goesOn = (): boolean =>
+  /** Not where the client reads no responses, has sent more than one command, or has closed. */
+  const mayRead = (): boolean =>
     !socket.destroyed && !socket.isPaused() && socket.writable && socket.writableLength === 0;
 
   let lingering = false;
@@ -71,7 +71,7 @@ export function linger(socket: Socket, mayLinger: () => boolean): void {
     if (lingering) return;
     lingering = true;
     const end = performance.now() + TURN_MS;
-    while (goesOn() && mayLinger() && performance.now() < end) {
+    while (mayRead() && mayLinger() && performance.now() < end) {
       const chunk = next();
       if (chunk === undefined) break;
       socket.push(chunk);
@@ -80,7 +80,7 @@ export function linger(socket: Socket, mayLinger: () => boolean): void {
   });
 }
 
-/** node:net tells nobody the descriptor of a connection; its handle does, where it has one. */
+/** node:net does not expose the descriptor of a connection; its handle does, where it has one. */
 function descriptorOf(socket: Socket): number | undefined {
   const { _handle: handle } = socket as unknown as { _handle?: { fd?: unknown } | null };
   return typeof handle?.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined;

@@ -1,10 +1,10 @@
 /**
- * A QMP monitor: what a management program sees of the machine. Requests, replies, errors and events
- * have the form of QEMU 7.2's; the words of an error are QEMU's where a program may look at them.
+ * A QMP monitor: how a management program controls the machine. Requests, replies, errors and events
+ * have the form of QEMU 7.2's; the words of an error are QEMU's where a program may match on them.
  * @module
  */
 import { NvtpmError } from '../errors.js';
-import type { Output, Session } from './endpoint.js';
+import type { Output, Session } from './conversation.js';
 import { type Host, HostError } from './host.js';
 import { JsonStream, type Parsed } from './json-stream.js';
 import { COMMANDS, QmpError, type QmpVersion } from './qmp-commands.js';
@@ -19,7 +19,7 @@ export interface QmpOptions {
   readonly version: QmpVersion;
 }
 
-/** The face towards management programs. Each client negotiates for itself; all hear the events. */
+/** The monitor. Each client negotiates for itself; events go to all that have. */
 export class Qmp {
   readonly #options: QmpOptions;
 
@@ -31,12 +31,8 @@ export class Qmp {
     const client = new Client(this.#options, output);
     const values = new JsonStream();
     return {
-      take: async chunk => {
-        for (const parsed of values.push(chunk)) {
-          client.handle(parsed);
-          await output.drained();
-        }
-      },
+      take: chunk => client.handleEach(values.push(chunk)),
+      isPartial: () => values.partial,
       close: () => client.close(),
     };
   };
@@ -57,7 +53,15 @@ class Client {
     this.#send({ QMP: { version: options.version, capabilities: [] } });
   }
 
-  handle(parsed: Parsed): void {
+  /** Handles one request for each item that is taken. */
+  *handleEach(requests: Iterable<Parsed>): Generator<void> {
+    for (const parsed of requests) {
+      this.#handle(parsed);
+      yield;
+    }
+  }
+
+  #handle(parsed: Parsed): void {
     const value = 'value' in parsed ? parsed.value : undefined;
     const id = isObject(value) && 'id' in value ? { id: value['id'] } : {};
     try {
@@ -105,9 +109,9 @@ function readRequest(value: unknown): Request {
     throw new QmpError('GenericError', why);
   };
   if (!isObject(value)) return refuse('QMP input must be a JSON object');
-  const stranger = Object.keys(value).find(member => !MEMBERS.includes(member));
-  if (stranger !== undefined) {
-    return refuse(`QMP input member '${stranger.slice(0, 64)}' is unexpected`);
+  const unknown = Object.keys(value).find(member => !MEMBERS.includes(member));
+  if (unknown !== undefined) {
+    return refuse(`QMP input member '${unknown.slice(0, 64)}' is unexpected`);
   }
   const { execute, arguments: given = {} } = value;
   if (execute === undefined) return refuse("QMP input lacks member 'execute'");
@@ -116,7 +120,7 @@ function readRequest(value: unknown): Request {
   return { execute, arguments: given };
 }
 
-/** Every argument of a command is a string or a list, and none may be left out. */
+/** Each argument of a command is a string, which is mandatory, or an optional list. */
 function checkArguments(
   given: Readonly<Record<string, unknown>>,
   takes: Readonly<Record<string, 'string' | 'optional array'>>,
@@ -131,12 +135,12 @@ function checkArguments(
     const why = `Invalid parameter type for '${name}', expected: ${expected}`;
     throw new QmpError('GenericError', why);
   }
-  const stranger = Object.keys(given).find(name => !Object.hasOwn(takes, name));
-  if (stranger === undefined) return;
-  throw new QmpError('GenericError', `Parameter '${stranger.slice(0, 64)}' is unexpected`);
+  const unknown = Object.keys(given).find(name => !Object.hasOwn(takes, name));
+  if (unknown === undefined) return;
+  throw new QmpError('GenericError', `Parameter '${unknown.slice(0, 64)}' is unexpected`);
 }
 
-/** An error as QMP has it. What is no fault of the client's or the image's is a bug, and goes on. */
+/** An error in QMP's form. @throws what is neither the client's fault nor the machine's: a bug */
 function describe(error: unknown): { class: string; desc: string } {
   if (error instanceof QmpError) return { class: error.code, desc: error.message };
   if (error instanceof HostError || error instanceof NvtpmError) {

@@ -3,7 +3,7 @@
  * Lines of words, as QEMU reads them; what QEMU would abort on is answered with FAIL.
  * @module
  */
-import type { Output, Session } from './endpoint.js';
+import type { Output, Session } from './conversation.js';
 import type { Host } from './host.js';
 import { Lines, TOO_LONG } from './lines.js';
 import { GuestMemory } from './memory.js';
@@ -12,9 +12,6 @@ import { GuestMemory } from './memory.js';
 export const TRANSFER_MAX = 64 * 1024;
 /** Characters of a line: a write of that much in hex, and the words before it. */
 const LINE_MAX = 2 * TRANSFER_MAX + 256;
-/** What is answered at once before the client has to read, in characters. */
-const ANSWERS_MAX = 64 * 1024;
-
 /** The interrupt controller, as libqtest's users name it, and the line of the TPM. */
 const CONTROLLER = 'ioapic';
 const LINE = 5;
@@ -83,23 +80,22 @@ export class Qtest {
     this.#output = output;
     this.#up = new Set();
     return {
-      take: async chunk => {
-        let written = 0;
-        for (const line of lines.push(chunk)) {
-          const text = line === TOO_LONG ? 'FAIL the line is too long' : this.#answer(line);
-          output.write(`${text}\n`);
-          written += text.length;
-          if (written < ANSWERS_MAX) continue;
-          await output.drained();
-          written = 0;
-        }
-        await output.drained();
-      },
+      take: chunk => this.#answerEach(lines.push(chunk), output),
+      isPartial: () => lines.partial,
       close: () => {
         this.#output = undefined;
       },
     };
   };
+
+  /** Answers one line for each item that is taken. */
+  *#answerEach(lines: Iterable<string | typeof TOO_LONG>, output: Output): Generator<void> {
+    for (const line of lines) {
+      const text = line === TOO_LONG ? 'FAIL the line is too long' : this.#answer(line);
+      output.write(`${text}\n`);
+      yield;
+    }
+  }
 
   #answer(line: string): string {
     const [name = '', ...words] = line.split(' ');

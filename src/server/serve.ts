@@ -1,120 +1,114 @@
 /**
- * A machine with its faces, from the first client to the end.
+ * A TPM behind a socket, as swtpm is one: commands reach it directly, without registers, from power on
+ * to power off.
  * @module
  */
 import type { BlockNode } from '../block/node.js';
-import type { Machine } from '../machine/index.js';
-import type { InterruptLine } from '../tis/index.js';
-import type { Trace } from '../trace.js';
-import type { Address } from './address.js';
-import { Endpoint } from './endpoint.js';
-import { type EndReason, Host } from './host.js';
-import { Qmp } from './qmp.js';
-import type { QmpVersion } from './qmp-commands.js';
-import { Qtest } from './qtest.js';
+import { type Machine, retryResponse, wasNotRun } from '../machine/index.js';
+import { NvramError } from '../nvram/index.js';
+import { decode, encode, struct, u16, u32 } from '../wire/codec.js';
+import type { EndReason } from './host.js';
+import { openTpmSocket, type TpmSocketOptions } from './tpm-socket.js';
 
-export interface ServeOptions {
-  readonly qtest: Address | undefined;
-  readonly qmp: readonly Address[];
-  /** Where a machine arrives from another host, instead of being switched on here. */
-  readonly incoming: Address | undefined;
-  /** Opens the image for writing, once whoever has to be waited for is there. It is closed here. */
+/** TPM_STARTUP_TYPE (TPM Main Part 2 §3.1). */
+export const STARTUP_TYPES = { clear: 1, state: 2, deactivated: 3 } as const;
+export type StartupType = keyof typeof STARTUP_TYPES;
+
+const startup = struct({ tag: u16, size: u32, ordinal: u32, type: u16 });
+const response = struct({ tag: u16, size: u32, result: u32 });
+const startupCommand = (type: StartupType): Uint8Array =>
+  encode(startup, { tag: 0x00c1, size: 12, ordinal: 0x99, type: STARTUP_TYPES[type] });
+
+export interface ServeOptions extends Pick<TpmSocketOptions, 'address' | 'disconnect' | 'notice'> {
+  /** The TPM_Startup that is sent before any client's command; undefined sends none. */
+  readonly startup: StartupType | undefined;
+  /** Whether it ends when the last client has disconnected. */
+  readonly terminate: boolean;
+  /** Opens the image for writing. It is closed here. */
   readonly openImage: () => BlockNode;
-  readonly machine: (image: BlockNode, irq: InterruptLine) => Machine;
-  /** The first look at the image that a machine will arrive on; throws if it is no good. */
-  readonly validateIncoming: (image: BlockNode) => void;
-  readonly trace: Trace;
-  readonly version: QmpVersion;
-  /** Microseconds since 1970. */
-  readonly now: () => number;
-  /** Ends the machine in order. */
+  readonly machine: (image: BlockNode) => Machine;
+  /** Ends it in order: after the command that runs, if one does. */
   readonly signal: AbortSignal;
-  /** Called once the machine runs, or waits for one that arrives. */
-  readonly ready: () => void;
+  /** Called once it listens and the TPM is on. */
+  readonly ready: (listening: Listening) => void;
 }
 
-/** How a machine ended, and the state of its store then: none if it left, or never was here. */
-export interface Ending {
-  readonly reason: EndReason;
-  readonly store: { readonly generation: number; readonly epoch: number } | undefined;
+export interface Listening {
+  /** The TCP port that was bound, also where port 0 was requested. */
+  readonly port: number | undefined;
+  /** The result code of the TPM_Startup, if one was sent. */
+  readonly startupResult: number | undefined;
 }
 
-/** Clients of a monitor at the same time; more wait for their turn. */
-const QMP_CLIENTS_MAX = 8;
+/** Why it ended, and the state of its store then. */
+export interface ServeEnding {
+  readonly reason: Extract<EndReason, 'host-signal'> | 'client-gone';
+  readonly store: { readonly generation: number; readonly epoch: number };
+}
 
-/** @throws FaceError; whatever ends the machine: NvramError, LockError, IoError, MigrationError */
-export async function serve(options: ServeOptions): Promise<Ending> {
-  const endpoints: Endpoint[] = [];
-  // The machine runs on where nobody can reach it any more: a signal is what ends it then.
-  const alive = setInterval(() => {}, 2 ** 31 - 1);
-  const open = async (address: Address): Promise<Endpoint> => {
-    const endpoint = await Endpoint.open(address, options.signal);
-    endpoints.push(endpoint);
-    return endpoint;
-  };
+/**
+ * Runs a TPM until the signal, or (with `terminate`) the last client's end. The address is bound first,
+ * so that a wrong one changes nothing in the image. Volatile state is lost at the end, as in a power cut.
+ * @throws FaceError; what powering on throws: NvramError, LockError, IoError; at the end, why the TPM
+ *   was in failure mode
+ */
+export async function serveMachine(options: ServeOptions): Promise<ServeEnding> {
+  let machine: Machine | undefined;
+  let settle!: { end: (reason: ServeEnding['reason']) => void; fail: (error: unknown) => void };
+  const ended = new Promise<ServeEnding['reason']>((end, fail) => {
+    settle = { end, fail };
+  });
+  options.signal.addEventListener('abort', () => settle.end('host-signal'));
+  if (options.signal.aborted) settle.end('host-signal');
+  const socket = await openTpmSocket({
+    ...options,
+    // No command can arrive before the machine is there: the lines up to powerOn() are synchronous.
+    process: request => run(machine!, request, options.signal),
+    fail: settle.fail,
+    deserted: () => options.terminate && settle.end('client-gone'),
+  });
   try {
-    // libqtest awaits them in this order.
-    const qtest = options.qtest && (await open(options.qtest));
-    const monitors: Endpoint[] = [];
-    for (const address of options.qmp) monitors.push(await open(address));
-    const incoming = options.incoming && (await open(options.incoming));
     using image = options.openImage();
-    const host = new Host({
-      machine: irq => options.machine(image, irq),
-      trace: options.trace,
-      now: options.now,
+    machine = options.machine(image);
+    machine.onFailure(error => {
+      // Another instance has the store: nothing that this one acknowledges would last.
+      if (error instanceof NvramError && error.code === 'FENCED') settle.fail(error);
     });
-    const fail = (error: unknown): void => host.fail(error);
-    begin(host, image, incoming, options);
-    qtest?.serve(new Qtest(host).attach, 1, fail);
-    const qmp = new Qmp({ host, version: options.version });
-    for (const monitor of monitors) monitor.serve(qmp.attach, QMP_CLIENTS_MAX, fail);
-    options.ready();
     try {
-      const reason = await host.ended;
-      return { reason, store: switchOff(host.machine) };
+      machine.powerOn();
+      options.ready({ port: socket.port, startupResult: start(machine, options.startup) });
+      const reason = await ended;
+      await socket.close();
+      const { generation, epoch } = machine.storeInfo;
+      const { failure } = machine;
+      machine.powerOff();
+      if (failure !== undefined) throw failure;
+      return { reason, store: { generation, epoch } };
     } finally {
-      // After a fault nothing more is written: what was acknowledged is there.
-      host.machine.cutPower();
+      // After a fault nothing more is written: what was acknowledged is stored.
+      machine.cutPower();
     }
   } finally {
-    clearInterval(alive);
-    for (const endpoint of endpoints) endpoint.close();
+    await socket.close();
   }
 }
 
-/** Switches the machine on, or has it wait for one that arrives. */
-function begin(
-  host: Host,
-  image: BlockNode,
-  incoming: Endpoint | undefined,
-  { signal, validateIncoming }: ServeOptions,
-): void {
-  const quit = (): void => host.quit('host-signal');
-  signal.addEventListener('abort', quit);
-  if (signal.aborted) {
-    quit();
-  } else if (incoming === undefined) {
-    host.powerOn();
-  } else {
-    validateIncoming(image);
-    host.awaitIncoming();
-    incoming
-      .next(signal)
-      .then(socket => socket && host.takeOver(socket))
-      .catch(error => host.fail(error));
-  }
+/** Where the image stays locked by another process, the response is TPM_RETRY. */
+function run(
+  machine: Machine,
+  request: Uint8Array,
+  signal: AbortSignal,
+): Uint8Array | Promise<Uint8Array> {
+  const now = machine.tryProcess(request);
+  if (now !== undefined) return now;
+  const { version } = machine.engine;
+  return machine.execute(request, 0, { signal }).catch((error: unknown) => {
+    if (wasNotRun(error)) return retryResponse(version);
+    throw error;
+  });
 }
 
-/** @throws why the TPM was in failure mode; what powering off throws */
-function switchOff(machine: Machine): Ending['store'] {
-  if (machine.power !== 'on') {
-    machine.powerOff();
-    return undefined;
-  }
-  const { failure } = machine;
-  const { generation, epoch } = machine.storeInfo;
-  machine.powerOff();
-  if (failure !== undefined) throw failure;
-  return { generation, epoch };
+function start(machine: Machine, type: StartupType | undefined): number | undefined {
+  if (type === undefined) return undefined;
+  return decode(response, machine.process(startupCommand(type))).result;
 }

@@ -1,96 +1,134 @@
 /**
- * A TPM for programs: raw TPM 1.2 frames over TCP or a Unix socket, as trousers' tcsd and swtpm's
- * clients speak it. The size in a frame's header is all the framing that there is. A response goes
- * out in one write, since tcsd reads it with one read; clients may connect anew for each command, and
- * several may be connected at once, whose commands run one after another.
+ * A TPM for programs: raw TPM 1.2 commands over TCP or a Unix socket, as trousers' tcsd and swtpm's
+ * clients send them. A response is one write, since tcsd reads it with one read; clients may connect
+ * anew for each command, and several may be connected at once, which take turns.
  * @module
  */
 import { once } from 'node:events';
-import { createServer, type Server, type Socket } from 'node:net';
-import { concat } from '../wire/codec.js';
+import { createServer, type Server } from 'node:net';
 import { FaceError } from './address.js';
+import { Connections } from './connections.js';
+import { PARTIAL_MS } from './deadline.js';
 import { linger } from './linger.js';
+import { Rotation } from './rotation.js';
+import { TpmClient, type TpmClientOptions } from './tpm-client.js';
 import { listenAt } from './unix-socket.js';
 
-/** Where a TPM listens. TCP listens on this machine only, unless it is told otherwise. */
+/** Where a TPM listens. TCP listens on this machine only, unless `bindaddr` says otherwise. */
 export type TpmAddress =
   | { readonly type: 'tcp'; readonly port: number; readonly bindaddr?: string }
-  /** The mode is that of the file; 0600 unless it is given. */
+  /** The mode of the socket's file. Default: 0600. */
   | { readonly type: 'unixio'; readonly path: string; readonly mode?: number };
 
 export interface TpmSocketOptions {
   /**
    * Runs one command to its end, at once or (with a promise) later: while the image is locked by
-   * another process. Every request has a response.
+   * another process. Every command has a response. The next one is run after that.
    */
-  readonly process: (request: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+  readonly process: (command: Uint8Array) => Uint8Array | Promise<Uint8Array>;
   readonly address: TpmAddress;
   /** Whether the connection is closed after each response, as swtpm's option of that name has it. */
   readonly disconnect?: boolean;
+  /** How long a command may stay incomplete before its connection is closed. Default: 10,000. */
+  readonly partialMs?: number;
   /** Called with what `process` throws, which is a bug; no command is run after it. */
   readonly fail: (error: unknown) => void;
-  /** Called whenever the last client has gone; who only connected and left was none. */
+  /** Called when the last connection has closed, unless none of them has sent data. */
   readonly deserted?: () => void;
+  /** Called with a sentence for the log, at most once with each. */
+  readonly notice?: (sentence: string) => void;
 }
 
 /** A TPM that listens. */
 export interface TpmSocket {
-  /** The TCP port that it has, where it was asked for port 0. */
+  /** The TCP port that was bound, also where port 0 was requested. */
   readonly port: number | undefined;
-  /** Stops listening, and lets go of every connection. A Unix socket is gone then. */
+  /**
+   * Stops listening, discards the commands that have not begun, and closes every connection. Removes
+   * a Unix socket.
+   */
   close(): Promise<void>;
 }
 
 const LOOPBACK = '127.0.0.1';
-const HEADER_BYTES = 10;
-/** The largest command that a TPM takes; more is not a TPM's client. */
-const REQUEST_BYTES_MAX = 4096;
 const CONNECTIONS_MAX = 64;
 
 /**
  * Listens at an address.
  * @throws FaceError LISTEN
  */
-export async function serveTpm(options: TpmSocketOptions): Promise<TpmSocket> {
-  const { process, fail, deserted } = options;
-  const open = new Set<Socket>();
-  let broken = false;
+export async function openTpmSocket(options: TpmSocketOptions): Promise<TpmSocket> {
+  const clients = new Connections<TpmClient>(CONNECTIONS_MAX);
+  const isAlone = (): boolean => clients.size === 1;
+  const rotation = new Rotation(isAlone);
+  const notice = oncePerSentence(options.notice ?? (() => {}));
+  const { disconnect = false, partialMs = PARTIAL_MS } = options;
+  const used = (client: TpmClient): void => clients.used(client);
+  const run = untilBroken(options.process, options.fail);
   let heard = false;
-  const breakDown = (error: unknown): undefined => {
-    broken = true;
-    fail(error);
-  };
-  const run: Run = request => {
-    if (broken) return undefined;
-    try {
-      const response = process(request);
-      return response instanceof Promise ? response.catch(breakDown) : response;
-    } catch (error) {
-      return breakDown(error);
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, socket => {
+    const client = new TpmClient(socket, { rotation, run, disconnect, partialMs, used, notice });
+    const outcome = clients.admit(client);
+    if (outcome !== 'admitted') notice(FULL[outcome]);
+    if (outcome === 'refused') {
+      client.close();
+      return;
     }
-  };
-  const server = createServer({ noDelay: true }, socket => {
-    open.add(socket);
     socket.on('close', () => {
-      open.delete(socket);
+      clients.remove(client);
       heard ||= socket.bytesRead > 0;
-      if (open.size > 0 || !heard) return;
+      if (clients.size > 0 || !heard) return;
       heard = false;
-      deserted?.();
+      options.deserted?.();
     });
-    attend(socket, run, options.disconnect ?? false);
-    linger(socket, () => open.size === 1);
+    linger(socket, isAlone);
   });
-  server.maxConnections = CONNECTIONS_MAX;
   await listen(server, options.address);
   const bound = server.address();
   return {
     port: bound === null || typeof bound === 'string' ? undefined : bound.port,
     close: () =>
       new Promise(resolve => {
+        rotation.end();
         server.close(() => resolve());
-        for (const socket of open) socket.destroy();
+        for (const client of [...clients]) client.close();
       }),
+  };
+}
+
+const FULL = {
+  'displaced another': `more than ${CONNECTIONS_MAX} connections: the one idle longest was closed`,
+  refused: `more than ${CONNECTIONS_MAX} connections, all with commands: a new one was refused`,
+} as const;
+
+/** The first exception of `process` goes to `fail`; no command runs after it. */
+function untilBroken(
+  process: TpmSocketOptions['process'],
+  fail: TpmSocketOptions['fail'],
+): TpmClientOptions['run'] {
+  let broken = false;
+  const breakDown = (error: unknown): undefined => {
+    broken = true;
+    fail(error);
+  };
+  return command => {
+    if (broken) return undefined;
+    try {
+      const response = process(command);
+      return response instanceof Promise ? response.catch(breakDown) : response;
+    } catch (error) {
+      return breakDown(error);
+    }
+  };
+}
+
+/** The sentences are few; how often a client causes one is up to the client. */
+function oncePerSentence(notice: (sentence: string) => void): (sentence: string) => void {
+  const said = new Set<string>();
+  return sentence => {
+    if (said.has(sentence)) return;
+    said.add(sentence);
+    notice(sentence);
   };
 }
 
@@ -103,61 +141,6 @@ async function listen(server: Server, address: TpmAddress): Promise<void> {
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
     const where = `port ${port} of ${bindaddr}`;
-    throw new FaceError('LISTEN', `cannot listen at ${where}: ${why}; choose another`, error);
+    throw new FaceError('LISTEN', `cannot listen at ${where}: ${why}; choose another one`, error);
   }
-}
-
-/** Runs a command; undefined once the TPM is broken. */
-type Run = (request: Uint8Array) => Uint8Array | undefined | Promise<Uint8Array | undefined>;
-
-/** Answers one client for as long as it is connected. */
-function attend(socket: Socket, run: Run, disconnect: boolean): void {
-  let pending: Uint8Array = new Uint8Array();
-  let waiting = false;
-  const respond = (response: Uint8Array | undefined, isFrame: boolean): void => {
-    if (socket.destroyed) return;
-    if (response !== undefined) socket.write(response);
-    // Where the next frame begins after what is none is not known.
-    if (response === undefined || disconnect || !isFrame) socket.destroySoon();
-  };
-  const answer = (): void => {
-    while (!waiting && !socket.destroyed && socket.writable && !socket.writableNeedDrain) {
-      const length = frameLength(pending);
-      if (length === undefined || (length !== 'none' && pending.length < length)) return;
-      const request = pending.slice(0, length === 'none' ? REQUEST_BYTES_MAX : length);
-      pending = pending.subarray(request.length);
-      const response = run(request);
-      if (!(response instanceof Promise)) {
-        respond(response, length !== 'none');
-        continue;
-      }
-      // The responses keep the order of the commands.
-      waiting = true;
-      socket.pause();
-      void response.then(late => {
-        waiting = false;
-        respond(late, length !== 'none');
-        socket.resume();
-        answer();
-      });
-    }
-    // A client that does not read its responses gets no more of them made.
-    if (socket.writableNeedDrain) socket.pause();
-  };
-  socket.on('data', chunk => {
-    pending = concat(pending, chunk);
-    answer();
-  });
-  socket.on('drain', () => {
-    if (!waiting) socket.resume();
-    answer();
-  });
-  socket.on('error', () => socket.destroy());
-}
-
-/** How long the frame is that begins here; 'none' where it is none, undefined where that is not known. */
-function frameLength(bytes: Uint8Array): number | 'none' | undefined {
-  if (bytes.length < HEADER_BYTES) return undefined;
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(2);
-  return length < HEADER_BYTES || length > REQUEST_BYTES_MAX ? 'none' : length;
 }

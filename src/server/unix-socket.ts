@@ -1,6 +1,6 @@
 /**
- * Listening at a path. The socket has its mode from the moment that it is there, and takes the place
- * of one that a dead program has left, but of nothing else.
+ * Listening at a path. The socket has its mode from the moment it exists, and replaces one that a dead
+ * program has left, but nothing else.
  * @module
  */
 import { once } from 'node:events';
@@ -10,13 +10,13 @@ import { dirname } from 'node:path';
 import { errnoOf } from '../errors.js';
 import { FaceError, PATH_BYTES_MAX } from './address.js';
 
-/** For its owner only: whoever reaches a TPM owns it. */
+/** For its owner only: a client of the socket controls the TPM. */
 export const OWNER_ONLY = 0o600;
 const ALL_MODE_BITS = 0o777;
 
 /**
- * Has `server` listen at `path`; closing the server removes the path. For the main thread only,
- * since the mode goes by the umask, which other threads do not have.
+ * Makes `server` listen at `path`; closing the server removes the path. For the main thread only, since
+ * the mode is set by the umask, which a worker cannot change.
  * @throws FaceError LISTEN
  */
 export async function listenAt(server: Server, path: string, mode = OWNER_ONLY): Promise<void> {
@@ -26,7 +26,7 @@ export async function listenAt(server: Server, path: string, mode = OWNER_ONLY):
     }
     await makeRoom(path);
     const listening = once(server, 'listening');
-    // Made with these rights, and not made and then given them: the kernel makes it in this call.
+    // The kernel makes the file in this call: with its mode, and not with a mode that is changed later.
     const umask = process.umask(ALL_MODE_BITS & ~mode);
     try {
       server.listen(path);
@@ -40,30 +40,30 @@ export async function listenAt(server: Server, path: string, mode = OWNER_ONLY):
   }
 }
 
-/** Removes a socket that nobody listens at. */
+/** Removes a socket at which no program listens. */
 async function makeRoom(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) {
-    // listen() would say of a folder that is missing that permission is denied.
+    // listen() reports a missing folder as a lack of permission.
     const folder = dirname(path);
     if (statSync(folder, { throwIfNoEntry: false }) === undefined) {
       throw new Error(`there is no directory ${folder}`);
     }
     return;
   }
-  if (!found.isSocket()) throw new Error('there is a file, and it is no socket');
+  if (!found.isSocket()) throw new Error('the file exists and is not a socket');
   if (await isAnswered(path)) throw new Error('another program listens there');
   rmSync(path, { force: true });
 }
 
-/** Whether somebody listens at a socket; the only way to know is to call. */
+/** Whether a program listens at a socket; the only way to know is to connect. */
 async function isAnswered(path: string): Promise<boolean> {
   const socket = connect(path);
   try {
     await once(socket, 'connect');
     return true;
   } catch (error) {
-    // Any other error may come from a program that is there, and just too busy.
+    // Any other error may come from a program that listens and is too busy.
     if (errnoOf(error) !== 'ECONNREFUSED' && errnoOf(error) !== 'ENOENT') throw error;
     return false;
   } finally {

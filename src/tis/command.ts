@@ -3,7 +3,8 @@
  * Source: STS and the state transition table of TCG PC Client TIS 1.3 and PTP.
  * @module
  */
-import assert from 'node:assert/strict';
+import { assert } from '../assert.js';
+import { fromHex, toHex } from '../hex.js';
 import type { TisBackend } from './backend.js';
 import { Fifo, sizeField } from './fifo.js';
 import { CAUSE } from './interrupts.js';
@@ -215,7 +216,7 @@ export class Command {
     assert(this.#state !== 'execution');
     return {
       state: this.#state,
-      fifo: Buffer.from(this.#fifo.contents()).toString('hex'),
+      fifo: toHex(this.#fifo.contents()),
       at: this.#fifo.at,
       selfTestDone: this.#selfTestDone,
     };
@@ -226,7 +227,7 @@ export class Command {
     rest satisfies Record<string, never>;
     this.reset();
     this.#state = state;
-    this.#fifo.fill(new Uint8Array(Buffer.from(fifo, 'hex')), at);
+    this.#fifo.fill(fromHex(fifo), at);
     this.#selfTestDone = selfTestDone;
   }
 }

@@ -7,7 +7,8 @@
  * ignored, and can be seen in the trace.
  * @module
  */
-import assert from 'node:assert/strict';
+import { assert } from '../assert.js';
+import { splitAccess } from '../mmio/access.js';
 import { safeTrace, type Trace } from '../trace.js';
 import type { InterruptLine, TisBackend } from './backend.js';
 import { Command } from './command.js';
@@ -40,8 +41,9 @@ export interface TisOptions {
   /** What INT_VECTOR reads: the number of the interrupt that the line is wired to. Default 5. */
   readonly irqVector?: number;
   /**
-   * Whether writes to locality 4 reach the device. On a PC the chipset lets only the processor's
-   * launch microcode through. Default: true, as the device itself has it.
+   * Whether writes to locality 4 reach the device. On a PC the chipset passes only those of the
+   * processor's launch microcode; a guest's HASH_START before TPM_Startup would put a TPM 1.2 in failure
+   * mode. Default: false.
    */
   readonly locality4?: boolean;
   /** Bytes that a command or response may have: 128 to 4096. Default 4096. */
@@ -74,7 +76,7 @@ export class Tis {
     this.#personality = options.personality;
     this.#bufferSize = bufferSize;
     this.#irqVector = irqVector;
-    this.#writableSpace = options.locality4 === false ? HASH_LOCALITY * LOCALITY_SPACE : TIS_SPACE;
+    this.#writableSpace = options.locality4 ? TIS_SPACE : HASH_LOCALITY * LOCALITY_SPACE;
     this.#trace = options.trace && safeTrace(options.trace);
     this.#interrupts = new Interrupts(options.irq ?? (() => {}));
     this.#command = new Command(options.backend, options.personality, bufferSize, {
@@ -120,44 +122,36 @@ export class Tis {
     else this.#scatter(offset, size, value >>> 0);
   }
 
-  /** A read of 8 bytes, which the bus makes of smaller ones. */
+  /** A read of 8 bytes, split into smaller ones. */
   read64(offset: number): bigint {
     let value = 0n;
-    for (let done = 0; done < 8; ) {
-      const step = stride(offset + done, 8 - done);
-      value |= BigInt(this.read(offset + done, step)) << BigInt(8 * done);
-      done += step;
-    }
+    splitAccess(offset, 8, (at, size, done) => {
+      value |= BigInt(this.read(at, size)) << BigInt(8 * done);
+    });
     return value;
   }
 
-  /** A write of 8 bytes, which the bus makes of smaller ones. */
+  /** A write of 8 bytes, split into smaller ones. */
   write64(offset: number, value: bigint): void {
-    for (let done = 0; done < 8; ) {
-      const step = stride(offset + done, 8 - done);
-      this.write(offset + done, step, Number(BigInt.asUintN(32, value >> BigInt(8 * done))));
-      done += step;
-    }
+    splitAccess(offset, 8, (at, size, done) => {
+      this.write(at, size, Number(BigInt.asUintN(32, value >> BigInt(8 * done))));
+    });
   }
 
-  /** An unaligned read, of smaller aligned ones. */
+  /** An unaligned read. */
   #gather(offset: number, size: number): number {
     let value = 0;
-    for (let done = 0; done < size; ) {
-      const step = stride(offset + done, size - done);
-      value += this.#load(offset + done, step) * 0x100 ** done;
-      done += step;
-    }
+    splitAccess(offset, size, (at, step, done) => {
+      value += this.#load(at, step) * 0x100 ** done;
+    });
     return value;
   }
 
-  /** An unaligned write, of smaller aligned ones. */
+  /** An unaligned write. */
   #scatter(offset: number, size: number, value: number): void {
-    for (let done = 0; done < size; ) {
-      const step = stride(offset + done, size - done);
-      this.#store(offset + done, step, (value >>> (8 * done)) & ONES[step]!);
-      done += step;
-    }
+    splitAccess(offset, size, (at, step, done) => {
+      this.#store(at, step, (value >>> (8 * done)) & ONES[step]!);
+    });
   }
 
   /** A read that lies within 4 aligned bytes. */
@@ -366,12 +360,6 @@ const fits = (offset: number, size: number, space: number): boolean =>
   Number.isInteger(offset) &&
   offset >= 0 &&
   offset + size <= space;
-
-/** How a bus takes an access apart: the largest aligned part first that `offset` allows. */
-function stride(offset: number, left: number): number {
-  if (left >= 4 && offset % 4 === 0) return 4;
-  return left >= 2 && offset % 2 === 0 ? 2 : 1;
-}
 
 function littleEndian(value: number, size: number): Uint8Array {
   const bytes = new Uint8Array(size);

@@ -3,7 +3,7 @@
  * start and never grows, whatever a guest writes or a size field claims.
  * @module
  */
-import assert from 'node:assert/strict';
+import { assert } from '../assert.js';
 
 export class Fifo {
   readonly #bytes: Uint8Array;

@@ -4,7 +4,7 @@
  * TPM Profile (PTP) for TPM 2.0, whose names these are.
  * @module
  */
-import { bit, bits, reg, registerMap, slots } from './regmap.js';
+import { bit, bits, reg, registerMap, slots } from '../mmio/regmap.js';
 
 /** Where a PC has the TIS in its address space. */
 export const TIS_BASE = 0xfed4_0000;

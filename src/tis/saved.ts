@@ -4,6 +4,7 @@
  * @module
  */
 import { NvtpmError } from '../errors.js';
+import { fromHex } from '../hex.js';
 import type { CommandState } from './command.js';
 import { Fifo, sizeField } from './fifo.js';
 import type { InterruptState } from './interrupts.js';
@@ -134,7 +135,7 @@ const RULES: Readonly<Record<string, (state: TisState) => boolean>> = {
 };
 
 function fifoFits({ state, fifo }: CommandState): boolean {
-  const bytes = new Uint8Array(Buffer.from(fifo, 'hex'));
+  const bytes = fromHex(fifo);
   if (state === 'completion') return bytes.length >= 10 && sizeField(bytes) === bytes.length;
   if (state === 'reception') return bytes.length > 0 && !overfull(bytes);
   return bytes.length === 0;

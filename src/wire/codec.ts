@@ -7,6 +7,9 @@
 import assert from 'node:assert/strict';
 import { NvtpmError } from '../errors.js';
 
+/** Typed as a method is, so that a codec of anything takes every codec. */
+type Wipe<T> = { wipe(value: T): void }['wipe'];
+
 /** A value and its bytes: how to read it, and how to write it. */
 export interface Codec<T> {
   /** The bytes that a value takes, where all values take the same. */
@@ -15,6 +18,8 @@ export interface Codec<T> {
   read(from: Reader): T;
   /** @throws WireError VALUE */
   write(to: Writer, value: T): void;
+  /** Overwrites what of a value is marked as secret; absent where nothing is. */
+  readonly wipe?: Wipe<T> | undefined;
 }
 /** The type of a codec's values. */
 export type Of<C> = C extends Codec<infer T> ? T : never;
@@ -244,6 +249,25 @@ export function sized(count: Codec<number>): Codec<Uint8Array> {
   };
 }
 
+/** The same bytes as `inner`, marked as a secret: `wipe` overwrites them. */
+export function secretOf(inner: Codec<Uint8Array>): Codec<Uint8Array> {
+  return { ...inner, wipe: value => void value.fill(0) };
+}
+
+/**
+ * Overwrites every secret of a value, wherever the declaration marks one. Best effort: the runtime may
+ * have copied them before.
+ */
+export function wipe<T>(codec: Codec<T>, value: T): void {
+  codec.wipe?.(value);
+}
+
+const wipeEach = <T>({ wipe: one }: Codec<T>): Wipe<readonly T[]> | undefined =>
+  one &&
+  (values => {
+    for (const value of values) one(value);
+  });
+
 /** Values of one kind behind their own count, of which there may be at most `max`. */
 export function list<T>(count: Codec<number>, item: Codec<T>, max: number): Codec<T[]> {
   const length = checked(count, n => n <= max);
@@ -254,6 +278,7 @@ export function list<T>(count: Codec<number>, item: Codec<T>, max: number): Code
       length.write(to, values.length);
       for (const value of values) item.write(to, value);
     },
+    wipe: wipeEach(item),
   };
 }
 
@@ -268,6 +293,7 @@ export function array<T>(length: number, item: Codec<T>): Codec<T[]> {
       }
       for (const value of values) item.write(to, value);
     },
+    wipe: wipeEach(item),
   };
 }
 
@@ -281,6 +307,7 @@ export function checked<T>(inner: Codec<T>, holds: (value: T) => boolean): Codec
     size: inner.size,
     read: from => check(inner.read(from)),
     write: (to, value) => inner.write(to, check(value)),
+    wipe: inner.wipe,
   };
 }
 
@@ -302,6 +329,7 @@ export function struct<const F extends Fields>(fields: F): Codec<Struct<F>> {
     }
   };
   const sizes = rows.map(([, codec]) => codec.size);
+  const secrets = rows.filter(([, codec]) => codec.wipe !== undefined);
   return {
     size: sizes.includes(undefined) ? undefined : sizes.reduce<number>((sum, n) => sum + n!, 0),
     read(from) {
@@ -314,6 +342,12 @@ export function struct<const F extends Fields>(fields: F): Codec<Struct<F>> {
     write(to, value) {
       each((codec, name) => codec.write(to, value[name]));
     },
+    wipe:
+      secrets.length === 0
+        ? undefined
+        : value => {
+            for (const [name, codec] of secrets) codec.wipe?.(value[name]);
+          },
   };
 }
 
@@ -331,6 +365,7 @@ export function tagged<const F extends Fields>(tag: number, fields: F): Codec<St
       head.write(to, tag);
       body.write(to, value);
     },
+    wipe: body.wipe,
   };
 }
 

@@ -17,6 +17,7 @@ import {
   Life,
   live,
   type Operation,
+  type Script,
   scattered,
   tag,
   write,
@@ -151,14 +152,36 @@ interface Failures {
   readonly faults: readonly string[];
 }
 
-/**
- * Every failure of one kind of operation.
- * @param stride 1, or every how many steps of it fail
- * @param keep is given every file that is left
- */
-function everyFailure({ name, template, operations }: Kind, stride = 1, keep?: Keep): Failures {
+interface Choice {
+  /** Every how many steps of the operations fail; default 1. */
+  readonly stride?: number;
+  /** Of so many lives the first is lived; default 1. */
+  readonly oneIn?: number;
+  /** How many faults are enough; default all. */
+  readonly faultsMax?: number;
+  /** Gets every file that is left. */
+  readonly keep?: (file: Uint8Array) => void;
+}
+
+/** Every failure of one kind of operation. */
+function everyFailure(kind: Kind, choice: Choice = {}): Failures {
+  const { stride = 1, oneIn = 1, faultsMax = Number.POSITIVE_INFINITY, keep } = choice;
   const faults: string[] = [];
   let lives = 0;
+  for (const script of failures(kind, stride)) {
+    lives += 1;
+    if (oneIn > 1 && lives % oneIn !== 1) continue;
+    const found = live(script, random(lives), 6, keep);
+    if (found.length === 0) continue;
+    const { fault, cacheBytes, second } = script;
+    const what = JSON.stringify({ ...fault, cacheBytes, second });
+    faults.push(...found.map(each => `${kind.name}: ${what}: ${each}`));
+    if (faults.length >= faultsMax) break;
+  }
+  return { lives, faults };
+}
+
+function* failures({ template, operations }: Kind, stride: number): Generator<Script> {
   // With the smallest cache metadata is written in the middle of operations.
   for (const cacheBytes of [1, 2 ** 20]) {
     const counts = countSteps({ template, operations, cacheBytes });
@@ -166,26 +189,19 @@ function everyFailure({ name, template, operations }: Kind, stride = 1, keep?: K
       for (let nth = 1; nth <= counts[on]; nth += stride) {
         for (const effect of EFFECTS[on]) {
           for (const { times, second } of SEQUELS) {
-            lives += 1;
             const fault = { on, nth, times, effect };
-            const script = { template, operations, cacheBytes, fault, second };
-            const found = live(script, random(lives), 6, keep);
-            const what = JSON.stringify({ ...fault, cacheBytes, second });
-            faults.push(...found.map(each => `${name}: ${what}: ${each}`));
+            yield { template, operations, cacheBytes, fault, second };
           }
         }
       }
     }
   }
-  return { lives, faults };
 }
-
-type Keep = (file: Uint8Array) => void;
 
 for (const kind of OURS) {
   test(`every failure: ${kind.name}`, t => {
     // Here a life takes fifty times as long, and most of its writes are alike.
-    const { lives, faults } = everyFailure(kind, kind.name === BIGGER_TABLE ? 9 : 1);
+    const { lives, faults } = everyFailure(kind, { stride: kind.name === BIGGER_TABLE ? 9 : 1 });
     t.deepEqual(faults.slice(0, 5), [], `${faults.length} of ${lives}`);
     t.true(lives > 10, `${lives} lives`);
   });
@@ -204,14 +220,12 @@ peerTest('after a sample of them, qemu-img check finds leaks at most', ['qemu-im
   const path = join(folder, 'left.qcow2');
   writeFileSync(join(folder, 'base'), backing);
   for (const kind of OURS) {
-    let lives = 0;
-    everyFailure(kind, 10, file => {
-      lives += 1;
-      if (lives % 10 !== 1) return;
+    const keep = (file: Uint8Array): void => {
       writeFileSync(path, file);
       const status = qemuCheck(path);
       t.true(status === 0 || status === 3, `${kind.name}: ${status}`);
-    });
+    };
+    everyFailure(kind, { stride: 10, oneIn: 10, keep });
   }
 });
 
@@ -226,7 +240,7 @@ test('this very test notices tables that are dropped when one write fails', t =>
     }
   };
   try {
-    t.true(OURS.some(kind => everyFailure(kind, 3).faults.length > 0));
+    t.true(OURS.some(kind => everyFailure(kind, { stride: 3, faultsMax: 1 }).faults.length > 0));
   } finally {
     MetadataCache.prototype.commit = commit;
   }
@@ -242,8 +256,12 @@ const allocating = (kinds: readonly Kind[]): Kind[] =>
 /**
  * Cuts the power before every step, and looks at every way in which the unflushed sectors land; where
  * they are more than 2,000, at the extremes.
+ * @param faultsMax how many faults are enough
  */
-function everyLanding(kind: Kind, Disk = SimulatedDisk): { landings: number; faults: string[] } {
+function everyLanding(
+  kind: Kind,
+  { Disk = SimulatedDisk, faultsMax = Number.POSITIVE_INFINITY } = {},
+): { landings: number; faults: string[] } {
   const { name, template, operations } = kind;
   const life = new Life(template, 2 ** 20);
   const faults: string[] = [];
@@ -264,6 +282,7 @@ function everyLanding(kind: Kind, Disk = SimulatedDisk): { landings: number; fau
       model.lost();
     }
     for (const platter of below.wreckages(2000)) {
+      if (faults.length >= faultsMax) return { landings, faults };
       landings += 1;
       // Here a look takes fifty times as long.
       if (name === BIGGER_TABLE && landings % 20 > 0) continue;
@@ -299,6 +318,7 @@ test('this very test notices a disk that never flushes', t => {
     override flush(): void {}
   }
   const kinds = allocating(OURS).filter(({ name }) => name !== BIGGER_TABLE);
-  const found = kinds.filter(kind => everyLanding(kind, Forgetful).faults.length > 0);
+  const twin = { Disk: Forgetful, faultsMax: 1 };
+  const found = kinds.filter(kind => everyLanding(kind, twin).faults.length > 0);
   t.true(found.length > 5, `${found.length} of ${kinds.length} kinds`);
 });

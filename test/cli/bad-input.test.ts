@@ -12,7 +12,8 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { scratch } from '../../lab/files.js';
 import { nvtpm, PROGRAM, type Run } from '../../lab/program/cli.js';
-import { openImage, withLock } from '../../src/block/index.js';
+import { createQcow2, openImage, withLock } from '../../src/block/index.js';
+import { cli } from './_in-process.js';
 
 const GET_RANDOM = '00c10000000e0000004600000008';
 
@@ -21,12 +22,17 @@ interface Outcome {
 }
 
 /** Starting, checking and describing `file` all end with `code`, and leave the file as it is. */
-function refused(t: ExecutionContext, file: string, code: string, exit: number): void {
+async function refused(
+  t: ExecutionContext,
+  file: string,
+  code: string,
+  exit: number,
+): Promise<void> {
   const before = readFileSync(file);
   const runs: Record<string, Run> = {
-    exec: nvtpm(['exec', file, GET_RANDOM, '--json']),
-    check: nvtpm(['check', file, '--json']),
-    info: nvtpm(['info', file, '--json']),
+    exec: await cli(['exec', file, GET_RANDOM, '--json']),
+    check: await cli(['check', file, '--json']),
+    info: await cli(['info', file, '--json']),
   };
   for (const [command, run] of Object.entries(runs)) {
     const { error } = run.json() as unknown as Outcome;
@@ -39,15 +45,15 @@ function refused(t: ExecutionContext, file: string, code: string, exit: number):
 }
 
 /** An image with a TPM in it that was switched off in order. */
-function usedImage(t: ExecutionContext): { folder: string; file: string } {
+async function usedImage(t: ExecutionContext): Promise<{ folder: string; file: string }> {
   const folder = scratch(t);
   const file = join(folder, 'tpm.qcow2');
-  t.is(nvtpm(['create', file]).exit, 0);
-  t.is(nvtpm(['exec', file, GET_RANDOM]).exit, 0);
+  t.is((await cli(['create', file])).exit, 0);
+  t.is((await cli(['exec', file, GET_RANDOM])).exit, 0);
   return { folder, file };
 }
 
-test('what is no qcow2 is IMAGE', t => {
+test('a file that is not a qcow2 image is IMAGE', async t => {
   const folder = scratch(t);
   const cases: Record<string, Uint8Array> = {
     empty: new Uint8Array(),
@@ -57,28 +63,28 @@ test('what is no qcow2 is IMAGE', t => {
   for (const [name, bytes] of Object.entries(cases)) {
     const file = join(folder, name);
     writeFileSync(file, bytes);
-    refused(t, file, 'IMAGE', 11);
+    await refused(t, file, 'IMAGE', 11);
   }
 });
 
-test('a truncated image, and one with unknown features, are IMAGE by name', t => {
-  const { folder, file } = usedImage(t);
+test('a truncated image, and one with unknown features, are IMAGE, and the feature is named', async t => {
+  const { folder, file } = await usedImage(t);
   const cut = join(folder, 'cut.qcow2');
   copyFileSync(file, cut);
   truncateSync(cut, 60);
-  refused(t, cut, 'IMAGE', 11);
+  await refused(t, cut, 'IMAGE', 11);
 
   const strange = join(folder, 'strange.qcow2');
   const bytes = readFileSync(file);
   bytes[72] = 0x80; // Incompatible feature 63.
   writeFileSync(strange, bytes);
-  refused(t, strange, 'IMAGE', 11);
-  t.regex(nvtpm(['info', strange]).err, /63/);
+  await refused(t, strange, 'IMAGE', 11);
+  t.regex((await cli(['info', strange])).err, /63/);
 });
 
-test('a flipped byte in each region of a store that was closed in order is CORRUPT', t => {
-  const { folder, file } = usedImage(t);
-  const { nvram } = nvtpm(['info', file, '--json']).json() as unknown as {
+test('a flipped byte in any region of a cleanly closed store is CORRUPT', async t => {
+  const { folder, file } = await usedImage(t);
+  const { nvram } = (await cli(['info', file, '--json'])).json() as unknown as {
     nvram: { clean: boolean; regions: { what: string; offset: number; length: number }[] };
   };
   t.true(nvram.clean);
@@ -92,30 +98,31 @@ test('a flipped byte in each region of a store that was closed in order is CORRU
       disk.write(at, Uint8Array.of(disk.read(at, 1)[0]! ^ 0x10));
     });
     image.close();
-    refused(t, copy, 'CORRUPT', 4);
+    await refused(t, copy, 'CORRUPT', 4);
   }
 });
 
-test('a disk that is too small for a store is TOO_SMALL', t => {
-  const folder = scratch(t);
-  const file = join(folder, 'small.qcow2');
-  const run = nvtpm(['create', file, '--size', '64k', '--json']);
+test('a disk that is too small for a store is TOO_SMALL', async t => {
+  const file = join(scratch(t), 'small.qcow2');
+  createQcow2(file, { size: 0x1_0000 });
+  const run = await cli(['create', file, '--json']);
   t.is(run.exit, 8, run.out);
+  t.regex(run.out, /at least 262144 bytes, the disk has 65536/);
 });
 
-test('a missing directory, a directory, and a file that cannot be made are IO, with advice', t => {
+test('a missing directory, a directory, and a file that cannot be made are IO, with advice', async t => {
   const folder = scratch(t);
-  const missing = nvtpm(['create', join(folder, 'nowhere', 'tpm.qcow2'), '--json']);
+  const missing = await cli(['create', join(folder, 'nowhere', 'tpm.qcow2'), '--json']);
   t.is(missing.exit, 12);
   t.regex(missing.out, /no such file or directory \(ENOENT\)/);
-  const gone = nvtpm(['info', join(folder, 'gone.qcow2')]);
+  const gone = await cli(['info', join(folder, 'gone.qcow2')]);
   t.is(gone.exit, 12);
   t.regex(gone.err, /gone\.qcow2.*check the path/);
   mkdirSync(join(folder, 'folder'));
-  t.is(nvtpm(['info', join(folder, 'folder')]).exit, 12);
+  t.is((await cli(['info', join(folder, 'folder')])).exit, 12);
 });
 
-test('a disk that is full is IO, with advice, and no half of an image is left behind', t => {
+test('a full disk is IO, with advice, and no partial image is left behind', async t => {
   const folder = scratch(t);
   // The limit of the file size stands in for the end of the disk: 400 KiB, and the store wants more.
   const limited = `ulimit -f 400; "${process.execPath}" "${PROGRAM}" create tpm.qcow2 --json`;
@@ -125,37 +132,38 @@ test('a disk that is full is IO, with advice, and no half of an image is left be
   t.deepEqual(readdirSync(folder), []);
 });
 
-test('formatting what is formatted already is refused, and nothing is touched', t => {
-  const { file } = usedImage(t);
+test('formatting an image that has a store is refused, and the file is unchanged', async t => {
+  const { file } = await usedImage(t);
   const before = readFileSync(file);
-  t.is(nvtpm(['create', file]).exit, 1);
+  t.is((await cli(['create', file])).exit, 1);
   t.deepEqual(readFileSync(file), before);
 });
 
-test('an empty image is a new TPM, unless one is expected', t => {
+test('an empty image is a new TPM, unless one is expected', async t => {
   const folder = scratch(t);
   const file = join(folder, 'tpm.qcow2');
-  t.is(nvtpm(['create', file]).exit, 0);
+  t.is((await cli(['create', file])).exit, 0);
   const before = readFileSync(file);
-  t.is(nvtpm(['exec', file, GET_RANDOM, '--expect-existing']).exit, 3);
-  t.is(nvtpm(['check', file, '--expect-existing']).exit, 3);
-  t.is(nvtpm(['check', file]).exit, 0);
+  t.is((await cli(['exec', file, GET_RANDOM, '--expect-existing'])).exit, 3);
+  t.is((await cli(['check', file, '--expect-existing'])).exit, 3);
+  t.is((await cli(['check', file])).exit, 0);
   t.deepEqual(readFileSync(file), before);
 });
 
-test('what makes no sense on the command line is USAGE', t => {
-  const { file } = usedImage(t);
+test('an invalid command line is USAGE', async t => {
+  const { file } = await usedImage(t);
   for (const args of [[], ['nonsense'], ['exec', file], ['exec', file, 'xyz'], ['create']]) {
-    t.is(nvtpm(args).exit, 2, args.join(' '));
+    t.is((await cli(args)).exit, 2, args.join(' '));
   }
-  t.is(nvtpm(['exec', file, GET_RANDOM, '--locality', '5']).exit, 2);
-  t.is(nvtpm(['create', 'x.qcow2', '--size', 'large']).exit, 2);
-  t.is(nvtpm(['--help']).exit, 0);
+  t.is((await cli(['exec', file, GET_RANDOM, '--locality', '5'])).exit, 2);
+  t.is((await cli(['create', 'x.qcow2', '--size', 'large'])).exit, 2);
+  t.is((await cli(['--help'])).exit, 0);
 });
 
-test('an image that is locked is LOCKED, and the holder is named', t => {
-  const { file } = usedImage(t);
+test('an image that is locked is LOCKED, and the holder is named', async t => {
+  const { file } = await usedImage(t);
   const image = openImage(file, { readOnly: false });
+  // A process of its own: the holder is named only to another one.
   const run = withLock(image, undefined, () =>
     nvtpm(['exec', file, GET_RANDOM, '--lock-timeout', '50', '--json']),
   );

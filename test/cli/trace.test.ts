@@ -1,16 +1,19 @@
 /** `nvtpm trace`: a trace as a time line for people. */
-import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { scratch } from '../../lab/files.js';
-import { nvtpm, PROGRAM } from '../../lab/program/cli.js';
+import { cli } from './_in-process.js';
 
 /** The time line of these events, without its times. */
-function told(folder: string, events: readonly object[], ...more: string[]): string[] {
+async function told(
+  folder: string,
+  events: readonly object[],
+  ...more: string[]
+): Promise<string[]> {
   const file = join(folder, 'trace');
   writeFileSync(file, events.map((event, at) => `${JSON.stringify({ at, ...event })}\n`).join(''));
-  const { exit, out, err } = nvtpm(['trace', file, ...more]);
+  const { exit, out, err } = await cli(['trace', file, ...more]);
   if (exit !== 0) throw new Error(err);
   return out
     .split('\n')
@@ -26,26 +29,27 @@ const access = (word: string, offset: number, size: number, value?: number) => (
   value,
 });
 
-test('a command’s way through the registers', t => {
+test('a command through the registers', async t => {
   const folder = scratch(t);
   const image = join(folder, 'tpm.qcow2');
   const trace = join(folder, 'trace');
-  nvtpm(['create', image]);
+  await cli(['create', image]);
   t.is(
-    nvtpm(['exec', image, '00c10000000e0000001500000000', '--no-startup', '--trace', trace]).exit,
+    (await cli(['exec', image, '00c10000000e0000001500000000', '--no-startup', '--trace', trace]))
+      .exit,
     0,
   );
-  const { exit, out } = nvtpm(['trace', trace]);
+  const { exit, out } = await cli(['trace', trace]);
   t.is(exit, 0);
   // The values of STS are those that were recorded from QEMU 7.2 for commands and answers as long.
   const lines = out.split('\n').map(line => line.slice(12));
   const from = lines.findIndex(line => /^L0 {2}ACCESS +<- 02 +requestUse$/.test(line));
-  const to = lines.findIndex(line => /nobody has the TPM/.test(line));
+  const to = lines.findIndex(line => /no locality is active/.test(line));
   t.deepEqual(
     lines.slice(from, to + 1).map(line => line.replace(/ +/g, ' ').replace(/ × \d+$/, '')),
     [
       'L0 ACCESS <- 02 requestUse',
-      'L0 has the TPM now',
+      'L0 is active',
       'L0 ACCESS -> a1 activeLocality',
       'L0 STS -> 00100000 burstCount 4096',
       'L0 STS <- 40 commandReady',
@@ -61,15 +65,15 @@ test('a command’s way through the registers', t => {
       'L0 STS -> 000ff680 stsValid, burstCount 4086',
       'L0 STS <- 40 commandReady',
       'L0 ACCESS <- 20 activeLocality',
-      '-- nobody has the TPM',
+      '-- no locality is active',
     ],
   );
 });
 
-test('registers by name, parts of them by what they hold, repetitions in one line', t => {
+test('registers and fields by name, repetitions in one line', async t => {
   const folder = scratch(t);
   t.deepEqual(
-    told(folder, [
+    await told(folder, [
       access('read', 0x0000, 1, 0x81),
       access('read', 0x3000, 1, 0x80),
       access('read', 0x0019, 1, 0xff),
@@ -94,14 +98,14 @@ test('registers by name, parts of them by what they hold, repetitions in one lin
       'L1  INT_ENABLE      <- 80000083  dataAvailIntEnable, stsValidIntEnable, commandReadyEnable, globalIntEnable',
       'L0  0xfed40034      -> ffffffff',
       '    0xfed45000      <- 0001',
-      'L2  has the TPM now',
-      '--  nobody has the TPM',
+      'L2  is active',
+      '--  no locality is active',
       '    something new unheard of',
     ],
   );
 });
 
-test('what happens to the image is shown on demand', t => {
+test('--all shows the events of the image', async t => {
   const folder = scratch(t);
   const events = [
     { event: 'lock', type: 'exclusive', path: '/a', flavour: 'ofd' },
@@ -109,8 +113,8 @@ test('what happens to the image is shown on demand', t => {
     { event: 'flush', path: '/a' },
     { event: 'commit', generation: 7, epoch: 2, blobs: ['permall'] },
   ];
-  t.deepEqual(told(folder, events), ['    commit generation 7, epoch 2, blobs permall']);
-  t.deepEqual(told(folder, events, '--all'), [
+  t.deepEqual(await told(folder, events), ['    commit generation 7, epoch 2, blobs permall']);
+  t.deepEqual(await told(folder, events, '--all'), [
     '    lock type exclusive, flavour ofd',
     '    write offset 4096, length 512',
     '    flush',
@@ -118,16 +122,14 @@ test('what happens to the image is shown on demand', t => {
   ]);
 });
 
-test('it reads along, and as data', t => {
+test('standard input is followed, and --json gives the lines as data', async t => {
   const input = `${JSON.stringify({ at: 1.5, event: 'power', to: 'on' })}\n`;
-  const piped = spawnSync(process.execPath, [PROGRAM, 'trace', '-'], { input, encoding: 'utf8' });
-  t.is(piped.stdout, '     1.500      power on\n');
-  const args = [PROGRAM, 'trace', '-', '--json'];
-  const data = JSON.parse(spawnSync(process.execPath, args, { input, encoding: 'utf8' }).stdout);
+  t.is((await cli(['trace', '-'], { input })).out, '     1.500      power on\n');
+  const data: unknown = (await cli(['trace', '-', '--json'], { input })).json();
   t.deepEqual(data, { events: 1, lines: ['     1.500      power on'] });
 });
 
-test('what is no trace is refused, and the line named', t => {
+test('a line that is not a trace event is refused by its number', async t => {
   const file = join(scratch(t), 'trace');
   const good = JSON.stringify({ at: 1, event: 'power', to: 'on' });
   // biome-ignore format: table
@@ -135,9 +137,9 @@ test('what is no trace is refused, and the line named', t => {
     '{"at":1,"event":"register"}', '{"at":1,"event":"register","address":1,"size":3}',
     '{"at":1,"event":"register","address":1,"size":1,"value":-1}', '{"at":1,"event":"command"}']) {
     writeFileSync(file, `${good}\n${bad}\n`);
-    const { exit, err } = nvtpm(['trace', file]);
+    const { exit, err } = await cli(['trace', file]);
     t.is(exit, 2, bad);
-    t.regex(err, /line 2: this is no trace/);
+    t.regex(err, /line 2: not a trace event/);
   }
-  t.is(nvtpm(['trace', `${file}.missing`]).exit, 12);
+  t.is((await cli(['trace', `${file}.missing`])).exit, 12);
 });

@@ -50,6 +50,18 @@ function owned(): { disk: SimulatedDisk; ek: string } {
 const OWNED = owned();
 const ownedDisk = (): SimulatedDisk => new SimulatedDisk(platter(OWNED.disk));
 
+test('a guest that writes to locality 4 before TPM_Startup does not put the TPM in failure mode', t => {
+  const machine = machineOn(blankDisk());
+  machine.powerOn();
+  // HASH_START.
+  machine.tis.write(0x4028, 1, 0);
+  const client = guestOf(machine);
+  start(client);
+  client.run(commands.selfTestFull());
+  t.is(machine.tis.read(0x4000, 1), 0x81);
+  machine.powerOff();
+});
+
 test('EK, ownership and NV survive a cold restart and a pulled plug; PCRs do not', t => {
   const disk = ownedDisk();
   for (const end of ['powerOff', 'cutPower'] as const) {

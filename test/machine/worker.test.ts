@@ -5,7 +5,13 @@ import { hex, scratch, toHex } from '../../lab/files.js';
 import { openImage, takeGuard } from '../../src/block/index.js';
 import { plain } from '../../src/guest/frames.js';
 import { commands, STARTUP } from '../../src/guest/index.js';
-import { IoError, MachineError, type NvtpmError, WorkerMachine } from '../../src/index.js';
+import {
+  IoError,
+  MachineError,
+  type NvtpmError,
+  WorkerMachine,
+  type WorkerMachineOptions,
+} from '../../src/index.js';
 import { LockError } from '../../src/lock/index.js';
 import { accept, Channel, migrate, takeBack } from '../../src/migration/index.js';
 import { NvramError } from '../../src/nvram/index.js';
@@ -32,13 +38,22 @@ interface Bench {
   readonly events: TraceEvent[];
 }
 
-function bench(t: ExecutionContext, data: Partial<SetupData> = {}): Bench {
+function bench(
+  t: ExecutionContext,
+  data: Partial<SetupData> = {},
+  more: Partial<WorkerMachineOptions> = {},
+): Bench {
   const path = join(scratch(t), 'tpm.qcow2');
   newImage(path);
-  return over(t, path, data);
+  return over(t, path, data, more);
 }
 
-function over(t: ExecutionContext, path: string, data: Partial<SetupData> = {}): Bench {
+function over(
+  t: ExecutionContext,
+  path: string,
+  data: Partial<SetupData> = {},
+  more: Partial<WorkerMachineOptions> = {},
+): Bench {
   const failures: NvtpmError[] = [];
   const events: TraceEvent[] = [];
   const machine = new WorkerMachine({
@@ -46,14 +61,18 @@ function over(t: ExecutionContext, path: string, data: Partial<SetupData> = {}):
     data: { path, ...data },
     failed: error => failures.push(error),
     trace: event => events.push(event),
+    ...more,
   });
   t.teardown(() => machine.cutPower());
   return { path, machine, failures, events };
 }
 
 /** A machine that is on, and started. */
-async function started(t: ExecutionContext): Promise<Bench> {
-  const all = bench(t);
+async function started(
+  t: ExecutionContext,
+  more: Partial<WorkerMachineOptions> = {},
+): Promise<Bench> {
+  const all = bench(t, {}, more);
   await all.machine.powerOn();
   t.is(resultOf(await all.machine.execute(STARTUP_CLEAR)), 0);
   return all;
@@ -227,7 +246,7 @@ test('failures keep their class and their fields', async t => {
 });
 
 test('a measured launch through locality 4 reaches the TPM, and its flag the registers', async t => {
-  const { machine } = await started(t);
+  const { machine } = await started(t, { locality4: true });
   const { tis } = machine;
   t.is(tis.read(REG.ACCESS, 1) & 0x01, 1, 'not established');
   tis.write(REG.HASH_START, 1, 0);

@@ -1,4 +1,4 @@
-/** The monitor of `nvtpm run`: the table of requests, what makes no sense, events, several clients. */
+/** The monitor of `nvtpm run`: requests, malformed input, events, several clients. */
 import { once } from 'node:events';
 import test from 'ava';
 import { connected, Qemu, QTEST_PEERS } from '../../lab/peers/qtest.js';
@@ -187,12 +187,26 @@ test('JSON values are found wherever they end', t => {
   t.deepEqual(parse('tru', 'e\n'), [true]);
 });
 
-test('what a client leaves unfinished takes a bounded amount of memory', t => {
+test('a malformed value is one fault, and the next line is read', t => {
+  const next = '\n{"a":1}';
+  // biome-ignore format: table
+  for (const bad of ['['.repeat(200), '{"a":'.repeat(1000), `"${'x'.repeat(70_000)}"`, '}]}]', '"a\u0001b" [1] {}',
+    '{"a":"b', '\uFFFD\uFFFD\uFFFD']) {
+    t.deepEqual(parse(bad + next), ['fault', { a: 1 }], bad.slice(0, 20));
+    t.deepEqual(parse(...bad, ...next), ['fault', { a: 1 }], `${bad.slice(0, 20)} in pieces`);
+  }
+});
+
+test('an incomplete value takes a bounded amount of memory', t => {
   const stream = new JsonStream();
-  const chunk = new TextEncoder().encode('[[{"aaaaaaaaaaaaaaaa'.repeat(1000));
+  const chunk = new TextEncoder().encode('a'.repeat(20_000));
+  t.deepEqual([...stream.push(new TextEncoder().encode('"'))], []);
   let faults = 0;
+  let held = 0;
   for (let i = 0; i < 100; i += 1) {
     for (const parsed of stream.push(chunk)) if ('fault' in parsed) faults += 1;
+    held += Number(stream.partial);
   }
-  t.true(faults > 10);
+  t.is(faults, 1);
+  t.true(held < 5, 'a fault discards what came before it');
 });

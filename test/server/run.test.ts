@@ -261,7 +261,7 @@ test('a target that says no leaves the machine where it is', async t => {
   );
   t.is(await client.read(0xfed4_0000, 1), 0xa1);
   const nobody = await migrated(monitor, join(source.folder, 'nobody'));
-  t.regex(nobody['error-desc'] as string, /nobody listens there/);
+  t.regex(nobody['error-desc'] as string, /no program listens there/);
   t.like(await monitor.run('query-status'), { status: 'running' });
 });
 

@@ -79,12 +79,14 @@ export interface Bench {
   fetch(locality: number, length: number): string;
 }
 
+/** A device with all its localities, the fourth included. */
 export function bench(options: Partial<TisOptions> = {}): Bench {
   const tpm = new FakeTpm();
   const line: boolean[] = [];
   const tis = new Tis({
     backend: tpm,
     personality: '1.2',
+    locality4: true,
     irq: level => line.push(level),
     ...options,
   });

@@ -2,8 +2,8 @@
  * The register map: reset values, partial accesses, what may be written. As recorded from QEMU 7.2.
  */
 import test from 'ava';
+import { bit, reg, registerMap } from '../../src/mmio/regmap.js';
 import { TIS } from '../../src/tis/registers.js';
-import { bit, reg, registerMap } from '../../src/tis/regmap.js';
 import { bench, REG } from './_device.js';
 
 /** Every aligned 4 bytes that do not read as ones in a locality that has not the TPM. */

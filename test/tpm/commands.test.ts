@@ -3,7 +3,7 @@
  * numbers) and the tags that libtpms takes for each (the sessions).
  */
 import test from 'ava';
-import { COMMANDS } from '../../src/tpm/tpm12/commands.js';
+import { COMMANDS } from '../../src/tpm/tpm12/commands/index.js';
 
 // biome-ignore format: table
 const EXPECTED: readonly (readonly [number, string, string, string])[] = [
@@ -122,8 +122,23 @@ const EXPECTED: readonly (readonly [number, string, string, string])[] = [
   [0x4000_000b, 'TSC_ResetEstablishmentBit',           'none',     'working'],
 ];
 
+/** How many authorisations a command comes with, by its tags (Part 2, §6.1). */
+const AUTHORISATIONS: Readonly<Record<string, string>> = {
+  c1: 'none',
+  c2: 'one',
+  c3: 'two',
+  'c1 c2': 'optional',
+  'c2 c3': 'oneOrTwo',
+  'c1 c2 c3': 'upToTwo',
+};
+
 test('these are all the commands', t => {
-  const found = COMMANDS.map(({ ordinal, name, auth, when }) => [ordinal, name, auth, when]);
+  const found = COMMANDS.all.map(({ ordinal, name, tags, when }) => [
+    ordinal,
+    name,
+    AUTHORISATIONS[tags.map(tag => tag.toString(16)).join(' ')],
+    when,
+  ]);
   t.deepEqual(
     found.toSorted(([a], [b]) => Number(a) - Number(b)),
     EXPECTED.map(row => [...row]),

@@ -14,9 +14,12 @@ import {
   power,
 } from '../../lab/reference/daa.js';
 import { hostOfBoth, resultOf } from '../../lab/reference/daa-host.js';
-import { modExp, modExpByOpenSsl, toBytes, toNumber } from '../../src/tpm/tpm12/mod-exp.js';
+import { modExp, modExpByOpenSsl, toBytes, toNumber } from '../../src/tpm/crypto/mod-exp.js';
 import { decode, encode, u32 } from '../../src/wire/codec.js';
 import { peerTest } from '../_peers.js';
+import { sharedSwtpm } from '../_swtpm.js';
+
+const theirs = sharedSwtpm();
 
 const NONE = new Uint8Array();
 const small = (value: number): Uint8Array => Uint8Array.of(value);
@@ -66,7 +69,7 @@ const CASES: Readonly<Record<string, readonly [Odd, string]>> = {
 
 for (const [what, [{ w, ...changed }, expected]] of Object.entries(CASES)) {
   peerTest(`${what}: both come to ${expected}`, ['swtpm'], t => {
-    const { host, mirror, ek } = hostOfBoth(t);
+    const { host, mirror, ek } = hostOfBoth(theirs());
     const issuer = new Issuer(changed);
     const options = { checks: false, ...(w && { w }) };
     const result = resultOf(() => {
@@ -79,7 +82,7 @@ for (const [what, [{ w, ...changed }, expected]] of Object.entries(CASES)) {
 }
 
 peerTest('blobs are of one issuer', ['swtpm'], t => {
-  const { host, mirror, ek } = hostOfBoth(t);
+  const { host, mirror, ek } = hostOfBoth(theirs());
   const [mine, other] = [new Issuer(), new Issuer({ s1: right.s0 })];
   const member = host.run('DAA_Join', join(mine, ek));
   const sign = daaSign(other, member);
@@ -91,7 +94,7 @@ peerTest('blobs are of one issuer', ['swtpm'], t => {
 });
 
 peerTest('keys of an issuer that are none, and counts at the ends', ['swtpm'], t => {
-  const { host, mirror } = hostOfBoth(t);
+  const { host, mirror } = hostOfBoth(theirs());
   const issuer = new Issuer();
   const [first, second] = issuer.chain;
   const signature = first!.sign(second!.modulus);

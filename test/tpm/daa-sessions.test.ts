@@ -2,11 +2,13 @@
 import test from 'ava';
 import { entropy } from '../../lab/reference/rig.js';
 import { owned } from '../../lab/reference/states.js';
-import { daaPlaces, endDaa, findDaa, freshDaa, placeDaa } from '../../src/tpm/tpm12/daa.js';
-import { DaaResource, openDaa, sealDaa } from '../../src/tpm/tpm12/daa-blob.js';
+import { openDaa, sealDaa } from '../../src/tpm/tpm12/daa/daa-blob.js';
 import { LIMITS } from '../../src/tpm/tpm12/limits.js';
-import { decodePermall } from '../../src/tpm/tpm12/permall.js';
-import { freshStclear, wipeSessions } from '../../src/tpm/tpm12/state.js';
+import { freshDaa } from '../../src/tpm/tpm12/state/daa-session.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
+import { daaSlots } from '../../src/tpm/tpm12/state/places.js';
+import { endAllSessions, freshStclear } from '../../src/tpm/tpm12/state/state.js';
+import { DaaResource } from '../../src/tpm/tpm12/structures/daa-issuer.js';
 
 /** A session in which every secret is there. */
 function full() {
@@ -21,33 +23,34 @@ const isWiped = (secrets: readonly Uint8Array[]): boolean =>
   secrets.every(secret => secret.every(byte => byte === 0));
 
 test('the secrets of a session that ends are overwritten', t => {
-  const places = daaPlaces();
+  const slots = daaSlots();
   const { session, secrets } = full();
-  const handle = placeDaa(places, session, entropy);
-  t.false(isWiped(secrets), 'a session that is placed keeps them');
-  t.true(endDaa(places, handle));
+  const { handle } = slots.add(session, entropy);
+  t.false(isWiped(secrets), 'a session that is held keeps them');
+  t.true(slots.remove(handle));
   t.true(isWiped(secrets));
-  t.false(endDaa(places, handle));
-  t.throws(() => findDaa(places, handle), { message: 'TPM_BAD_HANDLE' });
+  t.false(slots.remove(handle));
+  t.is(slots.find(handle), undefined);
 });
 
-test('and those of all sessions, where the TPM forgets them at once', t => {
+test('and those of all sessions, where the TPM ends them at once', t => {
   const stclear = freshStclear();
   const both = [full(), full()];
-  for (const { session } of both) placeDaa(stclear.daaSessions, session, entropy);
-  wipeSessions(stclear);
+  for (const { session } of both) stclear.daaSessions.add(session, entropy);
+  endAllSessions(stclear);
   t.true(both.every(({ secrets }) => isWiped(secrets)));
 });
 
 test('there are as many places as libtpms has', t => {
   t.is(LIMITS.daaSessions, 2);
-  const places = daaPlaces();
-  const [first] = [placeDaa(places, freshDaa(), entropy), placeDaa(places, freshDaa(), entropy)];
-  t.throws(() => placeDaa(places, freshDaa(), entropy), { message: 'TPM_RESOURCES' });
-  endDaa(places, first);
-  const wanted = { handle: first, keep: true };
-  t.is(placeDaa(places, freshDaa(), entropy, wanted), first, 'a handle that is free is kept');
-  t.is(places[0]?.handle, first, 'at the place that was free');
+  const slots = daaSlots();
+  const first = slots.add(freshDaa(), entropy);
+  slots.add(freshDaa(), entropy);
+  t.throws(() => slots.add(freshDaa(), entropy), { message: 'TPM_RESOURCES' });
+  slots.remove(first.handle);
+  const wanted = { handle: first.handle, keep: true };
+  t.is(slots.add(freshDaa(), entropy, wanted).handle, first.handle, 'a free handle is kept');
+  t.is(slots.places[0]?.handle, first.handle, 'at the place that was free');
 });
 
 test('a blob is opened as what it was sealed as, even where its bytes would do', t => {

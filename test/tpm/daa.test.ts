@@ -24,6 +24,9 @@ import {
 } from '../../src/guest/index.js';
 import { decode, encode, Reader, u32 } from '../../src/wire/codec.js';
 import { peerTest } from '../_peers.js';
+import { sharedSwtpm } from '../_swtpm.js';
+
+const theirs = sharedSwtpm();
 
 const PEERS = ['swtpm'];
 const { byte, counted, rawCommand } = raw;
@@ -45,7 +48,7 @@ function sessions(client: Tpm12Client): number[] {
 }
 
 peerTest('a TPM joins, and signs', PEERS, t => {
-  const both = hostOfBoth(t);
+  const both = hostOfBoth(theirs());
   const { host, client, ek } = both;
   const member = host.run('DAA_Join', join(issuer, ek));
   const { pseudonym } = host.run('DAA_Sign', daaSign(issuer, member));
@@ -61,7 +64,7 @@ peerTest('a TPM joins, and signs', PEERS, t => {
 });
 
 peerTest('who has another credential is found out', PEERS, t => {
-  const both = hostOfBoth(t);
+  const both = hostOfBoth(theirs());
   const { host, ek } = both;
   const member = host.run('DAA_Join', join(issuer, ek));
   const other = host.run('DAA_Join', join(issuer, ek, { count: 8 }));
@@ -92,7 +95,7 @@ function identity(client: Tpm12Client): { handle: number; modulus: Uint8Array } 
 }
 
 peerTest('it signs an identity key that it has', PEERS, t => {
-  const both = hostOfBoth(t);
+  const both = hostOfBoth(theirs());
   const { host, client, ek } = both;
   const message = identity(client);
   const member = host.run('DAA_Join', join(issuer, ek));
@@ -113,7 +116,7 @@ for (const [name, stages] of [
 ] as const) {
   for (const way of ['a saved state', 'a context', 'another place']) {
     peerTest(`a session goes on after it was away, ${name}, ${way}`, PEERS, t => {
-      const both = hostOfBoth(t);
+      const both = hostOfBoth(theirs());
       const { host, mirror, client, ek } = both;
       const member = host.run('DAA_Join', join(issuer, ek));
       for (const stage of stages) {
@@ -153,7 +156,7 @@ for (const [name, stages] of [
 const OPEN = { stage: 0, data0: encode(u32, 1), data1: new Uint8Array() };
 
 peerTest('two sessions at a time, and no third', PEERS, t => {
-  const both = hostOfBoth(t);
+  const both = hostOfBoth(theirs());
   const { host, client, ek } = both;
   const joins = join(issuer, ek);
   const first = host.runUntil('DAA_Join', joins, 2);
@@ -193,7 +196,7 @@ const ENDS: Readonly<Record<string, (client: Tpm12Client) => void>> = {
 
 for (const [what, end] of Object.entries(ENDS)) {
   peerTest(`sessions end with ${what}`, PEERS, t => {
-    const both = hostOfBoth(t);
+    const both = hostOfBoth(theirs());
     const { host, client } = both;
     host.send('DAA_Join', OPEN);
     host.send('DAA_Join', OPEN);
@@ -204,7 +207,7 @@ for (const [what, end] of Object.entries(ENDS)) {
 }
 
 peerTest('TPM_Reset and another start without a saved state', PEERS, t => {
-  const both = hostOfBoth(t);
+  const both = hostOfBoth(theirs());
   const { host, client, mirror } = both;
   host.send('DAA_Join', OPEN);
   client.run(rawCommand('Reset', 0));
@@ -216,7 +219,7 @@ peerTest('TPM_Reset and another start without a saved state', PEERS, t => {
 });
 
 peerTest('blobs are of one TPM, and of its secrets as they are now', PEERS, t => {
-  const both = hostOfBoth(t);
+  const both = hostOfBoth(theirs());
   const { host, client, ek } = both;
   const member = host.run('DAA_Join', join(issuer, ek));
   const sign = (): string => resultOf(() => host.run('DAA_Sign', daaSign(issuer, member)));
@@ -229,7 +232,7 @@ peerTest('blobs are of one TPM, and of its secrets as they are now', PEERS, t =>
 });
 
 peerTest('anybody ends a session by a command that is refused', PEERS, t => {
-  const both = hostOfBoth(t);
+  const both = hostOfBoth(theirs());
   const { host, client } = both;
   const params = [byte(1), counted(LABEL), counted(LABEL)];
   const refused: Readonly<Record<string, (handle: number) => unknown>> = {

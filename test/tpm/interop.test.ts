@@ -38,7 +38,7 @@ import {
   Tpm12Client,
 } from '../../src/guest/index.js';
 import { sha1 } from '../../src/guest/sessions.js';
-import { decodePermall, encodePermall } from '../../src/tpm/tpm12/permall.js';
+import { decodePermall, encodePermall } from '../../src/tpm/tpm12/state/permall.js';
 import { concat, decode, encode, sized, u32 } from '../../src/wire/codec.js';
 import { peerTest } from '../_peers.js';
 

@@ -20,7 +20,7 @@ import {
   secretOf,
 } from '../../src/guest/index.js';
 import { StoreFailure } from '../../src/tpm/engine.js';
-import { decodePermall } from '../../src/tpm/tpm12/permall.js';
+import { decodePermall } from '../../src/tpm/tpm12/state/permall.js';
 
 const OWNER = secretOf('the owner');
 const SRK = secretOf('the storage root key');

@@ -4,8 +4,9 @@
  */
 import test from 'ava';
 import { toHex } from '../../lab/files.js';
-import { Replay, transcript, transcripts } from '../../lab/recorder/replay.js';
-import { COMMANDS } from '../../src/tpm/tpm12/commands.js';
+import { Replay } from '../../lab/recorder/replay.js';
+import { nameOf, resultOf, transcript, transcripts } from '../../lab/recorder/transcript.js';
+import { COMMANDS } from '../../src/tpm/tpm12/commands/index.js';
 
 for (const name of transcripts()) {
   const recorded = transcript(name);
@@ -35,10 +36,12 @@ test('there are transcripts of every other ordinal, answered and refused', t => 
   for (const name of transcripts()) {
     for (const step of transcript(name).steps) {
       if (step.event !== undefined) continue;
-      const results = met.get(step.name) ?? new Set();
-      met.set(step.name, results.add(step.result === 'TPM_SUCCESS' ? 'answered' : 'refused'));
+      const results = met.get(nameOf(step)) ?? new Set();
+      met.set(nameOf(step), results.add(resultOf(step) === 'TPM_SUCCESS' ? 'answered' : 'refused'));
     }
   }
-  const unmet = COMMANDS.filter(({ name }) => met.get(name)?.size !== 2).map(({ name }) => name);
+  const unmet = COMMANDS.all
+    .filter(({ name }) => met.get(name)?.size !== 2)
+    .map(({ name }) => name);
   t.deepEqual(unmet.toSorted(), UNRECORDED);
 });

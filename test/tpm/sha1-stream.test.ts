@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import test from 'ava';
 import fc from 'fast-check';
 import { toHex } from '../../lab/files.js';
-import { Sha1Stream, sha1Progress } from '../../src/tpm/tpm12/sha1-stream.js';
+import { Sha1Stream, sha1Progress } from '../../src/tpm/crypto/sha1-stream.js';
 import { decode, encode } from '../../src/wire/codec.js';
 
 test('is SHA-1, however the data comes and wherever it is put aside', t => {

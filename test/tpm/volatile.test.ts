@@ -27,7 +27,7 @@ import {
   secretOf,
 } from '../../src/guest/index.js';
 import { StateError } from '../../src/tpm/engine.js';
-import { Tpm12 } from '../../src/tpm/tpm12/engine.js';
+import { Tpm12 } from '../../src/tpm/tpm12/tpm12.js';
 import { concat, encode, u32 } from '../../src/wire/codec.js';
 
 const OWNER = secretOf('the owner');

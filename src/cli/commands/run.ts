@@ -4,7 +4,7 @@
  * @module
  */
 import { validateIncoming } from '../../migration/index.js';
-import { type Address, parseAddress, serve } from '../../server/index.js';
+import { type Address, parseAddress, runMachine } from '../../server/index.js';
 import { systemClock as clock } from '../../system.js';
 import { machineOver, openNamed } from '../images.js';
 import { flag, value, values } from '../options.js';
@@ -38,14 +38,12 @@ export const run = subcommand({
     // Where an interface has standard output, nothing else is written there.
     const quiet = printer.json || faces.stdio;
     const { reason, store } = await untilSignal(signal =>
-      serve({
+      runMachine({
         ...faces,
         openImage: () => openNamed(file, common),
-        // Software on a PC does not reach locality 4.
         machine: (image, irq) =>
           machineOver(image, common, options.expectExisting, {
             irq,
-            locality4: false,
             execution: 'when free',
           }),
         trace,

@@ -6,7 +6,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { IoError } from '../../errors.js';
 import { resultName } from '../../guest/index.js';
-import { type Listening, serveBackend, type TpmAddress } from '../../server/index.js';
+import { type Listening, serveMachine, type TpmAddress } from '../../server/index.js';
 import type { Trace } from '../../trace.js';
 import { FLAGS_FORM, parseFlags, parsePid, parseServer, SERVER_FORM } from '../backend-options.js';
 import { machineOver, openNamed } from '../images.js';
@@ -52,8 +52,9 @@ export const serve = subcommand({
     };
     try {
       const { reason, store } = await untilSignal(signal =>
-        serveBackend({
+        serveMachine({
           ...{ address, disconnect, startup, terminate, signal, ready },
+          notice: sentence => printer.warn(`${file}: ${sentence}`),
           openImage: () => openNamed(file, { ...common, trace }),
           machine: image => machineOver(image, { ...common, trace }, options.expectExisting),
         }),

@@ -3,45 +3,42 @@
  * authorisations it showed.
  * @module
  */
-import type { Clock, Entropy, NvramPort } from '../engine.js';
-import type { CallContext } from './call-context.js';
-import type { GenerateKey } from './crypto.js';
-import type { Entity, GuestAuth } from './guest-auth.js';
+import assert from 'node:assert/strict';
+import type { Entity, GuestAuth } from './auth/guest-auth.js';
+import type { Here } from './auth/here.js';
+import { secondsOf } from './auth/lockout.js';
+import type { TransportAuth } from './auth/transport-auth.js';
+import { endTransport } from './auth/transport-session.js';
+import type { CommandFacts, Environment } from './environment.js';
 import { LIMITS } from './limits.js';
-import type { PermanentFlag } from './permall.js';
 import { demand } from './results.js';
-import type { TpmState } from './state.js';
-import { endTransport, type TransportAuth } from './transport.js';
-import type { TransportSession } from './transport-session.js';
+import type { PermanentFlag } from './state/permanent.js';
+import type { TpmState } from './state/state.js';
+import type { TransportSession } from './structures/transport-public.js';
 
-/** An engine, as its commands see it. */
-export interface Tpm {
-  state: TpmState;
-  readonly nvram: NvramPort;
-  readonly entropy: Entropy;
-  readonly clock: Clock;
-  readonly generateKey: GenerateKey;
-  /** The pin by which the platform tells that somebody stands before it. */
-  readonly presencePin: () => boolean;
-  readonly isImplemented: (ordinal: number) => boolean;
-  /** Bytes of handles at the front of a command and of its response; undefined for no command. */
-  readonly handleBytes: (ordinal: number) => { input: number; output: number } | undefined;
-  /** Runs a command that came through a transport session. */
-  readonly runWrapped: (
-    request: Uint8Array,
-    locality: number,
-    through: TransportSession,
-  ) => Uint8Array;
+/** The authorisations that a command comes with, by how many its record asks for. */
+interface Auths {
+  none: readonly [];
+  one: readonly [GuestAuth];
+  two: readonly [GuestAuth, GuestAuth];
+  optional: readonly [] | readonly [GuestAuth];
+  oneOrTwo: readonly [GuestAuth] | readonly [GuestAuth, GuestAuth];
+  upToTwo: readonly [] | readonly [GuestAuth] | readonly [GuestAuth, GuestAuth];
 }
+export type AuthCount = keyof Auths;
+type First<T> = T extends readonly [infer One, ...unknown[]] ? One : undefined;
+type Second<T> = T extends readonly [unknown, infer Two] ? Two : undefined;
 
-export class Call implements CallContext {
-  readonly tpm: Tpm;
+/** @template A how many authorisations the command comes with */
+export class Call<A extends AuthCount = AuthCount> implements Here {
+  readonly tpm: Environment;
   readonly locality: number;
   readonly ordinal: number;
+  readonly delegable: Here['delegable'];
   /** SHA-1 over the ordinal and the parameters: what the guest's HMAC covers. */
   inParamDigest: Uint8Array = new Uint8Array(20);
   /** The guest's authorisations, where it came with any that parse. */
-  auths: readonly GuestAuth[] = [];
+  auths: Auths[A];
   /** The transport session that authorises this command, and the handle that was given for it. */
   transportAuth: TransportAuth | undefined;
   transportHandle: number | undefined;
@@ -56,11 +53,19 @@ export class Call implements CallContext {
   /** Whether a session lives on although the command is refused. */
   sparesSession = false;
 
-  constructor(tpm: Tpm, ordinal: number, locality: number, through?: TransportSession) {
+  constructor(
+    tpm: Environment,
+    { ordinal, delegable = {} }: Pick<CommandFacts, 'ordinal' | 'delegable'>,
+    locality: number,
+    through?: TransportSession,
+  ) {
     this.through = through;
     this.tpm = tpm;
     this.ordinal = ordinal;
+    this.delegable = delegable;
     this.locality = locality;
+    // Until they are parsed there are none: a command that is refused before has none to close.
+    this.auths = [] as unknown as Auths[A];
   }
 
   get state(): TpmState {
@@ -92,16 +97,23 @@ export class Call implements CallContext {
   }
 
   /** The guest's authorisation, and the second one of a command that has two. */
-  get auth(): GuestAuth {
-    return this.auths[0]!;
+  get auth(): First<Auths[A]> {
+    // What `auths` holds says so; TypeScript does not follow the index into the union.
+    return this.auths[0] as First<Auths[A]>;
   }
-  get auth2(): GuestAuth {
-    return this.auths[1]!;
+  get auth2(): Second<Auths[A]> {
+    return this.auths[1] as Second<Auths[A]>;
   }
 
   /** Demands the owner's authorisation. */
-  authoriseOwner(protocol?: 'OSAP'): void {
+  authoriseOwner(this: Call<'one'>, protocol?: 'OSAP'): void {
     this.auth.authorise(this.owner, protocol);
+  }
+
+  /** The transport session that authorises this command, as its record says. */
+  get usedTransport(): TransportAuth {
+    assert(this.transportAuth !== undefined);
+    return this.transportAuth;
   }
 
   /** The owner, as whom a command is authorised. */
@@ -123,13 +135,10 @@ export class Call implements CallContext {
     for (const auth of this.auths) auth.end();
   }
 
-  /** Lets go of the guest's sessions, where the guest or a refusal ends them. */
+  /** Closes the guest's sessions, and ends them where the guest or a refusal does. */
   close(refused: boolean): void {
     for (const auth of this.auths) auth.close(refused ? !this.sparesSession : !auth.goesOn);
     const ends = refused || this.transportAuth?.goesOn === false;
     if (this.transportHandle !== undefined && ends) endTransport(this.state, this.transportHandle);
   }
 }
-
-/** The clock in seconds, as the lockout counts them. */
-export const secondsOf = (tpm: Tpm): number => Math.floor(tpm.clock() / 1_000_000) % 2 ** 32;

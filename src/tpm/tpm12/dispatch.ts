@@ -1,141 +1,111 @@
 /**
- * The way of every command (TPM Main Part 3, §1; the order of checks is libtpms's): header, what the
- * TPM does before any command, parameters, availability, authorisation, the command itself, the
- * store, the answer, the audit. It is the one place where a fault becomes a result code; anything
- * else that is thrown is a bug, and passes through.
+ * Runs a command (TPM Main Part 3, §1; the order of checks is libtpms's): header, what the TPM does
+ * before any command, parameters, availability, authorisation, the command itself, the store, the
+ * response, the audit. It is the one place where a fault becomes a result code; anything else that is
+ * thrown is a bug, and passes through.
  * @module
  */
-import { type Codec, concat, encode, Reader, struct, u16, u32 } from '../../wire/codec.js';
-import { StateError, StoreFailure } from '../engine.js';
-import { extendAudit, isAudited, startAudit } from './audit.js';
-import { Call, secondsOf, type Tpm } from './call.js';
-import { type AnyCommand, type Availability, WHEN } from './command.js';
-import { sha1 } from './crypto.js';
-import { GuestAuth, type Trailer, trailer } from './guest-auth.js';
+import { encode, Reader, u32 } from '../../wire/codec.js';
+import { sha1 } from '../crypto/hash.js';
+import type { StateError, StoreFailure } from '../engine.js';
+import { hostTrouble } from '../kernel/fault.js';
+import { frame, frameHeader, HEADER_BYTES } from '../kernel/frame.js';
+import { isAudited } from './audit-log.js';
+import { audit } from './audit-trail.js';
+import { GuestAuth, type Trailer, trailer } from './auth/guest-auth.js';
+import { demandNoLockout } from './auth/lockout.js';
+import { TransportAuth } from './auth/transport-auth.js';
+import { endExclusive } from './auth/transport-session.js';
+import { Call } from './call.js';
+import { type Availability, type Command, WHEN } from './command.js';
+import type { CommandTable } from './command-table.js';
+import type { Environment } from './environment.js';
 import { LIMITS } from './limits.js';
-import { allKeys, isOwnerEvict } from './loaded-keys.js';
-import { parse } from './parsing.js';
-import { decodePermall, encodePermall } from './permall.js';
+import { rollBack, store } from './permanent-store.js';
 import { demand, TpmFault, TpmResult } from './results.js';
-import { terminate } from './sessions.js';
-import { TestState, wipePermanent } from './state.js';
-import { endExclusive, has } from './transport.js';
-import type { TransportSession } from './transport-session.js';
+import { TestState } from './state/state.js';
+import { parse } from './structures/parsing.js';
+import type { TransportSession } from './structures/transport-public.js';
+import { RESPONSE_TAG_OFFSET, Tag } from './structures/types.js';
 
-/** Part 2 §6.1: the tags of requests; a response has the tag of its request plus 3. */
-const Tag = { COMMAND: 0x00c1, AUTH1: 0x00c2, AUTH2: 0x00c3 } as const;
-const TO_RESPONSE = 3;
-const ORDINAL_INIT = 0x97;
-const ORDINAL_STARTUP = 0x99;
-const ORDINAL_SAVE_STATE = 0x98;
-
-const header = struct({ tag: u16, paramSize: u32, code: u32 });
-const HEADER_BYTES = 10;
-
-export type Commands = ReadonlyMap<number, AnyCommand>;
-
-/** The answer to a command, and what it was, for those who watch. */
+/** The response to a command, and what a trace reports of it. */
 interface Execution {
   readonly response: Uint8Array;
   readonly ordinal: number;
   readonly result: number;
-  /** The host trouble that the command ran into, if it did. */
+  /** The trouble of the host that the command met, if it did. */
   readonly failure: StoreFailure | StateError | undefined;
 }
 
-/** Runs one command to its end. Whatever the guest sent, the response is well-formed. */
+/**
+ * Runs one command to its end. The response is well-formed whatever the request is.
+ * @param through the transport session that the command came through
+ */
 export function execute(
-  commands: Commands,
-  tpm: Tpm,
+  commands: CommandTable,
+  tpm: Environment,
   request: Uint8Array,
   locality: number,
   through?: TransportSession,
 ): Execution {
   let ordinal = 0;
-  let refusalTag: number = Tag.COMMAND + TO_RESPONSE;
+  let refusalTag: number = Tag.COMMAND + RESPONSE_TAG_OFFSET;
   try {
-    const head = parse(header, new Reader(request));
+    const head = parse(frameHeader, new Reader(request));
     ordinal = head.code;
-    demand(head.paramSize === request.length, 'BAD_PARAM_SIZE');
-    prepare(tpm, ordinal, through);
+    demand(request.length <= LIMITS.bufferBytes, 'BAD_PARAM_SIZE');
+    demand(head.size === request.length, 'BAD_PARAM_SIZE');
     const found = commands.get(ordinal);
+    prepare(tpm, found, through);
     // The tag of a refusal follows the request only where no guest's command is refused.
-    if (found === undefined || ordinal === ORDINAL_INIT) refusalTag = responseTag(head.tag);
+    if (found === undefined || found.platform === true) refusalTag = responseTag(head.tag);
     demand(found !== undefined, 'BAD_ORDINAL');
     const response = run(found, tpm, head.tag, request.subarray(HEADER_BYTES), locality, through);
     demand(response.length <= LIMITS.bufferBytes, 'SIZE');
     return { response, ordinal, result: TpmResult.SUCCESS, failure: undefined };
   } catch (error) {
-    const result = resultOf(error);
-    if (result === TpmResult.FAIL) tpm.state.testState = TestState.FAILURE;
-    const response = respond(refusalTag, result);
     const failure = error instanceof TpmFault ? undefined : hostTrouble(error);
-    return { response, ordinal, result, failure };
+    const result = error instanceof TpmFault ? error.result : TpmResult.FAIL;
+    if (result === TpmResult.FAIL) tpm.state.testState = TestState.FAILURE;
+    return { response: frame(refusalTag, result), ordinal, result, failure };
   }
-}
-
-/** The result code that a fault of the guest, or a trouble of the host, becomes. */
-function resultOf(error: unknown): number {
-  if (error instanceof TpmFault) return error.result;
-  hostTrouble(error);
-  return TpmResult.FAIL;
-}
-
-function hostTrouble(error: unknown): StoreFailure | StateError {
-  if (error instanceof StoreFailure || error instanceof StateError) return error;
-  throw error;
 }
 
 const responseTag = (tag: number): number =>
-  (tag >= Tag.COMMAND && tag <= Tag.AUTH2 ? tag : Tag.COMMAND) + TO_RESPONSE;
-
-function respond(tag: number, code: number, ...parts: readonly Uint8Array[]): Uint8Array {
-  const rest = concat(...parts);
-  return concat(encode(header, { tag, paramSize: HEADER_BYTES + rest.length, code }), rest);
-}
-
-/** What runs before the self-test has to be complete (Part 3, §4.2). */
-// biome-ignore format: table
-const LIMITED_ORDINALS = new Set([
-  ORDINAL_STARTUP, 0xa0, 0xa1, 0xa2, 0xa3, // TPM_SHA1Start and its followers
-  0x14, 0x50, 0x53, 0x54, 0x65,            // Extend, SelfTestFull, ContinueSelfTest, GetTestResult, GetCapability
-  0x4000_000a, 0x4000_000b,                // the connection commands
-]);
-
-const ORDINAL_EXECUTE_TRANSPORT = 0xe7;
-const ORDINAL_RELEASE_TRANSPORT = 0xe8;
-/** What tells by its own handle whether it ends the exclusive transport session. */
-const USES_TRANSPORT = new Set([ORDINAL_EXECUTE_TRANSPORT, ORDINAL_RELEASE_TRANSPORT]);
-
-/** What does not end a hash that TPM_SHA1Start began. */
-const SHA1_FOLLOWERS = new Set([0xa1, 0xa2, 0xa3]);
+  (tag >= Tag.COMMAND && tag <= Tag.AUTH2 ? tag : Tag.COMMAND) + RESPONSE_TAG_OFFSET;
 
 /** What the TPM does before any command: it completes its self-test, and forgets a saved state. */
-function prepare(tpm: Tpm, ordinal: number, through: TransportSession | undefined): void {
+function prepare(
+  tpm: Environment,
+  command: Command | undefined,
+  through: TransportSession | undefined,
+): void {
   const { state } = tpm;
-  if (state.testState === TestState.LIMITED && !LIMITED_ORDINALS.has(ordinal)) {
+  if (state.testState === TestState.LIMITED && command?.selfTest === undefined) {
     state.testState = TestState.FULL;
   }
-  const goesOn =
-    ordinal === ORDINAL_EXECUTE_TRANSPORT ||
-    (SHA1_FOLLOWERS.has(ordinal) && state.sha1Transport === (through?.transHandle ?? 0));
-  if (!goesOn) state.sha1Thread = undefined;
-  if (state.stany.stateSaved && ordinal !== ORDINAL_STARTUP) {
+  const continues =
+    command?.sha1 === 'carries' ||
+    (command?.sha1 === 'continues' && state.sha1Transport === (through?.transHandle ?? 0));
+  if (!continues) state.sha1Thread = undefined;
+  if (state.stany.stateSaved && command?.savedState === undefined) {
     tpm.nvram.delete('savestate');
     state.stany.stateSaved = false;
   }
-  if (through === undefined && !USES_TRANSPORT.has(ordinal)) endExclusive(state);
+  // What a transport session authorises says by its own handle whether it ends the exclusive one.
+  const authorised = command?.transport?.authorises === true;
+  if (through === undefined && !authorised) endExclusive(state);
 }
 
 function run(
-  command: AnyCommand,
-  tpm: Tpm,
+  command: Command,
+  tpm: Environment,
   tag: number,
   body: Uint8Array,
   locality: number,
   through: TransportSession | undefined,
 ): Uint8Array {
-  const call = new Call(tpm, command.ordinal, locality, through);
+  const call = new Call(tpm, command, locality, through);
   let refused = true;
   try {
     const input = admit(call, command, tag, body);
@@ -144,53 +114,64 @@ function run(
     refused = false;
     return answer;
   } finally {
-    command.after?.(call, refused, body);
-    call.close(refused);
+    close(call, command, refused, body);
   }
 }
 
-/** Everything that is asked of a command before it runs. */
-function admit(call: Call, command: AnyCommand, tag: number, body: Uint8Array): unknown {
+/** Ends the command; its sessions are closed whatever `after` meets. */
+function close(call: Call, command: Command, refused: boolean, body: Uint8Array): void {
+  let failed = true;
+  try {
+    command.after?.(call, refused, body);
+    failed = false;
+  } finally {
+    call.close(refused || failed);
+  }
+}
+
+/** Everything that is checked of a command before it runs. */
+function admit(call: Call, command: Command, tag: number, body: Uint8Array): object {
   const { tpm } = call;
   const from = new Reader(body);
-  const input = parse(command.input as Codec<unknown>, from);
-  const covered = body.subarray(command.handleBytes?.input ?? 0, from.at);
+  const input = parse(command.input, from);
+  const covered = body.subarray(command.handleBytes.input, from.at);
   // A digest costs as much as a small command: only where it goes into an HMAC, or is audited.
   if (tag !== Tag.COMMAND || isAudited(tpm.state, command.ordinal)) {
     call.inParamDigest = sha1(encode(u32, command.ordinal), covered);
   }
   demandAvailable(tpm, WHEN[command.when], tag);
-  demand(tagsOf(command).includes(tag), 'BADTAG');
-  call.auths = parseAuths(call, command.ordinal, tag - Tag.COMMAND, from);
+  demand(command.tags.includes(tag), 'BADTAG');
+  authorise(call, command, parseTrailers(call, command, tag - Tag.COMMAND, from));
   return input;
 }
 
 /** The authorisations behind the parameters, and nothing behind them. */
-function parseAuths(call: Call, ordinal: number, count: number, from: Reader): GuestAuth[] {
+function parseTrailers(call: Call, command: Command, count: number, from: Reader): Trailer[] {
   const trailers: Trailer[] = [];
   try {
     while (trailers.length < count) trailers.push(parse(trailer, from));
     demand(from.left === 0, 'BAD_PARAM_SIZE');
   } catch (error) {
-    // What does not parse ends no session, but for this command, whose key's session libtpms ends.
-    const [first] = ordinal === ORDINAL_RELEASE_TRANSPORT && count === 2 ? trailers : [];
-    if (first !== undefined) terminate(call.state.stclear.authSessions, first.authHandle);
+    // What does not parse ends no session, but for one command, whose key's session libtpms ends.
+    const [first] = command.malformed !== undefined && count === 2 ? trailers : [];
+    if (first !== undefined) call.state.stclear.authSessions.remove(first.authHandle);
     throw error;
   }
-  return trailers.map(guest => new GuestAuth(call, guest));
+  return trailers;
 }
 
-const TAGS: Readonly<Record<AnyCommand['auth'], readonly number[]>> = {
-  none: [Tag.COMMAND],
-  one: [Tag.AUTH1],
-  two: [Tag.AUTH2],
-  optional: [Tag.COMMAND, Tag.AUTH1],
-  oneOrTwo: [Tag.AUTH1, Tag.AUTH2],
-  upToTwo: [Tag.COMMAND, Tag.AUTH1, Tag.AUTH2],
-};
-const tagsOf = (command: AnyCommand): readonly number[] => TAGS[command.auth];
+/** Notes whose authorisations came; the last one may be that of a transport session. */
+function authorise(call: Call, command: Command, trailers: readonly Trailer[]): void {
+  const auths = trailers.map(guest => new GuestAuth(call, guest));
+  const transport = command.transport?.authorises === true ? auths.pop() : undefined;
+  // The tag was checked: there are as many as the record asks for.
+  call.auths = auths as unknown as Call['auths'];
+  if (transport === undefined) return;
+  call.transportHandle = transport.handle;
+  call.transportAuth = new TransportAuth(call, transport);
+}
 
-function demandAvailable(tpm: Tpm, when: Availability, tag: number): void {
+function demandAvailable(tpm: Environment, when: Availability, tag: number): void {
   const { testState, stany, stclearFlags, permanent } = tpm.state;
   if (when.locksOut && tag !== Tag.COMMAND) demandNoLockout(tpm);
   if (when.working) demand(testState !== TestState.FAILURE, 'FAILEDSELFTEST');
@@ -199,20 +180,6 @@ function demandAvailable(tpm: Tpm, when: Availability, tag: number): void {
   if (when.enabled && !open) demand(!permanent.flags.disable, 'DISABLED');
   if (when.activated && !open) demand(!stclearFlags.deactivated, 'DEACTIVATED');
   if (when.owned) demand(permanent.data.ownerInstalled, 'NOSRK');
-}
-
-/** Seconds that the lockout still runs: doubled with every failure past the threshold. */
-export function lockoutSeconds(tpm: Tpm): number {
-  const { authFailCount, authFailTime } = tpm.state.stclear;
-  const past = authFailCount - LIMITS.authFailures - 1;
-  if (past < 0) return 0;
-  const since = (secondsOf(tpm) - authFailTime + 2 ** 32) % 2 ** 32;
-  return Math.max(2 ** Math.min(past, 31) - since, 0);
-}
-
-function demandNoLockout(tpm: Tpm): void {
-  demand(lockoutSeconds(tpm) === 0, 'DEFEND_LOCK_RUNNING');
-  tpm.state.stclear.disableResetLock = false;
 }
 
 /** Runs the command, and stores what it altered, or takes it back where the command failed. */
@@ -228,90 +195,18 @@ function settle<T>(call: Call, act: () => T): T {
   return output;
 }
 
-/**
- * Stores the permanent state, before the guest is told. Where that fails, what is in memory goes back
- * to what is stored as well: the TPM fails, but what it says of itself outside stays true.
- */
-export function store(tpm: Tpm): void {
-  const { permanent, keys } = tpm.state;
-  permanent.evictKeys = allKeys(keys).filter(isOwnerEvict);
-  const blob = encodePermall(permanent);
-  demand(blob.length <= LIMITS.permanentBytes, 'FAIL');
-  try {
-    tpm.nvram.store('permall', blob);
-  } catch (error) {
-    if (error instanceof StoreFailure) tryRollBack(tpm);
-    throw error;
-  }
-}
-
-function tryRollBack(tpm: Tpm): void {
-  try {
-    rollBack(tpm);
-  } catch (error) {
-    // The failure that led here is the one to tell.
-    if (!(error instanceof TpmFault)) hostTrouble(error);
-  }
-}
-
-/** Goes back to the permanent state that was last stored, but keeps what no store ever held. */
-function rollBack(tpm: Tpm): void {
-  const blob = tpm.nvram.load('permall');
-  if (blob === undefined) throw new TpmFault('FAIL');
-  const { state } = tpm;
-  const before = state.permanent;
-  const kept = new Map(before.nv.map(entry => [entry?.publicInfo.nvIndex, entry?.publicInfo]));
-  state.permanent = decodePermall(blob);
-  for (const entry of state.permanent.nv) {
-    const held = kept.get(entry?.publicInfo.nvIndex);
-    if (entry === undefined || held === undefined) continue;
-    entry.publicInfo.readSTClear = held.readSTClear;
-    entry.publicInfo.writeSTClear = held.writeSTClear;
-  }
-  wipePermanent(before);
-}
-
-/** The answer: output, authorisation, audit. */
-function finish(call: Call, command: AnyCommand, tag: number, output: Uint8Array): Uint8Array {
+/** The response: output, authorisation, audit. */
+function finish(call: Call, command: Command, tag: number, output: Uint8Array): Uint8Array {
+  const { ordinal, handleBytes, audited } = command;
   const auths = [...call.auths, ...(call.transportAuth ? [call.transportAuth] : [])];
-  const isToAudit =
-    isAudited(call.state, command.ordinal) && command.ordinal !== ORDINAL_SAVE_STATE;
+  const isToAudit = audited !== 'by the command itself' && isAudited(call.state, ordinal);
   if (auths.length === 0 && !isToAudit) {
-    return respond(responseTag(tag), TpmResult.SUCCESS, output);
+    return frame(responseTag(tag), TpmResult.SUCCESS, output);
   }
-  const covered = output.subarray(command.handleBytes?.output ?? 0);
+  const covered = output.subarray(handleBytes.output);
   const success = encode(u32, TpmResult.SUCCESS);
-  const digest = call.outParamDigest ?? sha1(success, encode(u32, command.ordinal), covered);
+  const digest = call.outParamDigest ?? sha1(success, encode(u32, ordinal), covered);
   const trail = auths.map(auth => auth.answer(digest));
   if (isToAudit) audit(call, digest);
-  return respond(responseTag(tag), TpmResult.SUCCESS, output, ...trail);
-}
-
-/** Part 3 §8: a command whose audit fails has run, and the TPM fails after it. */
-export function audit(call: Call, outParamDigest?: Uint8Array): void {
-  try {
-    if (startAudit(call.state)) store(call.tpm);
-  } catch (error) {
-    if (error instanceof StoreFailure) {
-      call.state.testState = TestState.FAILURE;
-      throw new TpmFault('AUDITFAIL_SUCCESSFUL');
-    }
-    throw error;
-  }
-  const { input, output } = audited(call, outParamDigest);
-  extendAudit(call.state, input, output);
-}
-
-/** What is audited of a command. Of one that came encrypted only the ordinal is. */
-function audited(
-  { inParamDigest, ordinal, through, auditDigests }: Call,
-  outParamDigest: Uint8Array | undefined,
-): { input: Uint8Array; output: Uint8Array | undefined } {
-  if (auditDigests !== undefined) return auditDigests;
-  if (through === undefined || !has(through, 'ENCRYPT')) {
-    return { input: inParamDigest, output: outParamDigest };
-  }
-  const code = encode(u32, ordinal);
-  const output = outParamDigest && sha1(encode(u32, TpmResult.SUCCESS), code);
-  return { input: sha1(code), output };
+  return frame(responseTag(tag), TpmResult.SUCCESS, output, ...trail);
 }

@@ -4,13 +4,14 @@
  * @module
  */
 import { concat, encode } from '../../wire/codec.js';
+import { sha1 } from '../crypto/hash.js';
+import { wipe } from '../crypto/secrets.js';
 import type { Call } from './call.js';
-import { sha1, wipe } from './crypto.js';
 import { LIMITS } from './limits.js';
-import { demandRelease } from './pcr.js';
-import { isPin, type NvEntry, nvArea, type Permanent } from './permall.js';
 import { demand } from './results.js';
-import { NvPermission } from './structures.js';
+import { demandRelease } from './state/pcr.js';
+import { isPin, type NvEntry, nvArea, type Permanent } from './state/permanent.js';
+import { NvPermission } from './structures/nv-data.js';
 
 type NvArea = Permanent['nv'];
 

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { Fault } from '../kernel/fault.js';
+
 // biome-ignore format: table
 export const TpmResult = {
   SUCCESS:                  0,
@@ -96,13 +98,11 @@ export type TpmResultName = keyof typeof TpmResult;
 export type TpmResult = (typeof TpmResult)[TpmResultName];
 
 /** A refusal that the guest sees. Anything else that is thrown is our bug, not the guest's. */
-export class TpmFault extends Error {
+export class TpmFault extends Fault<TpmResult> {
   override readonly name = 'TpmFault';
-  readonly result: TpmResult;
 
   constructor(result: TpmResultName) {
-    super(`TPM_${result}`);
-    this.result = TpmResult[result];
+    super(TpmResult[result], `TPM_${result}`);
   }
 }
 

@@ -4,10 +4,12 @@
  * @module
  */
 import { equal } from '../../wire/codec.js';
-import { isSound, type RsaKey } from './crypto.js';
-import { type KeptEndorsementKey, KeyUsage, pubDataDigest, rsaKeyOf } from './keys.js';
+import { isSound } from '../crypto/rsa.js';
+import type { RsaKey } from '../crypto/rsa-keys.js';
+import { rsaKeyOf } from './keys/numbers.js';
 import { TpmFault } from './results.js';
-import { TestState, type TpmState } from './state.js';
+import { TestState, type TpmState } from './state/state.js';
+import { type KeptEndorsementKey, KeyUsage, pubDataDigest } from './structures/key.js';
 
 /** @throws TpmFault FAILEDSELFTEST, and the TPM is in failure mode */
 export function selfTest(state: TpmState): void {

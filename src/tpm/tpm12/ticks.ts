@@ -3,12 +3,12 @@
  * @module
  */
 import type { Of } from '../../wire/codec.js';
-import type { Tpm } from './call.js';
-import type { currentTicks } from './structures.js';
+import type { Environment } from './environment.js';
+import type { currentTicks } from './structures/current-ticks.js';
 
 const TICK_US = 1;
 
-export const ticksNow = ({ clock, state }: Tpm): Of<typeof currentTicks> => ({
+export const ticksNow = ({ clock, state }: Environment): Of<typeof currentTicks> => ({
   currentTicks: BigInt(Math.floor(clock() - state.ticks.startedAt)),
   tickRate: TICK_US,
   tickNonce: state.ticks.nonce,

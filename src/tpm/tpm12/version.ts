@@ -4,11 +4,14 @@
  * @module
  */
 import { encode } from '../../wire/codec.js';
-import { capVersionInfo } from './structures.js';
+import { capVersionInfo } from './structures/capability-info.js';
 
 export const MANUFACTURER = new TextEncoder().encode('IBM\0');
+
 export const TPM_VERSION = Uint8Array.of(0x01, 0x02, 0x12, 0x9e);
+
 const SPEC_LEVEL = 2;
+
 const ERRATA_REVISION = 3;
 
 /** The bytes of TPM_CAP_VERSION_INFO. */

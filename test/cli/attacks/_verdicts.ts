@@ -1,9 +1,7 @@
 /** What each subcommand says about an image, and whether the file is as it was. */
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { PROGRAM } from '../../../lab/program/cli.js';
+import { nvtpmEnded } from '../../../lab/program/cli.js';
 
 export const sha256 = (path: string): string =>
   createHash('sha256').update(readFileSync(path)).digest('hex');
@@ -29,27 +27,11 @@ export interface Answer {
 }
 
 /** Runs a subcommand to its end; one that starts to serve instead is ended in order. */
-export async function answerOf(
-  use: Use,
-  path: string,
-  ...more: readonly string[]
-): Promise<Answer> {
+export function answerOf(use: Use, path: string, ...more: readonly string[]): Answer {
   const args = USES[use].map(each =>
     each.replace('PATH', path).replace('SOCKET', `${path}.${use}`),
   );
-  const child = spawn(process.execPath, [PROGRAM, ...args, ...more], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let out = '';
-  let started = false;
-  const take = (chunk: Buffer): void => {
-    out += chunk;
-    if (started || !/listening at|running \(/.test(out)) return;
-    started = true;
-    child.kill('SIGTERM');
-  };
-  child.stdout.on('data', take);
-  child.stderr.on('data', take);
-  await once(child, 'close');
-  return { exit: started ? 'started' : child.exitCode, out };
+  const { exit, out, err } = nvtpmEnded([...args, ...more]);
+  const said = out + err;
+  return { exit: /listening at|running \(/.test(said) ? 'started' : exit, out: said };
 }

@@ -38,7 +38,7 @@ async function refusedByAll(
   const before = readFileSync(path);
   const wrong: string[] = [];
   for (const use of Object.keys(USES) as Use[]) {
-    const { exit, out } = await answerOf(use, path, ...more);
+    const { exit, out } = answerOf(use, path, ...more);
     if (!REFUSED.includes(exit as number)) wrong.push(`${use} ends with ${exit}`);
     if (/"outcome": "EMPTY"/.test(out)) wrong.push(`${use} says EMPTY`);
     if (readFileSync(path).equals(before)) continue;

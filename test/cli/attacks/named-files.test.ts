@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { scratch } from '../../../lab/files.js';
-import { nvtpm, PROGRAM } from '../../../lab/program/cli.js';
+import { nvtpm, nvtpmEnded, PROGRAM } from '../../../lab/program/cli.js';
 import { GET_RANDOM, sha256 } from './_verdicts.js';
 
 const USAGE = 2;
@@ -32,13 +32,10 @@ function imageWithNames(t: ExecutionContext): { image: string; names: readonly s
   return { image: image!, names: [image!, hard!, soft!, join(folder, '.', 'tpm.qcow2')] };
 }
 
-/** Runs a command that must end by itself; a server that starts is ended by a limit. */
+/** Runs a command that must be refused; a server that starts is ended. */
 function ended(args: readonly string[]): { exit: number | null; said: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], {
-    encoding: 'utf8',
-    timeout: 20_000,
-  });
-  return { exit: status, said: stdout + stderr };
+  const { exit, out, err } = nvtpmEnded(args);
+  return { exit, said: out + err };
 }
 
 // biome-ignore format: table

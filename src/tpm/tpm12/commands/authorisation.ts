@@ -1,56 +1,54 @@
 /**
- * Authorisation sessions (TPM Main Part 3, §18, and §9, §27.7 for their end): TPM_OIAP, TPM_OSAP,
- * TPM_Terminate_Handle, TPM_FlushSpecific.
+ * Authorisation sessions (TPM Main Part 3, §18): TPM_OIAP and TPM_OSAP.
  * @module
  */
-import { struct, u16, u32 } from '../../../wire/codec.js';
+import { u16, u32 } from '../../../wire/codec.js';
+import { demandVerified, findRow } from '../auth/delegates.js';
+import type { Entity } from '../auth/guest-auth.js';
+import { demandAdipScheme, openSession, sharedSecret } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { endDaa } from '../daa.js';
-import { demandVerified, findRow } from '../delegation.js';
-import type { Entity } from '../guest-auth.js';
-import { dropKey, entityOfKey, findKey, isOwnerEvict } from '../loaded-keys.js';
+import { entityOfKey, findKey } from '../keys/loaded.js';
 import { findNv, nvDigest } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
-import { demandAdipScheme, EntityType, openAt, sharedSecret, terminate } from '../sessions.js';
-import { type AuthSession, Handle, Protocol } from '../state.js';
-import { noBytes20, nonce, nothing } from '../structures.js';
-import { endTransport } from '../transport.js';
+import type { AuthSession } from '../state/auth-session.js';
+import { nonce } from '../structures/basic.js';
+
+import { EntityType, Handle, Protocol } from '../structures/types.js';
 import { entityOfCounter, findCounter } from './counters.js';
 
 /** Opens a session that may authorise anything. */
 export const oiap = command({
-  ordinal: 0x0a,
-  name: 'TPM_OIAP',
+  ordinal: 'OIAP',
   auth: 'none',
   when: 'working',
-  handleBytes: { input: 0, output: 24 },
-  input: nothing,
-  output: struct({ authHandle: u32, nonceEven: nonce }),
+  uncovered: { output: 20 },
+  outHandles: { authHandle: 'session' },
+  output: { nonceEven: nonce },
   run({ tpm, state }) {
-    const session = openAt(state.stclear.authSessions, Protocol.OIAP, tpm.entropy);
+    const session = openSession(state.stclear.authSessions, Protocol.OIAP, tpm.entropy);
     return { authHandle: session.handle, nonceEven: session.nonceEven };
   },
 });
 
 /** Opens a session to one entity, with a secret of its own. */
 export const osap = command({
-  ordinal: 0x0b,
-  name: 'TPM_OSAP',
+  ordinal: 'OSAP',
   auth: 'none',
   when: 'workingOwned',
-  handleBytes: { input: 26, output: 44 },
-  input: struct({ entityType: u16, entityValue: u32, nonceOddOSAP: nonce }),
-  output: struct({ authHandle: u32, nonceEven: nonce, nonceEvenOSAP: nonce }),
+  uncovered: { input: 26, output: 40 },
+  input: { entityType: u16, entityValue: u32, nonceOddOSAP: nonce },
+  outHandles: { authHandle: 'session' },
+  output: { nonceEven: nonce, nonceEvenOSAP: nonce },
   run(call, { entityType, entityValue, nonceOddOSAP }) {
     const { authSessions } = call.state.stclear;
-    const session = openAt(authSessions, Protocol.OSAP, call.tpm.entropy);
+    const session = openSession(authSessions, Protocol.OSAP, call.tpm.entropy);
     try {
       const nonceEvenOSAP = call.tpm.entropy(20);
       bind(call, session, entityType, entityValue, nonceEvenOSAP, nonceOddOSAP);
       return { authHandle: session.handle, nonceEven: session.nonceEven, nonceEvenOSAP };
     } catch (error) {
-      terminate(authSessions, session.handle);
+      authSessions.remove(session.handle);
       throw error;
     }
   },
@@ -110,90 +108,4 @@ function ownerEntity(call: Call, session: AuthSession): Entity {
 function keyEntity(call: Call, handle: number): Entity {
   demand(handle !== Handle.OPERATOR, 'BAD_HANDLE');
   return entityOfKey(findKey(call, handle, { readOnly: true, ignorePcrs: true }).key);
-}
-
-/** Ends an authorisation session. */
-export const terminateHandle = command({
-  ordinal: 0x96,
-  name: 'TPM_Terminate_Handle',
-  auth: 'none',
-  when: 'working',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ handle: u32 }),
-  output: nothing,
-  run({ state }, { handle }) {
-    demand(terminate(state.stclear.authSessions, handle), 'INVALID_AUTHHANDLE');
-    return {};
-  },
-});
-
-/** Forgets the sessions that were saved: none of them can be loaded again. */
-function forgetContexts(stclear: Call['state']['stclear']): void {
-  stclear.contextNonceSession = noBytes20();
-  stclear.contextCount = 0;
-  stclear.contextList.fill(0);
-}
-
-/** Ends every authorisation session (Part 3, §27.8: of TPM 1.1). */
-export const reset = command({
-  ordinal: 0x5a,
-  name: 'TPM_Reset',
-  auth: 'none',
-  when: 'working',
-  input: nothing,
-  output: nothing,
-  run({ state: { stclear } }) {
-    for (const session of stclear.authSessions) {
-      if (session !== undefined) terminate(stclear.authSessions, session.handle);
-    }
-    forgetContexts(stclear);
-    return {};
-  },
-});
-
-/** Part 2 §4.1 TPM_RESOURCE_TYPE. */
-export const Resource = { KEY: 1, AUTH: 2, TRANS: 4, CONTEXT: 5, COUNTER: 6, DAA: 8 } as const;
-
-/** Lets a resource of the TPM go. */
-export const flushSpecific = command({
-  ordinal: 0xba,
-  name: 'TPM_FlushSpecific',
-  auth: 'none',
-  when: 'working',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ handle: u32, resourceType: u32 }),
-  output: nothing,
-  run(call, { handle, resourceType }) {
-    const { stclear } = call.state;
-    switch (resourceType) {
-      case Resource.KEY:
-        flushKey(call, handle);
-        break;
-      case Resource.AUTH:
-        demand(terminate(stclear.authSessions, handle), 'INVALID_AUTHHANDLE');
-        break;
-      case Resource.CONTEXT: {
-        const place = handle === 0 ? -1 : stclear.contextList.indexOf(handle);
-        demand(place >= 0, 'BAD_PARAMETER');
-        stclear.contextList[place] = 0;
-        break;
-      }
-      case Resource.TRANS:
-        demand(endTransport(call.state, handle), 'INVALID_AUTHHANDLE');
-        break;
-      case Resource.DAA:
-        demand(endDaa(stclear.daaSessions, handle), 'BAD_HANDLE');
-        break;
-      default:
-        throw new TpmFault('INVALID_RESOURCE');
-    }
-    return {};
-  },
-});
-
-function flushKey({ state }: Call, handle: number): void {
-  const found = state.keys.find(key => key?.handle === handle);
-  demand(found !== undefined, 'BAD_PARAMETER');
-  demand(!isOwnerEvict(found), 'KEY_OWNER_CONTROL');
-  dropKey(state, found);
 }

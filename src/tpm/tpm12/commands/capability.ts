@@ -11,50 +11,44 @@ import {
   concat,
   encode,
   Reader,
-  struct,
   u16,
   u32,
   WireError,
 } from '../../../wire/codec.js';
+import { lockoutSeconds } from '../auth/lockout.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { lockoutSeconds } from '../dispatch.js';
+import { findLoaded } from '../keys/loaded.js';
 import { DURATIONS_US, LIMITS, TIMEOUTS_US } from '../limits.js';
-import { allKeys, findLoaded, isOwnerEvict } from '../loaded-keys.js';
 import { findNv, freeNvBytes } from '../nv-area.js';
-import { PERMANENT_FLAGS, permanentFlags } from '../permall.js';
 import { demand, TpmFault } from '../results.js';
-import { stclearFlags } from '../savestate.js';
-import { NO_COUNTER, Protocol, RELEASED_COUNTER, STCLEAR_FLAGS, TestState } from '../state.js';
-import {
-  Algorithm,
-  bitmap,
-  daInfo,
-  daInfoLimited,
-  EncScheme,
-  flagBytes,
-  keyParms,
-  nothing,
-  nvDataPublic,
-  STRUCT_VER_1_1,
-  selectSize,
-  sizedBuffer,
-  structure,
-} from '../structures.js';
+import { PERMANENT_FLAGS, permanentFlags } from '../state/permanent.js';
+import { isOwnerEvict } from '../state/places.js';
+import { stclearFlags } from '../state/savestate.js';
+import { NO_COUNTER, RELEASED_COUNTER, STCLEAR_FLAGS, TestState } from '../state/state.js';
+import { STRUCT_VER_1_1 } from '../structures/basic.js';
+import { daInfo, daInfoLimited, selectSize } from '../structures/capability-info.js';
+import { bitmap, flagBytes, sizedBuffer, structure } from '../structures/codecs.js';
+import { Algorithm, EncScheme, keyParms } from '../structures/key-parms.js';
+import { nvDataPublic } from '../structures/nv-data.js';
+import { Protocol, Resource } from '../structures/types.js';
 import { MANUFACTURER, TPM_VERSION, versionInfo } from '../version.js';
-import { Resource } from './authorisation.js';
 
 /** Part 2 §7.1 TPM_PERMANENT_FLAGS on the bus: a byte a flag. */
 const permanentFlagBytes = structure(0x001f, { flags: flagBytes(PERMANENT_FLAGS) });
+
 const stclearFlagMap = bitmap(STCLEAR_FLAGS);
 
 /** One answer, for the sub-capability that the guest sent. */
 type Answer<S> = (call: Call, subCap: S) => Uint8Array;
 
 const yes = (holds: boolean): Uint8Array => encode(bool, holds);
+
 const word = (value: number): Uint8Array => encode(u32, value);
+
 const words = (values: readonly number[]): Uint8Array =>
   encode(array(values.length, u32), [...values]);
+
 const handles = (held: readonly number[]): Uint8Array =>
   concat(encode(u16, held.length), words(held));
 
@@ -65,7 +59,9 @@ const exactly =
     demand(subCap.length === codec.size, 'BAD_MODE');
     return answer(call, codec.read(new Reader(subCap)));
   };
+
 const by32 = (answer: Answer<number>): Answer<Uint8Array> => exactly(u32, answer);
+
 const by16 = (answer: Answer<number>): Answer<Uint8Array> => exactly(u16, answer);
 
 /** An area whose sub-capability is a structure. */
@@ -84,18 +80,9 @@ const oneOf =
   (_call, value) =>
     yes(known.includes(value));
 
-const freeKeys = ({ state }: Call): number => LIMITS.keyHandles - allKeys(state.keys).length;
-const sessionHandles = ({ state }: Call): number[] =>
-  state.stclear.authSessions.flatMap(session => (session === undefined ? [] : [session.handle]));
-const freeSessions = (call: Call): number => LIMITS.authSessions - sessionHandles(call).length;
-const transportHandles = ({ state }: Call): number[] =>
-  state.stclear.transSessions.flatMap(session => session?.transHandle ?? []);
-const freeTransports = (call: Call): number =>
-  LIMITS.transportSessions - transportHandles(call).length;
-const daaHandles = ({ state }: Call): number[] =>
-  state.stclear.daaSessions.flatMap(session => session?.handle ?? []);
 const counterIds = ({ state }: Call): number[] =>
   state.permanent.data.counters.flatMap(({ valid }, id) => (valid ? [id] : []));
+
 const contextHandles = ({ state }: Call): number[] =>
   state.stclear.contextList.filter(context => context !== 0);
 
@@ -143,10 +130,10 @@ const PROPERTIES: Readonly<Record<number, (call: Call) => Uint8Array>> = {
   [Property.PCR]:              () => word(LIMITS.pcrs),
   [Property.DIR]:              () => word(1),
   [Property.MANUFACTURER]:     () => MANUFACTURER,
-  [Property.KEYS]:             call => word(freeKeys(call)),
+  [Property.KEYS]:             ({ state }) => word(state.keys.free),
   [Property.MIN_COUNTER]:      () => word(0),
-  [Property.AUTHSESS]:         call => word(freeSessions(call)),
-  [Property.TRANSESS]:         call => word(freeTransports(call)),
+  [Property.AUTHSESS]:         ({ state }) => word(state.stclear.authSessions.free),
+  [Property.TRANSESS]:         ({ state }) => word(state.stclear.transSessions.free),
   [Property.COUNTERS]:         call => word(LIMITS.counters - counterIds(call).length),
   [Property.MAX_AUTHSESS]:     () => word(LIMITS.authSessions),
   [Property.MAX_TRANSESS]:     () => word(LIMITS.transportSessions),
@@ -160,10 +147,10 @@ const PROPERTIES: Readonly<Record<number, (call: Call) => Uint8Array>> = {
   [Property.STARTUP_EFFECT]:   () => word(STARTUP_EFFECTS),
   [Property.DELEGATE_ROW]:     () => word(LIMITS.delegateRows),
   [Property.MAX_DAASESS]:      () => word(LIMITS.daaSessions),
-  [Property.DAASESS]:          call => word(LIMITS.daaSessions - daaHandles(call).length),
+  [Property.DAASESS]:          ({ state }) => word(state.stclear.daaSessions.free),
   [Property.CONTEXT_DIST]:     () => word(0xffff_ffff),
   [Property.DAA_INTERRUPT]:    () => yes(true),
-  [Property.SESSIONS]:         call => word(freeSessions(call) + freeTransports(call)),
+  [Property.SESSIONS]:         ({ state: { stclear } }) => word(stclear.authSessions.free + stclear.transSessions.free),
   [Property.MAX_SESSIONS]:     () => word(LIMITS.authSessions + LIMITS.transportSessions),
   [Property.CMK_RESTRICTION]:  ({ state }) => word(state.permanent.data.restrictDelegate),
   [Property.DURATION]:         () => words(DURATIONS_US),
@@ -178,12 +165,12 @@ const activeCounter = (id: number): number => (id === RELEASED_COUNTER ? NO_COUN
 /** The handles of each kind of resource, for TPM_CAP_HANDLE. */
 // biome-ignore format: table
 const HANDLES: Readonly<Record<number, (call: Call) => number[]>> = {
-  [Resource.KEY]:     ({ state }) => allKeys(state.keys).map(key => key.handle),
-  [Resource.AUTH]:    sessionHandles,
-  [Resource.TRANS]:   transportHandles,
+  [Resource.KEY]:     ({ state }) => state.keys.handles,
+  [Resource.AUTH]:    ({ state }) => state.stclear.authSessions.handles,
+  [Resource.TRANS]:   ({ state }) => state.stclear.transSessions.handles,
   [Resource.CONTEXT]: contextHandles,
   [Resource.COUNTER]: counterIds,
-  [Resource.DAA]:     daaHandles,
+  [Resource.DAA]:     ({ state }) => state.stclear.daaSessions.handles,
 };
 
 /** Part 2 §21.1 TPM_CAPABILITY_AREA. */
@@ -214,14 +201,14 @@ const Area = {
 /** What each area tells, with the sub-capability that it wants. */
 // biome-ignore format: table
 const AREAS: Readonly<Record<number, Answer<Uint8Array>>> = {
-  [Area.ORD]:          by32(({ tpm }, ordinal) => yes(tpm.isImplemented(ordinal))),
+  [Area.ORD]:          by32(({ tpm }, ordinal) => yes(tpm.commands.get(ordinal) !== undefined)),
   [Area.ALG]:          by32(oneOf(Algorithm.RSA)),
   [Area.PID]:          by16(oneOf(...Object.values(Protocol))),
   [Area.FLAG]:         by32(flagsOf),
   [Area.PROPERTY]:     by32((call, property) => lookUp(PROPERTIES, property)(call)),
   [Area.VERSION]:      () => STRUCT_VER_1_1,
   [Area.KEY_HANDLE]:   call => handles(HANDLES[Resource.KEY]!(call)),
-  [Area.CHECK_LOADED]: byStructure(keyParms, (call, parms) => yes(parms.rsa !== undefined && freeKeys(call) > 0)),
+  [Area.CHECK_LOADED]: byStructure(keyParms, (call, parms) => yes(parms.rsa !== undefined && call.state.keys.free > 0)),
   [Area.SYM_MODE]:     by32(oneOf()),
   [Area.KEY_STATUS]:   by32(keyStatus),
   [Area.NV_LIST]:      ({ state }) => words(state.permanent.nv.flatMap(entry => entry?.publicInfo.nvIndex ?? [])),
@@ -277,6 +264,7 @@ const ALWAYS_PROPERTIES: readonly number[] = [
   Property.TIS_TIMEOUT,
   Property.DURATION,
 ];
+
 const ALWAYS_AREAS: readonly number[] = [Area.VERSION, Area.VERSION_VAL, Area.MFR];
 
 function tellsAlways(area: number, subCap: Uint8Array): boolean {
@@ -286,12 +274,12 @@ function tellsAlways(area: number, subCap: Uint8Array): boolean {
 
 /** Tells what this TPM can do, and how it stands. */
 export const getCapability = command({
-  ordinal: 0x65,
-  name: 'TPM_GetCapability',
+  ordinal: 'GetCapability',
   auth: 'none',
   when: 'started',
-  input: struct({ capArea: u32, subCap: sizedBuffer }),
-  output: struct({ resp: sizedBuffer }),
+  selfTest: 'may be limited',
+  input: { capArea: u32, subCap: sizedBuffer },
+  output: { resp: sizedBuffer },
   run(call, { capArea, subCap }) {
     const { state } = call;
     if (!tellsAlways(capArea, subCap)) {
@@ -304,16 +292,14 @@ export const getCapability = command({
 
 /** Tells the owner the version, and all the flags. */
 export const getCapabilityOwner = command({
-  ordinal: 0x66,
-  name: 'TPM_GetCapabilityOwner',
+  ordinal: 'GetCapabilityOwner',
   auth: 'one',
   when: 'owned',
-  input: nothing,
-  output: struct({
+  output: {
     version: bytes(4),
     nonVolatileFlags: permanentFlags,
     volatileFlags: stclearFlagMap,
-  }),
+  },
   run(call) {
     call.authoriseOwner();
     const { permanent, stclearFlags: volatileFlags } = call.state;

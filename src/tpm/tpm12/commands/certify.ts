@@ -2,57 +2,32 @@
  * Certifying keys (TPM Main Part 3, §13.8 and §13.9): a signature over what a loaded key is.
  * @module
  */
-import { bool, type Codec, encode, type Of, struct, u8, u16, u32 } from '../../../wire/codec.js';
+import { type Codec, encode } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
+import type { AuthRefusal, GuestAuth } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
-import { migrationProof, pubkeyDigest } from '../cmk.js';
 import { command } from '../command.js';
-import { sameSecret, sha1 } from '../crypto.js';
-import type { AuthRefusal, GuestAuth } from '../guest-auth.js';
-import { signWith } from '../key-use.js';
-import { AuthDataUsage, hasFlag, type KeptKey, KeyUsage, Payload } from '../keys.js';
-import { entityOfKey, findKey, localitiesOf, usesPcrs } from '../loaded-keys.js';
+import { migrationProof, pubkeyDigest } from '../keys/cmk-proofs.js';
+import { entityOfKey, findKey, localitiesOf, usesPcrs } from '../keys/loaded.js';
+import { signWith } from '../keys/use.js';
 import { demand } from '../results.js';
+import { digest, noBytes20, nonce, STRUCT_VER_1_1 } from '../structures/basic.js';
 import {
-  ALL_LOCALITIES,
-  digest,
-  embedded,
-  keyParms,
-  noBytes20,
-  nonce,
-  pcrInfo,
-  pcrInfoShort,
-  SigScheme,
-  STRUCT_VER_1_1,
-  sizedBuffer,
-  structure,
-  structVer,
-} from '../structures.js';
-
-// biome-ignore format: table
-const common = {
-  keyUsage:        u16,
-  keyFlags:        u32,
-  authDataUsage:   u8,
-  algorithmParms:  keyParms,
-  pubkeyDigest:    digest,
-  data:            nonce,
-  parentPCRStatus: bool,
-};
-/** Part 2 §11.1 TPM_CERTIFY_INFO. */
-export const certifyInfo = struct({ version: structVer, ...common, pcrInfo: embedded(pcrInfo) });
-/** Part 2 §11.2 TPM_CERTIFY_INFO2. */
-const certifyInfo2 = structure(0x0029, {
-  fill: u8,
-  payloadType: u8,
-  ...common,
-  pcrInfo: embedded(pcrInfoShort),
-  migrationAuthority: sizedBuffer,
-});
-type CertifyInfo = Of<typeof certifyInfo>;
-type CertifyInfo2 = Of<typeof certifyInfo2>;
+  type CertifyInfo,
+  type CertifyInfo2,
+  certifyInfo,
+  certifyInfo2,
+} from '../structures/certify-info.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import { AuthDataUsage, hasFlag, type KeptKey, KeyUsage, Payload } from '../structures/key.js';
+import { SigScheme } from '../structures/key-parms.js';
+import { ALL_LOCALITIES } from '../structures/pcr-info.js';
 
 const SCHEMES: readonly number[] = [SigScheme.PKCS1_SHA1, SigScheme.PKCS1_INFO];
+
 const CERTIFIERS: readonly number[] = [KeyUsage.SIGNING, KeyUsage.IDENTITY, KeyUsage.LEGACY];
+
 const CERTIFIED: readonly number[] = [...CERTIFIERS, KeyUsage.STORAGE, KeyUsage.BIND];
 
 export interface Certified {
@@ -134,13 +109,13 @@ const isCertifier = (cert: KeptKey): boolean => SCHEMES.includes(cert.algorithmP
 
 /** Certifies a key that never leaves its TPM, or that migrates freely. */
 export const certifyKey = command({
-  ordinal: 0x32,
-  name: 'TPM_CertifyKey',
+  ordinal: 'CertifyKey',
   auth: 'upToTwo',
   when: 'owned',
-  handleBytes: { input: 8, output: 0 },
-  input: struct({ certHandle: u32, keyHandle: u32, antiReplay: nonce }),
-  output: struct({ certifyInfo: anyInfo, outData: sizedBuffer }),
+  delegable: { key: 12 },
+  handles: { certHandle: 'key', keyHandle: 'key' },
+  input: { antiReplay: nonce },
+  output: { certifyInfo: anyInfo, outData: sizedBuffer },
   run(call, { certHandle, keyHandle, antiReplay }) {
     const { key: cert } = findKey(call, certHandle);
     const target = findKey(call, keyHandle);
@@ -171,13 +146,13 @@ const isNewer = (key: KeptKey): boolean =>
 
 /** Certifies a key, also one that migrates under the rules of an authority. */
 export const certifyKey2 = command({
-  ordinal: 0x33,
-  name: 'TPM_CertifyKey2',
+  ordinal: 'CertifyKey2',
   auth: 'upToTwo',
   when: 'owned',
-  handleBytes: { input: 8, output: 0 },
-  input: struct({ keyHandle: u32, certHandle: u32, migrationPubDigest: digest, antiReplay: nonce }),
-  output: struct({ certifyInfo: certifyInfo2, outData: sizedBuffer }),
+  delegable: { key: 13 },
+  handles: { keyHandle: 'key', certHandle: 'key' },
+  input: { migrationPubDigest: digest, antiReplay: nonce },
+  output: { certifyInfo: certifyInfo2, outData: sizedBuffer },
   run(call, { keyHandle, certHandle, migrationPubDigest, antiReplay }) {
     const target = findKey(call, keyHandle);
     const { key: cert } = findKey(call, certHandle);

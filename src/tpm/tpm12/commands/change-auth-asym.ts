@@ -4,11 +4,17 @@
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
+import { hmacSha1, sha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { hmacSha1, sameSecret, sha1 } from '../crypto.js';
-import { createKey, demandKeyProperties } from '../key-making.js';
-import { decryptWith, encryptTo, signWith } from '../key-use.js';
+import { authoriseKey, findKey } from '../keys/loaded.js';
+import { createKey, demandKeyProperties } from '../keys/making.js';
+import { decryptWith, encryptTo, signWith } from '../keys/use.js';
+import { demand } from '../results.js';
+import { digest, nonce, secret } from '../structures/basic.js';
+import { certifyInfo } from '../structures/certify-info.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import {
   AuthDataUsage,
   type KeptKey,
@@ -17,24 +23,21 @@ import {
   noKey,
   storeAsymkey,
   travellingKey,
-} from '../keys.js';
-import { addKey, authoriseKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
-import { demand } from '../results.js';
-import { EntityType } from '../sessions.js';
-import { Handle } from '../state.js';
-import { digest, keyParms, nonce, secret, sizedBuffer } from '../structures.js';
-import { certify1, certifyInfo } from './certify.js';
+} from '../structures/key.js';
+import { keyParms } from '../structures/key-parms.js';
+import { load } from '../structures/parsing.js';
+import { EntityType, Handle } from '../structures/types.js';
+import { certify1 } from './certify.js';
 
 /** Makes a key of the moment. */
 export const changeAuthAsymStart = command({
-  ordinal: 0x0e,
-  name: 'TPM_ChangeAuthAsymStart',
+  ordinal: 'ChangeAuthAsymStart',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ idHandle: u32, antiReplay: nonce, inputKey: keyParms }),
-  output: struct({ certifyInfo, sig: sizedBuffer, ephHandle: u32, tempKey: travellingKey }),
+  delegable: { key: 26 },
+  handles: { idHandle: 'key' },
+  input: { antiReplay: nonce, inputKey: keyParms },
+  output: { certifyInfo, sig: sizedBuffer, ephHandle: u32, tempKey: travellingKey },
   run(call, { idHandle, antiReplay, inputKey }) {
     const { key: identity } = findKey(call, idHandle);
     demand(identity.keyUsage === KeyUsage.IDENTITY, 'INVALID_KEYUSAGE');
@@ -52,10 +55,10 @@ export const changeAuthAsymStart = command({
       call.state.permanent.flags.FIPS,
     );
     const key = createKey(call, template);
-    const entry = { key, parentPCRStatus: false, keyControl: 0 };
+    const entry = { handle: 0, key, parentPCRStatus: false, keyControl: 0 };
     const info = certify1({ key, parentPCRStatus: true }, antiReplay);
     const sig = signWith(identity, sha1(encode(certifyInfo, info)));
-    const ephHandle = addKey(call.state.keys, entry, call.tpm.entropy);
+    const ephHandle = call.state.keys.add(entry, call.tpm.entropy).handle;
     return { certifyInfo: info, sig, ephHandle, tempKey: { ...key, secret: new Uint8Array() } };
   },
 });
@@ -64,20 +67,15 @@ const changeAuthValidate = struct({ newAuthSecret: secret, n1: nonce });
 
 /** Takes the new secret, encrypted to the key of the moment, and proves that it has it. */
 export const changeAuthAsymFinish = command({
-  ordinal: 0x0f,
-  name: 'TPM_ChangeAuthAsymFinish',
+  ordinal: 'ChangeAuthAsymFinish',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 8, output: 0 },
-  input: struct({
-    parentHandle: u32,
-    ephHandle: u32,
-    entityType: u16,
-    newAuthLink: digest,
-    encNewAuth: sizedBuffer,
-    encData: sizedBuffer,
-  }),
-  output: struct({ outData: sizedBuffer, saltNonce: nonce, changeProof: digest }),
+  delegable: { key: 25 },
+  // libtpms counts one of the two where the command is wrapped.
+  transport: { handleBytes: 4, keys: 1 },
+  handles: { parentHandle: 'key', ephHandle: 'key' },
+  input: { entityType: u16, newAuthLink: digest, encNewAuth: sizedBuffer, encData: sizedBuffer },
+  output: { outData: sizedBuffer, saltNonce: nonce, changeProof: digest },
   run(call, { parentHandle, ephHandle, entityType, newAuthLink, encNewAuth, encData }) {
     const { key: parent } = findKey(call, parentHandle);
     authoriseParent(call, parentHandle, parent);
@@ -91,14 +89,13 @@ export const changeAuthAsymFinish = command({
     const changed = encode(storeAsymkey, { ...key, usageAuth: newAuthSecret });
     const outData = encryptTo(call, parent, changed);
     const saltNonce = call.tpm.entropy(20);
-    const { keys } = call.state;
-    keys[keys.findIndex(entry => entry?.handle === ephHandle)] = undefined;
+    call.state.keys.remove(ephHandle);
     return { outData, saltNonce, changeProof: hmacSha1(newAuthSecret, saltNonce, n1) };
   },
 });
 
 /** Under the SRK it is the owner who changes secrets. */
 function authoriseParent(call: Call, handle: number, parent: KeptKey): void {
-  if (call.isAuthorised && handle === Handle.SRK) call.authoriseOwner();
+  if (call.auth !== undefined && handle === Handle.SRK) call.auth.authorise(call.owner);
   else authoriseKey(call, parent);
 }

@@ -2,36 +2,31 @@
  * Changing secrets (TPM Main Part 3, §17): of what is wrapped or sealed, and of the owner.
  * @module
  */
-import { encode, struct, u16, u32 } from '../../../wire/codec.js';
+import { encode, u16 } from '../../../wire/codec.js';
+import { sameSecret, wipe } from '../../crypto/secrets.js';
+import { bareSecret } from '../auth/guest-auth.js';
+import { isBound } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sameSecret, wipe } from '../crypto.js';
-import { bareSecret } from '../guest-auth.js';
-import { decryptWith, encryptTo } from '../key-use.js';
-import { KeyUsage, storeAsymkey } from '../keys.js';
-import { entityOfKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
+import { entityOfKey, findKey } from '../keys/loaded.js';
+import { decryptWith, encryptTo } from '../keys/use.js';
 import { demand, TpmFault } from '../results.js';
-import { EntityType, terminate } from '../sessions.js';
-import { Protocol } from '../state.js';
-import { sealedData } from '../stored-data.js';
-import { noBytes20, nothing, secret, sizedBuffer } from '../structures.js';
+import { noBytes20, secret } from '../structures/basic.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import { KeyUsage, storeAsymkey } from '../structures/key.js';
+import { load } from '../structures/parsing.js';
+import { sealedData } from '../structures/stored-data.js';
+import { EntityType, Protocol } from '../structures/types.js';
 
 /** Gives a wrapped key, or sealed data, another secret. */
 export const changeAuth = command({
-  ordinal: 0x0c,
-  name: 'TPM_ChangeAuth',
+  ordinal: 'ChangeAuth',
   auth: 'two',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({
-    parentHandle: u32,
-    protocolID: u16,
-    newAuth: secret,
-    entityType: u16,
-    encData: sizedBuffer,
-  }),
-  output: struct({ outData: sizedBuffer }),
+  delegable: { key: 6 },
+  handles: { parentHandle: 'key' },
+  input: { protocolID: u16, newAuth: secret, entityType: u16, encData: sizedBuffer },
+  output: { outData: sizedBuffer },
   run(call, { parentHandle, protocolID, newAuth, entityType, encData }) {
     const known = entityType === EntityType.DATA || entityType === EntityType.KEY;
     demand(known, 'WRONG_ENTITYTYPE');
@@ -51,7 +46,7 @@ export const changeAuth = command({
 
 /** The clear part of a key or of sealed data, with another secret; who changes it knows the old. */
 function withSecret(
-  call: Call,
+  call: Call<'two'>,
   entityType: number,
   clear: Uint8Array,
   changed: Uint8Array,
@@ -72,12 +67,11 @@ function withSecret(
 
 /** Gives the owner, or the SRK, another secret. Every session of the owner ends. */
 export const changeAuthOwner = command({
-  ordinal: 0x10,
-  name: 'TPM_ChangeAuthOwner',
+  ordinal: 'ChangeAuthOwner',
   auth: 'one',
   when: 'owned',
-  input: struct({ protocolID: u16, newAuth: secret, entityType: u16 }),
-  output: nothing,
+  audited: 'from the start',
+  input: { protocolID: u16, newAuth: secret, entityType: u16 },
   run(call, { protocolID, newAuth, entityType }) {
     const { data } = call.state.permanent;
     call.authoriseOwner('OSAP');
@@ -96,10 +90,9 @@ export const changeAuthOwner = command({
 });
 
 /** Ends the owner's sessions, but for the one of this command, which ends with it. */
-function endOwnerSessions({ auth, state: { stclear } }: Call): void {
-  for (const session of stclear.authSessions) {
-    const bound = session !== undefined && session.protocol !== Protocol.OIAP;
-    if (!bound || session.entityType !== EntityType.OWNER) continue;
-    if (session.handle !== auth.handle) terminate(stclear.authSessions, session.handle);
+function endOwnerSessions({ auth, state: { stclear } }: Call<'one'>): void {
+  for (const session of stclear.authSessions.all) {
+    const owners = isBound(session) && session.entityType === EntityType.OWNER;
+    if (owners && session.handle !== auth.handle) stclear.authSessions.remove(session.handle);
   }
 }

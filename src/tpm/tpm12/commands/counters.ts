@@ -2,16 +2,19 @@
  * Monotonic counters (TPM Main Part 3, §25): eight of them, of which one counts per power cycle.
  * @module
  */
-import { bytes, encode, struct, u32 } from '../../../wire/codec.js';
+import { bytes, encode, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
+import { wipe } from '../../crypto/secrets.js';
+import type { Entity } from '../auth/guest-auth.js';
+import { terminateEntity } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sha1, wipe } from '../crypto.js';
-import type { Entity } from '../guest-auth.js';
-import type { Permanent } from '../permall.js';
 import { demand } from '../results.js';
-import { EntityType, terminateEntity } from '../sessions.js';
-import { NO_COUNTER, RELEASED_COUNTER } from '../state.js';
-import { counterValue, noBytes20, nothing, secret } from '../structures.js';
+import type { Permanent } from '../state/permanent.js';
+import { NO_COUNTER, RELEASED_COUNTER } from '../state/state.js';
+import { counterValue, noBytes20, secret } from '../structures/basic.js';
+
+import { EntityType } from '../structures/types.js';
 
 type Counter = Permanent['data']['counters'][number];
 
@@ -33,12 +36,12 @@ export function entityOfCounter(countID: number, { value, authData }: Counter): 
 
 /** Makes a counter that starts after every other one. */
 export const createCounter = command({
-  ordinal: 0xdc,
-  name: 'TPM_CreateCounter',
+  ordinal: 'CreateCounter',
   auth: 'one',
   when: 'owned',
-  input: struct({ encAuth: secret, label: bytes(4) }),
-  output: struct({ countID: u32, counterValue }),
+  delegable: { owner: 4 },
+  input: { encAuth: secret, label: bytes(4) },
+  output: { countID: u32, counterValue },
   run(call, { encAuth, label }) {
     call.authoriseOwner('OSAP');
     call.endSessions();
@@ -55,12 +58,11 @@ export const createCounter = command({
 
 /** Counts, on the one counter that this power cycle has chosen. */
 export const incrementCounter = command({
-  ordinal: 0xdd,
-  name: 'TPM_IncrementCounter',
+  ordinal: 'IncrementCounter',
   auth: 'one',
   when: 'owned',
-  input: struct({ countID: u32 }),
-  output: struct({ counterValue }),
+  input: { countID: u32 },
+  output: { counterValue },
   run(call, { countID }) {
     const { stclear } = call.state;
     const chosen = stclear.countID === NO_COUNTER || stclear.countID === countID;
@@ -76,23 +78,20 @@ export const incrementCounter = command({
 
 /** Reads a counter. */
 export const readCounter = command({
-  ordinal: 0xde,
-  name: 'TPM_ReadCounter',
+  ordinal: 'ReadCounter',
   auth: 'none',
   when: 'operational',
-  input: struct({ countID: u32 }),
-  output: struct({ counterValue }),
+  input: { countID: u32 },
+  output: { counterValue },
   run: (call, { countID }) => ({ counterValue: findCounter(call, countID).value }),
 });
 
 /** Lets a counter go, by who knows its secret. */
 export const releaseCounter = command({
-  ordinal: 0xdf,
-  name: 'TPM_ReleaseCounter',
+  ordinal: 'ReleaseCounter',
   auth: 'one',
   when: 'operational',
-  input: struct({ countID: u32 }),
-  output: nothing,
+  input: { countID: u32 },
   run(call, { countID }) {
     call.auth.authorise(entityOfCounter(countID, findCounter(call, countID)));
     release(call, countID);
@@ -102,12 +101,11 @@ export const releaseCounter = command({
 
 /** Lets a counter go, by the owner. */
 export const releaseCounterOwner = command({
-  ordinal: 0xe0,
-  name: 'TPM_ReleaseCounterOwner',
+  ordinal: 'ReleaseCounterOwner',
   auth: 'one',
   when: 'owned',
-  input: struct({ countID: u32 }),
-  output: nothing,
+  delegable: { owner: 3 },
+  input: { countID: u32 },
   run(call, { countID }) {
     call.authoriseOwner();
     release(call, countID);
@@ -116,7 +114,7 @@ export const releaseCounterOwner = command({
 });
 
 /** The count stays, so that no later counter can fall behind it. */
-function release(call: Call, countID: number): void {
+function release(call: Call<'one'>, countID: number): void {
   const { stclear } = call.state;
   const counter = findCounter(call, countID);
   const { digest } = entityOfCounter(countID, counter);

@@ -5,25 +5,16 @@
  * @module
  */
 import { encode, equal, Reader, struct, u8, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sha1 } from '../crypto.js';
-import {
-  type DaaSession,
-  daaIssuer,
-  daaJoinData,
-  daaTpm,
-  demandDaaPlace,
-  endDaa,
-  findDaa,
-  freshDaa,
-  placeDaa,
-} from '../daa.js';
-import { JOIN_STAGES, joinsOn } from '../daa-join.js';
-import type { Stage } from '../daa-proof.js';
-import { SIGN_STAGES } from '../daa-sign.js';
+import { JOIN_STAGES, joinsOn } from '../daa/join.js';
+import type { Stage } from '../daa/proof.js';
+import { SIGN_STAGES } from '../daa/sign.js';
 import { demand } from '../results.js';
-import { sizedBuffer } from '../structures.js';
+import { type DaaSession, freshDaa } from '../state/daa-session.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import { daaIssuer, daaJoinData, daaTpm } from '../structures/daa-issuer.js';
 
 /** One of the two commands. */
 interface Protocol {
@@ -54,19 +45,17 @@ const SIGN: Protocol = {
 };
 
 const NAMED = struct({ handle: u32, stage: u8 });
-const input = struct({ handle: u32, stage: u8, inputData0: sizedBuffer, inputData1: sizedBuffer });
-const output = struct({ outputData: sizedBuffer });
 
 /** What both commands are. */
-const daaCommand = (ordinal: number, name: string, protocol: Protocol) =>
+const daaCommand = (ordinal: 'DAA_Join' | 'DAA_Sign', ownerBit: number, protocol: Protocol) =>
   command({
     ordinal,
-    name,
     auth: 'one',
     when: 'owned',
-    handleBytes: { input: 4, output: 0 },
-    input,
-    output,
+    delegable: { owner: ownerBit },
+    handles: { handle: 'daa' },
+    input: { stage: u8, inputData0: sizedBuffer, inputData1: sizedBuffer },
+    output: { outputData: sizedBuffer },
     run(call, { handle, stage, inputData0: data0, inputData1: data1 }) {
       call.authoriseOwner();
       const session = sessionFor(call, protocol, handle, stage);
@@ -87,10 +76,11 @@ function sessionFor(
 ): DaaSession {
   const { daaSessions } = state.stclear;
   if (stage === 0) {
-    demandDaaPlace(daaSessions);
+    daaSessions.demandPlace();
     return freshDaa();
   }
-  const session = findDaa(daaSessions, handle);
+  const session = daaSessions.find(handle);
+  demand(session !== undefined, 'BAD_HANDLE');
   const { context, specific, issuer } = session;
   demand(context.stage === stage, 'DAA_STAGE');
   if (stage >= contextFrom) {
@@ -114,8 +104,8 @@ function goOn(
   const { daaSessions } = state.stclear;
   if (stage >= contextFrom - 1) session.context.digestContext = contextOf(session);
   if (!staysAt(session)) session.context.stage += 1;
-  if (stage === 0) return encode(u32, placeDaa(daaSessions, session, tpm.entropy));
-  if (stage === stages.length - 1) endDaa(daaSessions, session.handle);
+  if (stage === 0) return encode(u32, daaSessions.add(session, tpm.entropy).handle);
+  if (stage === stages.length - 1) daaSessions.remove(session.handle);
   return outputData;
 }
 
@@ -126,11 +116,11 @@ function goOn(
 function endRefused({ state }: Call, refused: boolean, body: Uint8Array): void {
   if (!refused || body.length < NAMED.size!) return;
   const { handle, stage } = NAMED.read(new Reader(body));
-  if (stage > 0) endDaa(state.stclear.daaSessions, handle);
+  if (stage > 0) state.stclear.daaSessions.remove(handle);
 }
 
 /** Makes this TPM a member of an issuer's group. */
-export const daaJoin = daaCommand(0x29, 'TPM_DAA_Join', JOIN);
+export const daaJoin = daaCommand('DAA_Join', 23, JOIN);
 
 /** Signs as a member of the group. */
-export const daaSign = daaCommand(0x31, 'TPM_DAA_Sign', SIGN);
+export const daaSign = daaCommand('DAA_Sign', 0, SIGN);

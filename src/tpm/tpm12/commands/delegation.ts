@@ -2,59 +2,56 @@
  * Delegation (TPM Main Part 3, §19): families, blobs and rows. What uses them is in dsap.ts.
  * @module
  */
-import { bool, concat, decode, encode, struct, u8, u16, u32 } from '../../../wire/codec.js';
-import type { Call } from '../call.js';
-import { command } from '../command.js';
-import { sha1 } from '../crypto.js';
+import { bool, concat, decode, encode, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
 import {
-  type AnyBlob,
   clearSecret,
   demandProven,
   demandVerified,
-  encodeBlob,
-  FamilyFlag,
   findEnabledFamily,
   findFamily,
   findRow,
-  keyBlob,
   openSecret,
-  ownerBlob,
   provenBlob,
-  publicRow,
   sealSecret,
-} from '../delegation.js';
+} from '../auth/delegates.js';
+import type { GuestAuth } from '../auth/guest-auth.js';
+import { terminateBound } from '../auth/sessions.js';
+import type { Call } from '../call.js';
+import { command } from '../command.js';
+import { entityOfKey, findKey } from '../keys/loaded.js';
 import { LIMITS } from '../limits.js';
-import { entityOfKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
 import { demand, TpmFault } from '../results.js';
-import { terminateBound } from '../sessions.js';
-import { Handle, Protocol } from '../state.js';
+import { noBytes20, secret } from '../structures/basic.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import {
+  anyBlob,
   type DelegatePublic,
   DelegateType,
   delegatePublic,
-  noBytes20,
-  nothing,
-  secret,
-  sizedBuffer,
-  structure,
-} from '../structures.js';
+  encodeBlob,
+  FamilyFlag,
+  familyEntry,
+  ownerBlob,
+  publicRow,
+} from '../structures/delegate-public.js';
+import { Handle, Protocol } from '../structures/types.js';
 
 const Operation = { CREATE: 1, ENABLE: 2, ADMIN: 3, INVALIDATE: 4 } as const;
 
 /** Whether this authorisation is itself a delegation. */
-const isDelegated = ({ auth, state }: Call): boolean =>
-  auth.session.protocol === Protocol.DSAP || state.stclear.ownerReference !== Handle.OWNER;
+const isDelegated = (call: Call, auth: GuestAuth): boolean =>
+  auth.session.protocol === Protocol.DSAP || call.state.stclear.ownerReference !== Handle.OWNER;
 
 /** A delegation acts within its family only. */
-function demandFamily(call: Call, familyID: number): void {
-  demand(call.auth.session.delegation.familyID === familyID, 'DELEGATE_FAMILY');
+function demandFamily({ session }: GuestAuth, familyID: number): void {
+  demand(session.delegation.familyID === familyID, 'DELEGATE_FAMILY');
 }
 
 /** Ends every session that is bound to an entity: each may be a delegation that is no more. */
 function endBoundSessions(call: Call): void {
   const { stclear } = call.state;
-  const own = call.isAuthorised ? call.auth.handle : undefined;
+  const own = call.auth?.handle;
   const ended = terminateBound(stclear.authSessions, own);
   if (own !== undefined && ended.includes(own)) call.endSessions();
   stclear.ownerReference = Handle.OWNER;
@@ -69,20 +66,21 @@ function nextNoOwnerWrite({ state }: Call): number {
 
 /** Makes a family of delegations, enables it, locks it, or ends it. */
 export const delegateManage = command({
-  ordinal: 0xd2,
-  name: 'TPM_Delegate_Manage',
+  ordinal: 'Delegate_Manage',
   auth: 'optional',
   when: 'operational',
-  input: struct({ familyID: u32, opCode: u32, opData: sizedBuffer }),
-  output: struct({ retData: sizedBuffer }),
+  delegable: { owner: 2 },
+  input: { familyID: u32, opCode: u32, opData: sizedBuffer },
+  output: { retData: sizedBuffer },
   run(call, { familyID, opCode, opData }) {
     const { data } = call.state.permanent;
     const makes = opCode === Operation.CREATE;
     const family = makes ? undefined : findFamily(call, familyID);
     let writes = data.noOwnerNVWrite;
-    if (call.isAuthorised) {
-      call.authoriseOwner();
-      if (isDelegated(call) && !makes) demandFamily(call, familyID);
+    const { auth } = call;
+    if (auth !== undefined) {
+      auth.authorise(call.owner);
+      if (isDelegated(call, auth) && !makes) demandFamily(auth, familyID);
     } else {
       demand(!data.ownerInstalled, 'AUTHFAIL');
       demand(((family?.flags ?? 0) & FamilyFlag.ADMIN_LOCK) === 0, 'DELEGATE_LOCK');
@@ -150,10 +148,10 @@ function createFamily({ state }: Call, opData: Uint8Array): Uint8Array {
 }
 
 /** Demands that one delegation may make another: in its family, and with no more than it has. */
-function demandSubset(call: Call, wanted: DelegatePublic): Family {
+function demandSubset(call: Call<'one'>, wanted: DelegatePublic): Family {
   const family = findFamily(call, wanted.familyID);
   if (call.auth.session.protocol !== Protocol.DSAP) return family;
-  demandFamily(call, wanted.familyID);
+  demandFamily(call.auth, wanted.familyID);
   demand((family.flags & FamilyFlag.ENABLED) !== 0, 'DISABLED_CMD');
   const held = call.auth.session.delegation.permissions;
   const { per1, per2 } = wanted.permissions;
@@ -182,13 +180,13 @@ function makeBlob(
 
 /** Delegates the use of a key. */
 export const delegateCreateKeyDelegation = command({
-  ordinal: 0xd4,
-  name: 'TPM_Delegate_CreateKeyDelegation',
+  ordinal: 'Delegate_CreateKeyDelegation',
   auth: 'one',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ keyHandle: u32, publicInfo: delegatePublic, delAuth: secret }),
-  output: struct({ blob: sizedBuffer }),
+  delegable: { key: 7 },
+  handles: { keyHandle: 'key' },
+  input: { publicInfo: delegatePublic, delAuth: secret },
+  output: { blob: sizedBuffer },
   run(call, { keyHandle, publicInfo, delAuth }) {
     const { key } = findKey(call, keyHandle);
     call.auth.authorise(entityOfKey(key), 'OSAP');
@@ -202,12 +200,12 @@ export const delegateCreateKeyDelegation = command({
 
 /** Delegates what is the owner's. */
 export const delegateCreateOwnerDelegation = command({
-  ordinal: 0xd5,
-  name: 'TPM_Delegate_CreateOwnerDelegation',
+  ordinal: 'Delegate_CreateOwnerDelegation',
   auth: 'one',
   when: 'owned',
-  input: struct({ increment: bool, publicInfo: delegatePublic, delAuth: secret }),
-  output: struct({ blob: sizedBuffer }),
+  delegable: { owner: 1 },
+  input: { increment: bool, publicInfo: delegatePublic, delAuth: secret },
+  output: { blob: sizedBuffer },
   run(call, { increment, publicInfo, delAuth }) {
     call.authoriseOwner('OSAP');
     const family = demandSubset(call, publicInfo);
@@ -224,26 +222,26 @@ export const delegateCreateOwnerDelegation = command({
 
 /** Keeps a delegation of the owner in the TPM. */
 export const delegateLoadOwnerDelegation = command({
-  ordinal: 0xd8,
-  name: 'TPM_Delegate_LoadOwnerDelegation',
+  ordinal: 'Delegate_LoadOwnerDelegation',
   auth: 'optional',
   when: 'operational',
-  input: struct({ index: u32, blobSize: u32, blob: ownerBlob }),
-  output: nothing,
+  delegable: { owner: 24 },
+  input: { index: u32, blobSize: u32, blob: ownerBlob },
   run(call, { index, blob }) {
+    const { auth } = call;
     const { data } = call.state.permanent;
     const family = findEnabledFamily(call, blob.pub.familyID);
     let writes = data.noOwnerNVWrite;
     let authValue: Uint8Array;
     if (data.ownerInstalled) {
-      demand(call.isAuthorised, 'AUTHFAIL');
-      call.authoriseOwner();
-      if (isDelegated(call)) demandFamily(call, blob.pub.familyID);
+      demand(auth !== undefined, 'AUTHFAIL');
+      auth.authorise(call.owner);
+      if (isDelegated(call, auth)) demandFamily(auth, blob.pub.familyID);
       demandProven(call, blob);
       authValue = openSecret(call, blob);
     } else {
-      // There is nobody whom an authorisation could be of; libtpms answers it with a stray pointer.
-      demand(!call.isAuthorised, 'AUTHFAIL');
+      // There is no owner whose authorisation it could be; libtpms follows a stray pointer.
+      demand(auth === undefined, 'AUTHFAIL');
       demand((family.flags & FamilyFlag.ADMIN_LOCK) === 0, 'DELEGATE_LOCK');
       writes = nextNoOwnerWrite(call);
       authValue = clearSecret(blob);
@@ -258,22 +256,12 @@ export const delegateLoadOwnerDelegation = command({
   },
 });
 
-// biome-ignore format: table
-const familyEntry = structure(0x0025, {
-  label:             u8,
-  familyID:          u32,
-  verificationCount: u32,
-  flags:             u32,
-});
-
 /** The families, and the delegations that the TPM keeps. */
 export const delegateReadTable = command({
-  ordinal: 0xdb,
-  name: 'TPM_Delegate_ReadTable',
+  ordinal: 'Delegate_ReadTable',
   auth: 'none',
   when: 'operational',
-  input: nothing,
-  output: struct({ familyTable: sizedBuffer, delegateTable: sizedBuffer }),
+  output: { familyTable: sizedBuffer, delegateTable: sizedBuffer },
   run({ state }) {
     const { familyTable, delegateTable } = state.permanent.data;
     const families = familyTable.filter(({ valid }) => valid).map(row => encode(familyEntry, row));
@@ -284,27 +272,16 @@ export const delegateReadTable = command({
   },
 });
 
-const TAG_OWNER_BLOB = 0x2a;
-const TAG_KEY_BLOB = 0x27;
-
-/** A blob of either kind, which tells itself by its tag. */
-function anyBlob(bytes: Uint8Array): AnyBlob {
-  const tag = load(u16, bytes);
-  if (tag === TAG_OWNER_BLOB) return load(ownerBlob, bytes);
-  demand(tag === TAG_KEY_BLOB, 'BAD_PARAMETER');
-  return load(keyBlob, bytes);
-}
-
 const INDEX_BYTES = 4;
 
 /** Makes a delegation good again after its family was verified anew. */
 export const delegateUpdateVerification = command({
-  ordinal: 0xd1,
-  name: 'TPM_Delegate_UpdateVerification',
+  ordinal: 'Delegate_UpdateVerification',
   auth: 'one',
   when: 'owned',
-  input: struct({ inputData: sizedBuffer }),
-  output: struct({ outputData: sizedBuffer }),
+  delegable: { owner: 5 },
+  input: { inputData: sizedBuffer },
+  output: { outputData: sizedBuffer },
   run(call, { inputData }) {
     call.authoriseOwner();
     if (inputData.length === INDEX_BYTES) {
@@ -322,22 +299,20 @@ export const delegateUpdateVerification = command({
   },
 });
 
-function demandOwnFamily(call: Call, familyID: number): Family {
+function demandOwnFamily(call: Call<'one'>, familyID: number): Family {
   const family = findFamily(call, familyID);
   if (call.auth.session.protocol !== Protocol.DSAP) return family;
-  demandFamily(call, familyID);
+  demandFamily(call.auth, familyID);
   demand((family.flags & FamilyFlag.ENABLED) !== 0, 'DISABLED_CMD');
   return family;
 }
 
 /** Tells whether a delegation is good. */
 export const delegateVerifyDelegation = command({
-  ordinal: 0xd6,
-  name: 'TPM_Delegate_VerifyDelegation',
+  ordinal: 'Delegate_VerifyDelegation',
   auth: 'none',
   when: 'owned',
-  input: struct({ delegation: sizedBuffer }),
-  output: nothing,
+  input: { delegation: sizedBuffer },
   run(call, { delegation }) {
     const blob = anyBlob(delegation);
     demandVerified(call, blob.pub);

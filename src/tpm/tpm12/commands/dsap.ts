@@ -2,33 +2,28 @@
  * Sessions by delegation (TPM Main Part 3, §18): TPM_DSAP and TPM_SetOwnerPointer.
  * @module
  */
-import { encode, struct, u16, u32 } from '../../../wire/codec.js';
+import { encode, u16, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
+import { demandProven, demandVerified, findRow, openSecret } from '../auth/delegates.js';
+import { demandAdipScheme, openSession, sharedSecret } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sameSecret, sha1 } from '../crypto.js';
-import {
-  demandProven,
-  demandVerified,
-  findRow,
-  keyBlob,
-  openSecret,
-  ownerBlob,
-} from '../delegation.js';
-import { entityOfKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
+import { entityOfKey, findKey } from '../keys/loaded.js';
 import { demand, TpmFault } from '../results.js';
-import { demandAdipScheme, EntityType, openAt, sharedSecret, terminate } from '../sessions.js';
-import { type AuthSession, Handle, Protocol } from '../state.js';
-import { type DelegatePublic, nonce, nothing, sizedBuffer } from '../structures.js';
+import type { AuthSession } from '../state/auth-session.js';
+import { nonce } from '../structures/basic.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import { type DelegatePublic, keyBlob, ownerBlob } from '../structures/delegate-public.js';
+import { load } from '../structures/parsing.js';
+import { EntityType, Handle, Protocol } from '../structures/types.js';
 
 /** Lets the owner's secret stand for a delegation from now on, for software that knows of none. */
 export const setOwnerPointer = command({
-  ordinal: 0x75,
-  name: 'TPM_SetOwnerPointer',
+  ordinal: 'SetOwnerPointer',
   auth: 'none',
   when: 'owned',
-  input: struct({ entityType: u16, entityValue: u32 }),
-  output: nothing,
+  input: { entityType: u16, entityValue: u32 },
   run(call, { entityType, entityValue }) {
     const { stclear } = call.state;
     if (entityType === EntityType.DEL_ROW) {
@@ -51,28 +46,29 @@ interface Delegation {
 
 /** Opens a session for a delegation. */
 export const dsap = command({
-  ordinal: 0x11,
-  name: 'TPM_DSAP',
+  ordinal: 'DSAP',
   auth: 'none',
   when: 'workingOwned',
-  handleBytes: { input: 30, output: 44 },
-  input: struct({
+  transport: { keys: 'typed' },
+  uncovered: { input: 30, output: 40 },
+  input: {
     entityType: u16,
     keyHandle: u32,
     nonceOddDSAP: nonce,
     entityValue: sizedBuffer,
-  }),
-  output: struct({ authHandle: u32, nonceEven: nonce, nonceEvenDSAP: nonce }),
+  },
+  outHandles: { authHandle: 'session' },
+  output: { nonceEven: nonce, nonceEvenDSAP: nonce },
   run(call, { entityType, keyHandle, nonceOddDSAP, entityValue }) {
     const kind = entityType % 256;
     const { pub, authValue, entityDigest } = delegationOf(call, kind, keyHandle, entityValue);
     const { authSessions } = call.state.stclear;
-    const session = openAt(authSessions, Protocol.DSAP, call.tpm.entropy);
+    const session = openSession(authSessions, Protocol.DSAP, call.tpm.entropy);
     try {
       session.adipEncScheme = Math.floor(entityType / 256);
       demandAdipScheme(session.adipEncScheme, call.state.permanent.flags.FIPS);
     } catch (error) {
-      terminate(authSessions, session.handle);
+      authSessions.remove(session.handle);
       throw error;
     }
     const nonceEvenDSAP = call.tpm.entropy(20);

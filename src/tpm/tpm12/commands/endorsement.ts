@@ -2,33 +2,33 @@
  * The Endorsement Key (TPM Main Part 3, §14).
  * @module
  */
-import { bool, encode, struct, u32 } from '../../../wire/codec.js';
+import { bool, encode, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
+import { sameSecret, wipe } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sameSecret, sha1, wipe } from '../crypto.js';
+import { exponentOf } from '../keys/numbers.js';
+import { LIMITS } from '../limits.js';
+import { demand, TpmFault } from '../results.js';
+import { digest, nonce } from '../structures/basic.js';
+
 import {
   AuthDataUsage,
-  exponentOf,
   type KeptEndorsementKey,
   KeyUsage,
   noKey,
   pubDataDigest,
   publicOf,
-} from '../keys.js';
-import { LIMITS } from '../limits.js';
-import { demand, TpmFault } from '../results.js';
-import { Handle } from '../state.js';
+} from '../structures/key.js';
 import {
   Algorithm,
-  digest,
   EncScheme,
   type KeyParms,
   keyParms,
-  nonce,
-  nothing,
   pubkey,
   SigScheme,
-} from '../structures.js';
+} from '../structures/key-parms.js';
+import { Handle } from '../structures/types.js';
 import { clearOwner } from './ownership.js';
 
 /** The public key, and the digest over it and the guest's nonce. */
@@ -36,15 +36,15 @@ const withChecksum = (key: KeptEndorsementKey, antiReplay: Uint8Array) => {
   const pubEndorsementKey = publicOf(key);
   return { pubEndorsementKey, checksum: sha1(encode(pubkey, pubEndorsementKey), antiReplay) };
 };
-const keyAndChecksum = struct({ pubEndorsementKey: pubkey, checksum: digest });
+
+const keyAndChecksum = { pubEndorsementKey: pubkey, checksum: digest };
 
 /** Makes the key that tells this TPM from all others, once and for good. */
 export const createEndorsementKeyPair = command({
-  ordinal: 0x78,
-  name: 'TPM_CreateEndorsementKeyPair',
+  ordinal: 'CreateEndorsementKeyPair',
   auth: 'none',
   when: 'operational',
-  input: struct({ antiReplay: nonce, keyInfo: keyParms }),
+  input: { antiReplay: nonce, keyInfo: keyParms },
   output: keyAndChecksum,
   run(call, { antiReplay, keyInfo }) {
     const made = createEndorsementKey(call, antiReplay, keyInfo);
@@ -77,12 +77,11 @@ export function renewDaaSecrets({ tpm, state }: Call): void {
 
 /** Makes an Endorsement Key that can be taken back, by who knows a secret. */
 export const createRevocableEK = command({
-  ordinal: 0x7f,
-  name: 'TPM_CreateRevocableEK',
+  ordinal: 'CreateRevocableEK',
   auth: 'none',
   when: 'operational',
-  input: struct({ antiReplay: nonce, keyInfo: keyParms, generateReset: bool, inputEKreset: nonce }),
-  output: struct({ pubEndorsementKey: pubkey, checksum: digest, outputEKreset: nonce }),
+  input: { antiReplay: nonce, keyInfo: keyParms, generateReset: bool, inputEKreset: nonce },
+  output: { pubEndorsementKey: pubkey, checksum: digest, outputEKreset: nonce },
   run(call, { antiReplay, keyInfo, generateReset, inputEKreset }) {
     const made = createEndorsementKey(call, antiReplay, keyInfo);
     const { data, flags } = call.state.permanent;
@@ -94,12 +93,10 @@ export const createRevocableEK = command({
 
 /** Takes a revocable Endorsement Key back, and the owner with it. */
 export const revokeTrust = command({
-  ordinal: 0x80,
-  name: 'TPM_RevokeTrust',
+  ordinal: 'RevokeTrust',
   auth: 'none',
   when: 'operational',
-  input: struct({ ekReset: nonce }),
-  output: nothing,
+  input: { ekReset: nonce },
   run(call, { ekReset }) {
     const { data, flags } = call.state.permanent;
     demand(flags.enableRevokeEK, 'PERMANENTEK');
@@ -129,11 +126,11 @@ function makeEndorsementKey({ tpm }: Call, algorithmParms: KeyParms): KeptEndors
 
 /** Shows the Endorsement Key to anybody, until there is an owner. */
 export const readPubek = command({
-  ordinal: 0x7c,
-  name: 'TPM_ReadPubek',
+  ordinal: 'ReadPubek',
   auth: 'none',
   when: 'operational',
-  input: struct({ antiReplay: nonce }),
+  audited: 'from the start',
+  input: { antiReplay: nonce },
   output: keyAndChecksum,
   run({ state }, { antiReplay }) {
     const { data, flags } = state.permanent;
@@ -143,43 +140,15 @@ export const readPubek = command({
   },
 });
 
-/** Shows the owner the Endorsement Key. */
-export const ownerReadPubek = command({
-  ordinal: 0x7d,
-  name: 'TPM_OwnerReadPubek',
-  auth: 'one',
-  when: 'owned',
-  input: nothing,
-  output: struct({ pubEndorsementKey: pubkey }),
-  run(call) {
-    call.authoriseOwner();
-    return { pubEndorsementKey: publicOf(call.state.permanent.data.endorsementKey) };
-  },
-});
-
-/** Hides the Endorsement Key from everybody but the owner. */
-export const disablePubekRead = command({
-  ordinal: 0x7e,
-  name: 'TPM_DisablePubekRead',
-  auth: 'one',
-  when: 'owned',
-  input: nothing,
-  output: nothing,
-  run(call) {
-    call.authoriseOwner();
-    call.setFlag('readPubek', false);
-    return {};
-  },
-});
-
 /** Shows the owner the Endorsement Key, or the Storage Root Key. */
 export const ownerReadInternalPub = command({
-  ordinal: 0x81,
-  name: 'TPM_OwnerReadInternalPub',
+  ordinal: 'OwnerReadInternalPub',
   auth: 'one',
   when: 'owned',
-  input: struct({ keyHandle: u32 }),
-  output: struct({ publicPortion: pubkey }),
+  delegable: { owner: 18 },
+  transport: { keys: 1 },
+  input: { keyHandle: u32 },
+  output: { publicPortion: pubkey },
   run(call, { keyHandle }) {
     call.authoriseOwner();
     const { endorsementKey, srk } = call.state.permanent.data;

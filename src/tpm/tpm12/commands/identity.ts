@@ -2,54 +2,48 @@
  * Identities (TPM Main Part 3, §15): a key that speaks for this TPM without telling which one it is.
  * @module
  */
-import { encode, sized, struct, u16, u32 } from '../../../wire/codec.js';
+import { encode } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sameSecret, sha1 } from '../crypto.js';
-import { createKey, demandKeyProperties } from '../key-making.js';
-import { decryptWith, signWith, wrapSecret } from '../key-use.js';
-import { AuthDataUsage, hasFlag, KeyUsage, publicOf, travellingKey } from '../keys.js';
+import { entityOfKey, findKey } from '../keys/loaded.js';
+import { createKey, demandKeyProperties } from '../keys/making.js';
+import { decryptWith, signWith, wrapSecret } from '../keys/use.js';
 import { LIMITS } from '../limits.js';
-import { entityOfKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
-import { demandRelease } from '../pcr.js';
+import { ORDINALS } from '../ordinals.js';
 import { demand } from '../results.js';
+import { demandRelease } from '../state/pcr.js';
+import { digest, STRUCT_VER_1_1, secret } from '../structures/basic.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import {
-  digest,
-  pcrInfoShort,
-  pubkey,
-  STRUCT_VER_1_1,
-  secret,
-  sizedBuffer,
-  structure,
-  structVer,
-} from '../structures.js';
-
-const ORDINAL_MAKE_IDENTITY = 0x79;
-
-// biome-ignore format: table
-const identityContents = struct({
-  ver:               structVer,
-  ordinal:           u32,
-  labelPrivCADigest: digest,
-  identityPubKey:    pubkey,
-});
+  asymCaContents,
+  EK_TYPE_ACTIVATE,
+  ekBlob,
+  ekBlobActivate,
+  identityContents,
+  symmetricKey,
+  TAG_EK_BLOB,
+} from '../structures/identity-contents.js';
+import { AuthDataUsage, hasFlag, KeyUsage, publicOf, travellingKey } from '../structures/key.js';
+import { pubkey } from '../structures/key-parms.js';
+import { load } from '../structures/parsing.js';
 
 /** Makes an identity key, which signs itself together with the one who is to certify it. */
 export const makeIdentity = command({
-  ordinal: ORDINAL_MAKE_IDENTITY,
-  name: 'TPM_MakeIdentity',
+  ordinal: 'MakeIdentity',
   auth: 'oneOrTwo',
   when: 'owned',
-  input: struct({ identityAuth: secret, labelPrivCADigest: digest, idKeyParams: travellingKey }),
-  output: struct({ idKey: travellingKey, identityBinding: sizedBuffer }),
+  delegable: { owner: 11, key: 17 },
+  audited: 'from the start',
+  input: { identityAuth: secret, labelPrivCADigest: digest, idKeyParams: travellingKey },
+  output: { idKey: travellingKey, identityBinding: sizedBuffer },
   run(call, { identityAuth, labelPrivCADigest, idKeyParams }) {
     const { data, flags } = call.state.permanent;
     demandKeyProperties(idKeyParams, flags.FIPS, LIMITS.keyBits);
-    const bySrk = call.auths.length === 2;
-    const ownerAuth = bySrk ? call.auth2 : call.auth;
+    const ownerAuth = call.auth2 ?? call.auth;
     ownerAuth.authorise(call.owner, 'OSAP', 'AUTH2FAIL');
-    if (bySrk) call.auth.authorise(entityOfKey(data.srk));
+    if (call.auth2 !== undefined) call.auth.authorise(entityOfKey(data.srk));
     else demand(data.srk.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
     demand(idKeyParams.keyUsage === KeyUsage.IDENTITY, 'INVALID_KEYUSAGE');
     demand(!hasFlag(idKeyParams, 'MIGRATABLE'), 'INVALID_KEYUSAGE');
@@ -61,7 +55,7 @@ export const makeIdentity = command({
     const idKey = { ...key, secret: wrapSecret(call, key, data.srk) };
     const contents = {
       ver: STRUCT_VER_1_1,
-      ordinal: ORDINAL_MAKE_IDENTITY,
+      ordinal: ORDINALS.MakeIdentity,
       labelPrivCADigest,
       identityPubKey: publicOf(key),
     };
@@ -69,33 +63,20 @@ export const makeIdentity = command({
   },
 });
 
-/** Part 2 §5.13 TPM_SYMMETRIC_KEY. */
-const symmetricKey = struct({ algId: u32, encScheme: u16, data: sized(u16) });
-const asymCaContents = struct({ sessionKey: symmetricKey, idDigest: digest });
-const ekBlob = structure(0x000c, { ekType: u16, blob: sizedBuffer });
-// biome-ignore format: table
-const ekBlobActivate = structure(0x002b, {
-  sessionKey: symmetricKey,
-  idDigest:   digest,
-  pcrInfo:    pcrInfoShort,
-});
-const TAG_EK_BLOB = Uint8Array.of(0x00, 0x0c);
-const EK_TYPE_ACTIVATE = 1;
-
 /** Gives the owner the key that its certificate came under, where it came for this identity. */
 export const activateIdentity = command({
-  ordinal: 0x7a,
-  name: 'TPM_ActivateIdentity',
+  ordinal: 'ActivateIdentity',
   auth: 'oneOrTwo',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ idKeyHandle: u32, blob: sizedBuffer }),
-  output: struct({ symmetricKey }),
+  delegable: { owner: 10, key: 16 },
+  audited: 'from the start',
+  handles: { idKeyHandle: 'key' },
+  input: { blob: sizedBuffer },
+  output: { symmetricKey },
   run(call, { idKeyHandle, blob }) {
-    const byKey = call.auths.length === 2;
-    (byKey ? call.auth2 : call.auth).authorise(call.owner);
+    (call.auth2 ?? call.auth).authorise(call.owner);
     const { key } = findKey(call, idKeyHandle);
-    if (byKey) call.auth.authorise(entityOfKey(key), undefined, 'AUTH2FAIL');
+    if (call.auth2 !== undefined) call.auth.authorise(entityOfKey(key), undefined, 'AUTH2FAIL');
     else demand(key.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
     demand(key.keyUsage === KeyUsage.IDENTITY, 'BAD_PARAMETER');
     const clear = decryptWith(call.state.permanent.data.endorsementKey, blob);

@@ -1,25 +1,41 @@
 /**
- * Integrity collection (TPM Main Part 3, §16): the PCRs.
+ * Integrity collection and reporting (TPM Main Part 3, §16): extending, reading, resetting and quoting PCRs.
  * @module
  */
-import { struct, u32 } from '../../../wire/codec.js';
+import { bool, concat, encode, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sha1 } from '../crypto.js';
-import { attributesOf, DRTM_PCR, mayFrom, resetPcr, selected } from '../pcr.js';
+import { authoriseKey, findKey } from '../keys/loaded.js';
+import { signWith } from '../keys/use.js';
 import { demand } from '../results.js';
-import { digest, noBytes20, nothing, pcrSelection, selectsAny } from '../structures.js';
+import {
+  attributesOf,
+  compositeDigest,
+  compositeOf,
+  DRTM_PCR,
+  mayFrom,
+  resetPcr,
+  selected,
+} from '../state/pcr.js';
+import { digest, noBytes20, nonce, STRUCT_VER_1_1 } from '../structures/basic.js';
+import { quoteInfo, quoteInfo2 } from '../structures/certify-info.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import type { KeptKey } from '../structures/key.js';
+import { composite, pcrInfoShort, pcrSelection, selectsAny } from '../structures/pcr-info.js';
+import { versionInfo } from '../version.js';
+import { ATTESTERS, DIGEST_SCHEMES } from './signing.js';
 
 const DRTM_LOCALITY = 4;
 
 /** Folds a digest into a PCR, so that what it holds stands for all that went in. */
 export const extend = command({
-  ordinal: 0x14,
-  name: 'TPM_Extend',
+  ordinal: 'Extend',
   auth: 'none',
   when: 'working',
-  input: struct({ pcrNum: u32, inDigest: digest }),
-  output: struct({ outDigest: digest }),
+  selfTest: 'may be limited',
+  input: { pcrNum: u32, inDigest: digest },
+  output: { outDigest: digest },
   run: (call, { pcrNum, inDigest }) => ({ outDigest: extendPcr(call, pcrNum, inDigest) }),
 });
 
@@ -42,12 +58,11 @@ export function extendPcr(
 
 /** What a PCR holds. */
 export const pcrRead = command({
-  ordinal: 0x15,
-  name: 'TPM_PcrRead',
+  ordinal: 'PcrRead',
   auth: 'none',
   when: 'operational',
-  input: struct({ pcrIndex: u32 }),
-  output: struct({ outDigest: digest }),
+  input: { pcrIndex: u32 },
+  output: { outDigest: digest },
   run({ state }, { pcrIndex }) {
     const outDigest = state.stclear.pcrs[pcrIndex];
     demand(outDigest !== undefined, 'BADINDEX');
@@ -57,12 +72,10 @@ export const pcrRead = command({
 
 /** Resets PCRs: all that are named, or none. */
 export const pcrReset = command({
-  ordinal: 0xc8,
-  name: 'TPM_PCR_Reset',
+  ordinal: 'PCR_Reset',
   auth: 'none',
   when: 'working',
-  input: struct({ pcrSelection }),
-  output: nothing,
+  input: { pcrSelection },
   run({ state, locality }, { pcrSelection: selection }) {
     demand(selectsAny(selection), 'INVALID_PCR_INFO');
     const pcrs = selected(selection);
@@ -75,3 +88,57 @@ export const pcrReset = command({
     return {};
   },
 });
+
+const quoteInput = { externalData: nonce, targetPCR: pcrSelection };
+
+const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** Signs what PCRs hold. */
+export const quote = command({
+  ordinal: 'Quote',
+  auth: 'optional',
+  when: 'owned',
+  delegable: { key: 3 },
+  handles: { keyHandle: 'key' },
+  input: quoteInput,
+  output: { pcrData: composite, sig: sizedBuffer },
+  run(call, { keyHandle, externalData, targetPCR }) {
+    const key = authoriseAttestation(call, keyHandle);
+    const { pcrs } = call.state.stclear;
+    const digestValue = compositeDigest(pcrs, targetPCR);
+    const info = { version: STRUCT_VER_1_1, fixed: ascii('QUOT'), digestValue, externalData };
+    const sig = signWith(key, sha1(encode(quoteInfo, info)));
+    return { pcrData: compositeOf(pcrs, targetPCR), sig };
+  },
+});
+
+/** Signs what PCRs hold, the locality, and which TPM this is. */
+export const quote2 = command({
+  ordinal: 'Quote2',
+  auth: 'optional',
+  when: 'owned',
+  delegable: { key: 19 },
+  handles: { keyHandle: 'key' },
+  input: { ...quoteInput, addVersion: bool },
+  output: { pcrData: pcrInfoShort, versionInfo: sizedBuffer, sig: sizedBuffer },
+  run(call, { keyHandle, externalData, targetPCR, addVersion }) {
+    const key = authoriseAttestation(call, keyHandle);
+    const infoShort = {
+      pcrSelection: targetPCR,
+      localityAtRelease: 2 ** call.locality,
+      digestAtRelease: compositeDigest(call.state.stclear.pcrs, targetPCR),
+    };
+    const version = addVersion ? versionInfo() : new Uint8Array();
+    const info = encode(quoteInfo2, { fixed: ascii('QUT2'), externalData, infoShort });
+    const sig = signWith(key, sha1(concat(info, version)));
+    return { pcrData: infoShort, versionInfo: version, sig };
+  },
+});
+
+function authoriseAttestation(call: Call, keyHandle: number): KeptKey {
+  const { key } = findKey(call, keyHandle);
+  authoriseKey(call, key);
+  demand(DIGEST_SCHEMES.includes(key.algorithmParms.sigScheme), 'INAPPROPRIATE_SIG');
+  demand(ATTESTERS.includes(key.keyUsage), 'INVALID_KEYUSAGE');
+  return key;
+}

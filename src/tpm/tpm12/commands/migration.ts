@@ -3,28 +3,24 @@
  * with its owner's leave and its own secret.
  * @module
  */
-import { encode, struct, u16, u32 } from '../../../wire/codec.js';
+import { encode, struct, u16 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
+import { sameSecret } from '../../crypto/secrets.js';
+import { bareSecret } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sameSecret, sha1 } from '../crypto.js';
-import { bareSecret } from '../guest-auth.js';
-import { demandUsualExponent } from '../key-making.js';
-import { decryptWith, encryptTo } from '../key-use.js';
-import { AuthDataUsage, KeyUsage, Payload, storeAsymkey } from '../keys.js';
+import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
+import { demandUsualExponent } from '../keys/making.js';
+import { createBlob, openBlob } from '../keys/migration-blob.js';
+import { decryptWith, encryptTo } from '../keys/use.js';
 import { LIMITS } from '../limits.js';
-import { authoriseKey, entityOfKey, findKey } from '../loaded-keys.js';
-import { createBlob, openBlob } from '../migration-blob.js';
-import { load } from '../parsing.js';
 import { demand, TpmFault } from '../results.js';
-import { digest, EncScheme, type Pubkey, pubkey, sizedBuffer } from '../structures.js';
-
-/** Part 2, TPM_MIGRATE_SCHEME. */
-export const MigrateScheme = {
-  MIGRATE: 1,
-  REWRAP: 2,
-  RESTRICT_MIGRATE: 4,
-  RESTRICT_APPROVE: 5,
-} as const;
+import { digest } from '../structures/basic.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import { AuthDataUsage, KeyUsage, Payload, storeAsymkey } from '../structures/key.js';
+import { EncScheme, type Pubkey, pubkey } from '../structures/key-parms.js';
+import { load } from '../structures/parsing.js';
+import { MigrateScheme } from '../structures/types.js';
 
 /** Part 2, TPM_MIGRATIONKEYAUTH: a key to migrate to, and the owner's leave. */
 // biome-ignore format: table
@@ -54,12 +50,13 @@ export function demandLeave(
 
 /** The owner gives leave to migrate to a key. */
 export const authorizeMigrationKey = command({
-  ordinal: 0x2b,
-  name: 'TPM_AuthorizeMigrationKey',
+  ordinal: 'AuthorizeMigrationKey',
   auth: 'one',
   when: 'owned',
-  input: struct({ migrationScheme: u16, migrationKey: pubkey }),
-  output: struct({ outData: migrationKeyAuth }),
+  delegable: { owner: 22 },
+  audited: 'from the start',
+  input: { migrationScheme: u16, migrationKey: pubkey },
+  output: { outData: migrationKeyAuth },
   run(call, { migrationScheme, migrationKey }) {
     const { rsa, encScheme } = migrationKey.algorithmParms;
     demand(rsa !== undefined && rsa.keyLength >= LIMITS.keyBits, 'BAD_KEY_PROPERTY');
@@ -73,28 +70,23 @@ export const authorizeMigrationKey = command({
 
 /** Wraps a key for another parent: at once, or through a blob that needs its random bytes too. */
 export const createMigrationBlob = command({
-  ordinal: 0x28,
-  name: 'TPM_CreateMigrationBlob',
+  ordinal: 'CreateMigrationBlob',
   auth: 'oneOrTwo',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({
-    parentHandle: u32,
-    migrationType: u16,
-    migrationKeyAuth,
-    encData: sizedBuffer,
-  }),
-  output: struct({ random: sizedBuffer, outData: sizedBuffer }),
+  delegable: { key: 9 },
+  audited: 'from the start',
+  handles: { parentHandle: 'key' },
+  input: { migrationType: u16, migrationKeyAuth, encData: sizedBuffer },
+  output: { random: sizedBuffer, outData: sizedBuffer },
   run(call, { parentHandle, migrationType, migrationKeyAuth: to, encData }) {
     const { key: parent } = findKey(call, parentHandle);
-    const byParent = call.auths.length === 2;
-    if (byParent) call.auth.authorise(entityOfKey(parent));
+    if (call.auth2 !== undefined) call.auth.authorise(entityOfKey(parent));
     else demand(parent.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
     demand(parent.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
     const clear = decryptWith(parent, encData);
     const key = load(storeAsymkey, clear);
     demand(key.payload === Payload.ASYM, 'BAD_MIGRATION');
-    const entityAuth = byParent ? call.auth2 : call.auth;
+    const entityAuth = call.auth2 ?? call.auth;
     entityAuth.authorise(bareSecret(key.migrationAuth), 'OIAP', 'AUTH2FAIL');
     demandLeave(call, to);
     if (migrationType === MigrateScheme.MIGRATE) {
@@ -107,13 +99,14 @@ export const createMigrationBlob = command({
 
 /** Wraps a key that came in a migration blob for its parent here. */
 export const convertMigrationBlob = command({
-  ordinal: 0x2a,
-  name: 'TPM_ConvertMigrationBlob',
+  ordinal: 'ConvertMigrationBlob',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ parentHandle: u32, inData: sizedBuffer, random: sizedBuffer }),
-  output: struct({ outData: sizedBuffer }),
+  delegable: { key: 8 },
+  audited: 'from the start',
+  handles: { parentHandle: 'key' },
+  input: { inData: sizedBuffer, random: sizedBuffer },
+  output: { outData: sizedBuffer },
   run(call, { parentHandle, inData, random }) {
     const { key: parent } = findKey(call, parentHandle);
     authoriseKey(call, parent);
@@ -127,13 +120,13 @@ export const convertMigrationBlob = command({
 
 /** Hands a migration blob on to another key, as an authority does. */
 export const migrateKey = command({
-  ordinal: 0x25,
-  name: 'TPM_MigrateKey',
+  ordinal: 'MigrateKey',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ maKeyHandle: u32, pubKey: pubkey, inData: sizedBuffer }),
-  output: struct({ outData: sizedBuffer }),
+  delegable: { key: 23 },
+  handles: { maKeyHandle: 'key' },
+  input: { pubKey: pubkey, inData: sizedBuffer },
+  output: { outData: sizedBuffer },
   run(call, { maKeyHandle, pubKey, inData }) {
     const { key } = findKey(call, maKeyHandle);
     authoriseKey(call, key);

@@ -2,37 +2,43 @@
  * Ownership (TPM Main Part 3, §6): TPM_TakeOwnership, TPM_OwnerClear, TPM_ForceClear.
  * @module
  */
-import { type Of, struct, u16 } from '../../../wire/codec.js';
-import { auditedByDefault } from '../audit-defaults.js';
+import { type Of, u16 } from '../../../wire/codec.js';
+import { oaepDecrypt } from '../../crypto/rsa.js';
+
+import { bareSecret } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { oaepDecrypt, wipe } from '../crypto.js';
-import { bareSecret } from '../guest-auth.js';
-import { createKey } from '../key-making.js';
-import { AuthDataUsage, KeyFlag, KeyUsage, noKey, rsaKeyOf, travellingKey } from '../keys.js';
+import { dropKey } from '../keys/loaded.js';
+import { createKey } from '../keys/making.js';
+import { rsaKeyOf } from '../keys/numbers.js';
 import { LIMITS } from '../limits.js';
-import { allKeys, dropKey } from '../loaded-keys.js';
 import { permits, removeNv } from '../nv-area.js';
-import { noDelegates, noFamilies, noSymmetricKey, type PermanentFlag } from '../permall.js';
 import { demand } from '../results.js';
-import { freshStclear, Protocol, wipeSessions } from '../state.js';
-import { Algorithm, EncScheme, noBytes20, nothing, SigScheme, sizedBuffer } from '../structures.js';
+import { noDelegates, noFamilies, noSymmetricKey } from '../state/defaults.js';
+import type { PermanentFlag } from '../state/permanent.js';
+import { wipeOwner } from '../state/permanent.js';
+import { endAllSessions, freshStclear } from '../state/state.js';
+import { noBytes20 } from '../structures/basic.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import { AuthDataUsage, KeyFlag, KeyUsage, noKey, travellingKey } from '../structures/key.js';
+import { Algorithm, EncScheme, SigScheme } from '../structures/key-parms.js';
+import { Protocol } from '../structures/types.js';
 
 type SrkParams = Of<typeof travellingKey>;
 
 /** Installs an owner, whose secrets come encrypted to the Endorsement Key, and makes an SRK. */
 export const takeOwnership = command({
-  ordinal: 0x0d,
-  name: 'TPM_TakeOwnership',
+  ordinal: 'TakeOwnership',
   auth: 'one',
   when: 'enabled',
-  input: struct({
+  audited: 'from the start',
+  input: {
     protocolID: u16,
     encOwnerAuth: sizedBuffer,
     encSrkAuth: sizedBuffer,
     srkParams: travellingKey,
-  }),
-  output: struct({ srkPub: travellingKey }),
+  },
+  output: { srkPub: travellingKey },
   run(call, { protocolID, encOwnerAuth, encSrkAuth, srkParams }) {
     const { data, flags } = call.state.permanent;
     demand(!data.ownerInstalled, 'OWNER_SET');
@@ -87,12 +93,11 @@ function demandSrkParams(params: SrkParams, fips: boolean): void {
 
 /** Removes the owner, with the owner's authorisation. */
 export const ownerClear = command({
-  ordinal: 0x5b,
-  name: 'TPM_OwnerClear',
+  ordinal: 'OwnerClear',
   auth: 'one',
   when: 'owned',
-  input: nothing,
-  output: nothing,
+  delegable: { owner: 16 },
+  audited: 'from the start',
   run(call) {
     call.authoriseOwner();
     demand(!call.state.permanent.flags.disableOwnerClear, 'CLEAR_DISABLED');
@@ -104,12 +109,10 @@ export const ownerClear = command({
 
 /** Removes the owner, by somebody who stands before the machine. */
 export const forceClear = command({
-  ordinal: 0x5d,
-  name: 'TPM_ForceClear',
+  ordinal: 'ForceClear',
   auth: 'none',
   when: 'operational',
-  input: nothing,
-  output: nothing,
+  audited: 'from the start',
   run(call) {
     call.demandPresence();
     demand(!call.state.stclearFlags.disableForceClear, 'CLEAR_DISABLED');
@@ -120,12 +123,11 @@ export const forceClear = command({
 
 /** Forbids TPM_OwnerClear for as long as there is this owner. */
 export const disableOwnerClear = command({
-  ordinal: 0x5c,
-  name: 'TPM_DisableOwnerClear',
+  ordinal: 'DisableOwnerClear',
   auth: 'one',
   when: 'owned',
-  input: nothing,
-  output: nothing,
+  delegable: { owner: 15 },
+  audited: 'from the start',
   run(call) {
     call.authoriseOwner();
     call.setFlag('disableOwnerClear', true);
@@ -135,12 +137,10 @@ export const disableOwnerClear = command({
 
 /** Forbids TPM_ForceClear until the next start. */
 export const disableForceClear = command({
-  ordinal: 0x5e,
-  name: 'TPM_DisableForceClear',
+  ordinal: 'DisableForceClear',
   auth: 'none',
   when: 'operational',
-  input: nothing,
-  output: nothing,
+  audited: 'from the start',
   run({ state }) {
     state.stclearFlags.disableForceClear = true;
     return {};
@@ -170,11 +170,8 @@ export function clearOwner(call: Call, nvGoes: 'the owners' | 'all' = 'the owner
   const { permanent, stclear } = state;
   const { data } = permanent;
   call.altered = true;
-  for (const key of allKeys(state.keys)) dropKey(state, key);
-  wipe(data.ownerAuth, data.tpmProof, data.operatorAuth);
-  wipe(data.contextKey.key, data.delegateKey.key);
-  if (data.srk.secret !== undefined) wipe(data.srk.secret.prime, data.srk.secret.usageAuth);
-  for (const counter of data.counters) if (counter.valid) wipe(counter.authData);
+  for (const key of state.keys.all) dropKey(state, key);
+  wipeOwner(data);
   Object.assign(data, {
     ownerInstalled: false,
     srk: noKey(),
@@ -185,11 +182,11 @@ export function clearOwner(call: Call, nvGoes: 'the owners' | 'all' = 'the owner
     counters: data.counters.map(counter => ({ ...counter, valid: false })),
     noOwnerNVWrite: 0,
     restrictDelegate: 0,
-    ordinalAuditStatus: auditedByDefault(),
+    ordinalAuditStatus: call.tpm.commands.auditedFromStart(),
     tscOrdinalAuditStatus: 0,
   });
   Object.assign(permanent.flags, CLEARED_FLAGS);
-  wipeSessions(stclear);
+  endAllSessions(stclear);
   state.stclear = freshStclear(stclear.pcrs);
   for (const entry of [...permanent.nv]) {
     const owners =

@@ -3,13 +3,13 @@
  * flag or value asks of who sets it.
  * @module
  */
-import { decode, struct, u32 } from '../../../wire/codec.js';
+import { decode, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { mayFrom } from '../pcr.js';
-import { PERMANENT_FLAGS, type PermanentFlag } from '../permall.js';
 import { demand, TpmFault } from '../results.js';
-import { nothing, sizedBuffer } from '../structures.js';
+import { mayFrom } from '../state/pcr.js';
+import { PERMANENT_FLAGS, type PermanentFlag } from '../state/permanent.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import { renewDaaSecrets } from './endorsement.js';
 
 interface Rule {
@@ -24,6 +24,7 @@ interface Rule {
   readonly enabled?: boolean;
   readonly activated?: boolean;
 }
+
 const LOCALITIES_3_AND_4 = 0b11000;
 
 // biome-ignore format: table
@@ -72,9 +73,13 @@ const Area = {
   STANY_DATA: 6,
   VENDOR: 7,
 } as const;
+
 const Data = { RESTRICTDELEGATE: 23, DAAPROOF: 25 } as const;
+
 const SF_DISABLE_FORCE_CLEAR = 2;
+
 const AF_TOS_PRESENT = 4;
+
 const SD_DEFERRED_PRESENCE = 6;
 
 function flagOf(value: Uint8Array): boolean {
@@ -114,6 +119,7 @@ function setStclearFlag(call: Call, subCap: number, value: boolean): void {
   demandRule(call, value, { enabled: true, activated: true, only: true, localities: ANYWHERE });
   call.state.stclearFlags.disableForceClear = true;
 }
+
 const ANYWHERE = 0b11111;
 
 function setStclearData(call: Call, subCap: number, value: number): void {
@@ -132,6 +138,7 @@ function setStanyFlag(call: Call, subCap: number, value: boolean): void {
 }
 
 type Setter = (call: Call, subCap: number, value: Uint8Array) => void;
+
 const refuse: Setter = () => {
   throw new TpmFault('BAD_PARAMETER');
 };
@@ -149,14 +156,13 @@ const SETTERS: Readonly<Record<number, Setter>> = {
 
 /** Sets what may be set. */
 export const setCapability = command({
-  ordinal: 0x3f,
-  name: 'TPM_SetCapability',
+  ordinal: 'SetCapability',
   auth: 'optional',
   when: 'working',
-  input: struct({ capArea: u32, subCap: sizedBuffer, setValue: sizedBuffer }),
-  output: nothing,
+  delegable: { owner: 12 },
+  input: { capArea: u32, subCap: sizedBuffer, setValue: sizedBuffer },
   run(call, { capArea, subCap, setValue }) {
-    if (call.isAuthorised) call.authoriseOwner();
+    call.auth?.authorise(call.owner);
     const setter = SETTERS[capArea];
     demand(setter !== undefined, 'BAD_MODE');
     // A sub-capability of any other size than 4 counts as 0, which is none.

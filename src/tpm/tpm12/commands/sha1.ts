@@ -3,26 +3,27 @@
  * other command ends it.
  * @module
  */
-import { struct, u32 } from '../../../wire/codec.js';
+import { u32 } from '../../../wire/codec.js';
+import { Sha1Stream } from '../../crypto/sha1-stream.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
-import { Sha1Stream } from '../sha1-stream.js';
-import { digest, nothing, sizedBuffer } from '../structures.js';
+import { digest } from '../structures/basic.js';
+import { sizedBuffer } from '../structures/codecs.js';
 import { extendPcr } from './integrity.js';
 
 const BLOCK_BYTES = 64;
+
 const BYTES_MAX = LIMITS.bufferBytes - BLOCK_BYTES;
 
 /** Begins. */
 export const sha1Start = command({
-  ordinal: 0xa0,
-  name: 'TPM_SHA1Start',
+  ordinal: 'SHA1Start',
   auth: 'none',
   when: 'working',
-  input: nothing,
-  output: struct({ maxNumBytes: u32 }),
+  selfTest: 'may be limited',
+  output: { maxNumBytes: u32 },
   run({ state, through }) {
     state.sha1Thread = new Sha1Stream();
     state.sha1Transport = through?.transHandle ?? 0;
@@ -32,12 +33,12 @@ export const sha1Start = command({
 
 /** Takes whole blocks. */
 export const sha1Update = command({
-  ordinal: 0xa1,
-  name: 'TPM_SHA1Update',
+  ordinal: 'SHA1Update',
   auth: 'none',
   when: 'working',
-  input: struct({ hashData: sizedBuffer }),
-  output: nothing,
+  selfTest: 'may be limited',
+  sha1: 'continues',
+  input: { hashData: sizedBuffer },
   run({ state }, { hashData }) {
     const thread = state.sha1Thread;
     demand(thread !== undefined, 'SHA_THREAD');
@@ -60,23 +61,25 @@ function complete({ state }: Call, hashData: Uint8Array): Uint8Array {
 }
 
 export const sha1Complete = command({
-  ordinal: 0xa2,
-  name: 'TPM_SHA1Complete',
+  ordinal: 'SHA1Complete',
   auth: 'none',
   when: 'working',
-  input: struct({ hashData: sizedBuffer }),
-  output: struct({ hashValue: digest }),
+  selfTest: 'may be limited',
+  sha1: 'continues',
+  input: { hashData: sizedBuffer },
+  output: { hashValue: digest },
   run: (call, { hashData }) => ({ hashValue: complete(call, hashData) }),
 });
 
 /** Ends, and extends a PCR with the digest. */
 export const sha1CompleteExtend = command({
-  ordinal: 0xa3,
-  name: 'TPM_SHA1CompleteExtend',
+  ordinal: 'SHA1CompleteExtend',
   auth: 'none',
   when: 'working',
-  input: struct({ pcrNum: u32, hashData: sizedBuffer }),
-  output: struct({ hashValue: digest, outDigest: digest }),
+  selfTest: 'may be limited',
+  sha1: 'continues',
+  input: { pcrNum: u32, hashData: sizedBuffer },
+  output: { hashValue: digest, outDigest: digest },
   run(call, { pcrNum, hashData }) {
     const hashValue = complete(call, hashData);
     return { hashValue, outDigest: extendPcr(call, pcrNum, hashValue) };

@@ -2,29 +2,27 @@
  * Admin startup and state (TPM Main Part 3, §3): TPM_Startup, TPM_SaveState.
  * @module
  */
-import { struct, u16 } from '../../../wire/codec.js';
+import { u16 } from '../../../wire/codec.js';
 import { StateError, StoreFailure } from '../../engine.js';
-import { isAudited } from '../audit.js';
+import { isAudited } from '../audit-log.js';
+import { audit } from '../audit-trail.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { audit } from '../dispatch.js';
 import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
-import { encodeSaved, restoreSaved } from '../savestate.js';
-import { freshStany, TestState } from '../state.js';
-import { nothing } from '../structures.js';
+import { encodeSaved, restoreSaved } from '../state/savestate.js';
+import { freshStany, TestState } from '../state/state.js';
 
-/** Part 2 §4.4.7 TPM_STARTUP_TYPE. */
-const StartupType = { CLEAR: 1, STATE: 2, DEACTIVATED: 3 } as const;
+import { StartupType } from '../structures/types.js';
 
 /** Takes the TPM from power on to work: afresh, from what TPM_SaveState kept, or deactivated. */
 export const startup = command({
-  ordinal: 0x99,
-  name: 'TPM_Startup',
+  ordinal: 'Startup',
   auth: 'none',
   when: 'always',
-  input: struct({ startupType: u16 }),
-  output: nothing,
+  selfTest: 'may be limited',
+  savedState: 'kept',
+  input: { startupType: u16 },
   run(call, { startupType }) {
     const { state } = call;
     demand(state.stany.postInitialise, 'INVALID_POSTINIT');
@@ -60,12 +58,10 @@ export const startup = command({
 
 /** The platform's own command, which no guest has: TPM_Init is power on. */
 export const init = command({
-  ordinal: 0x97,
-  name: 'TPM_Init',
+  ordinal: 'Init',
   auth: 'none',
   when: 'always',
-  input: nothing,
-  output: nothing,
+  platform: true,
   run(): Record<never, never> {
     throw new TpmFault('BAD_ORDINAL');
   },
@@ -96,12 +92,10 @@ function startFromSaved({ tpm, state }: Call): void {
 
 /** Keeps the volatile state for TPM_Startup(ST_STATE). Any command after it forgets it again. */
 export const saveState = command({
-  ordinal: 0x98,
-  name: 'TPM_SaveState',
+  ordinal: 'SaveState',
   auth: 'none',
   when: 'working',
-  input: nothing,
-  output: nothing,
+  audited: 'by the command itself',
   run(call) {
     demand(call.through === undefined, 'NO_WRAP_TRANSPORT');
     if (isAudited(call.state, call.ordinal)) audit(call);

@@ -3,50 +3,48 @@
  * TPM_Unseal, TPM_UnBind.
  * @module
  */
-import { encode, struct, u8, u32 } from '../../../wire/codec.js';
+import { encode, struct, u8 } from '../../../wire/codec.js';
+import { ctrCrypt } from '../../crypto/aes.js';
+import { sha1 } from '../../crypto/hash.js';
+import { mgf1 } from '../../crypto/oaep.js';
+import { sameSecret, xor } from '../../crypto/secrets.js';
+import { bareSecret, type GuestAuth } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { ctrCrypt, mgf1, sameSecret, sha1, xor } from '../crypto.js';
-import { bareSecret } from '../guest-auth.js';
-import { decryptWith, encryptTo } from '../key-use.js';
-import { hasFlag, type KeptKey, KeyUsage, Payload } from '../keys.js';
-import { authoriseKey, entityOfKey, findKey } from '../loaded-keys.js';
-import { load } from '../parsing.js';
-import { compositeDigest, mayFrom } from '../pcr.js';
+import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
+import { decryptWith, encryptTo } from '../keys/use.js';
 import { demand, TpmFault } from '../results.js';
-import { AdipScheme } from '../sessions.js';
+import { compositeDigest, mayFrom } from '../state/pcr.js';
+import { secret, structVer11 } from '../structures/basic.js';
+import { restOf, sizedBuffer } from '../structures/codecs.js';
+import { hasFlag, type KeptKey, KeyUsage, Payload } from '../structures/key.js';
+import { EncScheme } from '../structures/key-parms.js';
+import { load } from '../structures/parsing.js';
+import { ALL_LOCALITIES, selectsAny } from '../structures/pcr-info.js';
 import {
   type StoredData,
   sealedData,
   sealInfoOf,
   storedData,
   storedDigest,
-} from '../stored-data.js';
-import {
-  ALL_LOCALITIES,
-  EncScheme,
-  restOf,
-  secret,
-  selectsAny,
-  sizedBuffer,
-  structVer11,
-} from '../structures.js';
+} from '../structures/stored-data.js';
+import { AdipScheme } from '../structures/types.js';
 
-const sealInput = struct({
-  keyHandle: u32,
+const sealInput = {
   encAuth: secret,
   pcrInfo: sizedBuffer,
   inData: sizedBuffer,
-});
-const sealOutput = struct({ sealedData: storedData });
+};
+
+const sealOutput = { sealedData: storedData };
 
 /** Encrypts data to a storage key, for this TPM and for what its PCRs hold then. */
 export const seal = command({
-  ordinal: 0x17,
-  name: 'TPM_Seal',
+  ordinal: 'Seal',
   auth: 'one',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
+  delegable: { key: 1 },
+  handles: { keyHandle: 'key' },
   input: sealInput,
   output: sealOutput,
   run(call, { keyHandle, encAuth, pcrInfo: info, inData }) {
@@ -58,11 +56,11 @@ export const seal = command({
 
 /** Encrypts data that came encrypted in the guest's session, and that goes back so. */
 export const sealx = command({
-  ordinal: 0x3d,
-  name: 'TPM_Sealx',
+  ordinal: 'Sealx',
   auth: 'one',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
+  delegable: { key: 18 },
+  handles: { keyHandle: 'key' },
   input: sealInput,
   output: sealOutput,
   run(call, { keyHandle, encAuth, pcrInfo: info, inData }) {
@@ -70,7 +68,7 @@ export const sealx = command({
     const { adipEncScheme } = call.auth.session;
     const et = adipEncScheme === AdipScheme.XOR ? ET_KEY_XOR : adipEncScheme * 256;
     const head = { ...sealInfoOf(info, wanted => created(call, wanted), 'long'), et };
-    const clear = cryptData(call, adipEncScheme, inData);
+    const clear = cryptData(call.auth, adipEncScheme, inData);
     return { sealedData: sealUnder(call, key, head, encAuth, clear) };
   },
 });
@@ -78,7 +76,7 @@ export const sealx = command({
 /** TPM_ET_KEY with the scheme XOR, as TPM_Sealx notes it. */
 const ET_KEY_XOR = 0x0005;
 
-function authoriseSealing(call: Call, keyHandle: number, inData: Uint8Array): KeptKey {
+function authoriseSealing(call: Call<'one'>, keyHandle: number, inData: Uint8Array): KeptKey {
   const { key } = findKey(call, keyHandle);
   call.auth.authorise(entityOfKey(key), 'OSAP');
   demand(inData.length > 0, 'BAD_PARAMETER');
@@ -108,7 +106,7 @@ function created(
 }
 
 function sealUnder(
-  call: Call,
+  call: Call<'one'>,
   key: KeptKey,
   head: StoredData,
   encAuth: Uint8Array,
@@ -126,7 +124,7 @@ function sealUnder(
 }
 
 /** Encrypts or decrypts data in the guest's session; both are the same. */
-function cryptData({ auth }: Call, scheme: number, data: Uint8Array): Uint8Array {
+function cryptData(auth: GuestAuth, scheme: number, data: Uint8Array): Uint8Array {
   const { nonceEven, sharedSecret } = auth.session;
   if (scheme === AdipScheme.XOR) {
     const label = new TextEncoder().encode('XOR');
@@ -140,27 +138,26 @@ function cryptData({ auth }: Call, scheme: number, data: Uint8Array): Uint8Array
 
 /** Gives sealed data back, to who knows its secret, where the PCRs are as they should be. */
 export const unseal = command({
-  ordinal: 0x18,
-  name: 'TPM_Unseal',
+  ordinal: 'Unseal',
   auth: 'oneOrTwo',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ parentHandle: u32, inData: storedData }),
-  output: struct({ secret: sizedBuffer }),
+  delegable: { key: 2 },
+  handles: { parentHandle: 'key' },
+  input: { inData: storedData },
+  output: { secret: sizedBuffer },
   run(call, { parentHandle, inData }) {
     const { key } = findKey(call, parentHandle);
-    const byParent = call.auths.length === 2;
-    if (byParent) call.auth.authorise(entityOfKey(key));
+    if (call.auth2 !== undefined) call.auth.authorise(entityOfKey(key));
     else authoriseKeyless(key);
     demandSealing(key);
     const sealed = openSealed(call, key, inData);
     demandSealPcrs(call, inData);
-    const dataAuth = byParent ? call.auth2 : call.auth;
+    const dataAuth = call.auth2 ?? call.auth;
     dataAuth.authorise(bareSecret(sealed.authData), 'OIAP', 'AUTH2FAIL');
     if (inData.et === 0) return { secret: sealed.data };
-    demand(byParent, 'AUTHFAIL');
+    demand(call.auth2 !== undefined, 'AUTHFAIL');
     demand(call.auth.isBound, 'BAD_MODE');
-    const data = cryptData(call, Math.floor(inData.et / 256), sealed.data);
+    const data = cryptData(call.auth, Math.floor(inData.et / 256), sealed.data);
     call.auth.end();
     return { secret: data };
   },
@@ -200,13 +197,13 @@ const boundData = struct({ ver: structVer11, payload: u8, payloadData: restOf })
 
 /** Decrypts what anybody encrypted to a binding key. */
 export const unBind = command({
-  ordinal: 0x1e,
-  name: 'TPM_UnBind',
+  ordinal: 'UnBind',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ keyHandle: u32, inData: sizedBuffer }),
-  output: struct({ outData: sizedBuffer }),
+  delegable: { key: 4 },
+  handles: { keyHandle: 'key' },
+  input: { inData: sizedBuffer },
+  output: { outData: sizedBuffer },
   run(call, { keyHandle, inData }) {
     demand(inData.length > 0, 'BAD_PARAMETER');
     const { key } = findKey(call, keyHandle);

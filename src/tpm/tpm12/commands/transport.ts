@@ -4,62 +4,54 @@
  * @module
  */
 import { concat, encode, Reader, struct, u16, u32 } from '../../../wire/codec.js';
+import { sha1 } from '../../crypto/hash.js';
+
+import { crypt, demandScheme, has, logInto, logOutOf } from '../auth/transport-session.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { sha1 } from '../crypto.js';
-import { decryptWith, signWith } from '../key-use.js';
-import { AuthDataUsage, type KeptKey, KeyUsage } from '../keys.js';
-import { authoriseKey, entityOfKey, findKey } from '../loaded-keys.js';
-import { load, parse } from '../parsing.js';
+import type { CommandFacts } from '../environment.js';
+import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
+import { decryptWith, signWith } from '../keys/use.js';
+import { ORDINALS } from '../ordinals.js';
 import { demand } from '../results.js';
-import { encodeSignInfo } from '../sign-info.js';
-import { Handle } from '../state.js';
-import {
-  currentTicks,
-  noBytes20,
-  nonce,
-  SigScheme,
-  secret,
-  sizedBuffer,
-  structure,
-} from '../structures.js';
-import { ticksNow } from '../ticks.js';
-import {
-  crypt,
-  demandScheme,
-  has,
-  logInto,
-  logOutOf,
-  placeTransport,
-  TransportAuth,
-  tickCount,
-} from '../transport.js';
+import { noBytes20, nonce } from '../structures/basic.js';
+import { encodeSignInfo } from '../structures/certify-info.js';
+import { sizedBuffer } from '../structures/codecs.js';
+import { currentTicks, tickCount } from '../structures/current-ticks.js';
+import { AuthDataUsage, type KeptKey, KeyUsage } from '../structures/key.js';
+import { SigScheme } from '../structures/key-parms.js';
+import { load, parse } from '../structures/parsing.js';
 import {
   Attribute,
   type TransportPublic,
   type TransportSession,
+  transportAuth,
   transportPublic,
-} from '../transport-session.js';
+} from '../structures/transport-public.js';
+import { Handle, Resource } from '../structures/types.js';
+import { ticksNow } from '../ticks.js';
 
-const ORDINAL_ESTABLISH = 0xe6;
-const ORDINAL_EXECUTE = 0xe7;
 const SUCCESS = encode(u32, 0);
+
 const HEADER_BYTES = 10;
+
 const AUTH_BYTES = 45;
+
 const RESPONSE_AUTH_BYTES = 41;
 
-const transportAuth = structure(0x001d, { authData: secret });
 const ENCRYPTING: readonly number[] = [KeyUsage.STORAGE, KeyUsage.LEGACY];
 
 /** Opens a transport session, under a secret that came encrypted to a key, or in clear. */
 export const establishTransport = command({
-  ordinal: ORDINAL_ESTABLISH,
-  name: 'TPM_EstablishTransport',
+  ordinal: 'EstablishTransport',
   auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 4 },
-  input: struct({ encHandle: u32, transPublic: transportPublic, secret: sizedBuffer }),
-  output: struct({ transHandle: u32, locality: u32, currentTicks, transNonceEven: nonce }),
+  delegable: { key: 21 },
+  transport: { refused: true },
+  handles: { encHandle: 'key' },
+  input: { transPublic: transportPublic, secret: sizedBuffer },
+  outHandles: { transHandle: 'transport' },
+  output: { locality: u32, currentTicks, transNonceEven: nonce },
   run(call, { encHandle, transPublic, secret: sent }) {
     const authData = secretOf(call, encHandle, transPublic, sent);
     const { state, tpm, locality } = call;
@@ -75,14 +67,14 @@ export const establishTransport = command({
     };
     const ticks = ticksNow(tpm);
     if (has(session, 'LOG')) {
-      const ordinal = encode(u32, ORDINAL_ESTABLISH);
+      const ordinal = encode(u32, ORDINALS.EstablishTransport);
       const asked = concat(encode(transportPublic, transPublic), encode(sizedBuffer, sent));
       logInto(session, sha1(ordinal, asked), noBytes20());
       const answered = concat(encode(u32, locality), encode(currentTicks, ticks), transNonceEven);
       const parameters = sha1(SUCCESS, ordinal, answered);
       logOutOf(session, { currentTicks: ticks, parameters, locality });
     }
-    const transHandle = placeTransport(state, session, tpm.entropy);
+    const transHandle = state.stclear.transSessions.add(session, tpm.entropy).transHandle;
     if (has(session, 'EXCLUSIVE')) state.stany.transportExclusive = transHandle;
     return { transHandle, locality, currentTicks: ticks, transNonceEven };
   },
@@ -108,42 +100,19 @@ function secretOf(
 
 const wrappedHeader = struct({ tag: u16, paramSize: u32, ordinal: u32 });
 
-/** Key handles at the front of a command; `typed` is a handle that a resource type follows. */
-// biome-ignore format: table
-const KEY_HANDLES: ReadonlyMap<number, 1 | 2 | 'typed'> = new Map<number, 1 | 2 | 'typed'>([
-  ...[0x0c, 0x0e, 0x0f, 0x13, 0x16, 0x17, 0x18, 0x1b, 0x1e, 0x1f, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25,
-      0x28, 0x2a, 0x3c, 0x3d, 0x3e, 0x41, 0x7a, 0x81, 0x86, 0xb4, 0xd4, 0xe6, 0xf2,
-     ].map(ordinal => [ordinal, 1] as const),
-  [0x32, 2], [0x33, 2],
-  [0x11, 'typed'], [0xb8, 'typed'], [0xba, 'typed'],
-]);
-const RESOURCE_KEY = 1;
-/**
- * Commands of which libtpms counts fewer bytes as handles where they are wrapped: the first of the
- * two of TPM_ChangeAuthAsymFinish, and none of TPM_ReleaseTransportSigned.
- */
-const HANDLE_BYTES: ReadonlyMap<number, number> = new Map([
-  [0x0f, 4],
-  [0xe8, 0],
-]);
-const NOT_WRAPPED: readonly number[] = [ORDINAL_ESTABLISH, ORDINAL_EXECUTE, 0xe8];
-
 /** Where the data of a wrapped command, or of its response, begin and end. */
 interface Part {
   readonly start: number;
   readonly end: number;
 }
 
-function commandPart(call: Call, wrapped: Uint8Array): Part & { ordinal: number } {
+function commandPart(call: Call, wrapped: Uint8Array): Part & { found: CommandFacts } {
   const { tag, paramSize, ordinal } = load(wrappedHeader, wrapped);
   demand(paramSize === wrapped.length, 'BAD_PARAM_SIZE');
-  const handles = call.tpm.handleBytes(ordinal);
-  demand(handles !== undefined, 'BAD_ORDINAL');
-  const input = HANDLE_BYTES.get(ordinal) ?? handles.input;
-  return {
-    ordinal,
-    ...between(wrapped, HEADER_BYTES + input, AUTH_BYTES * sessionsOf(tag, 0x00c1)),
-  };
+  const found = call.tpm.commands.get(ordinal);
+  demand(found !== undefined, 'BAD_ORDINAL');
+  const start = HEADER_BYTES + found.wrapped.handleBytes;
+  return { found, ...between(wrapped, start, AUTH_BYTES * sessionsOf(tag, 0x00c1)) };
 }
 
 const sessionsOf = (tag: number, plain: number): number =>
@@ -154,11 +123,14 @@ function between(bytes: Uint8Array, start: number, behind: number): Part {
   return { start, end: bytes.length - behind };
 }
 
-function responsePart(call: Call, ordinal: number, response: Uint8Array): Part {
+function responsePart({ handleBytes }: CommandFacts, response: Uint8Array): Part {
   const { tag, ordinal: result } = load(wrappedHeader, response);
   if (result !== 0) return { start: HEADER_BYTES, end: HEADER_BYTES };
-  const { output } = call.tpm.handleBytes(ordinal)!;
-  return between(response, HEADER_BYTES + output, RESPONSE_AUTH_BYTES * sessionsOf(tag, 0x00c4));
+  return between(
+    response,
+    HEADER_BYTES + handleBytes.output,
+    RESPONSE_AUTH_BYTES * sessionsOf(tag, 0x00c4),
+  );
 }
 
 /** `whole` with one part of it encrypted or decrypted. */
@@ -172,11 +144,10 @@ const withPart = (
  * How many key handles a command begins with. Where that depends on a resource type, it must be there
  * before anything is proven.
  */
-function keyCountOf(ordinal: number, clear: Uint8Array): number {
-  const kind = KEY_HANDLES.get(ordinal) ?? 0;
-  if (kind !== 'typed') return kind;
+function keyCountOf({ keys }: CommandFacts['wrapped'], clear: Uint8Array): number {
+  if (keys !== 'typed') return keys;
   const resourceType = load(u32, clear.slice(HEADER_BYTES + 4));
-  return Number(resourceType === RESOURCE_KEY);
+  return Number(resourceType === Resource.KEY);
 }
 
 /** The digest over the public keys of the handles that a command begins with. */
@@ -192,28 +163,29 @@ function keysHash(call: Call, count: number, clear: Uint8Array): Uint8Array {
 
 /** Runs a command that came through a session. */
 export const executeTransport = command({
-  ordinal: ORDINAL_EXECUTE,
-  name: 'TPM_ExecuteTransport',
-  auth: 'one',
+  ordinal: 'ExecuteTransport',
+  auth: 'none',
   when: 'owned',
-  input: struct({ wrappedCmd: sizedBuffer }),
-  output: struct({ currentTicks: tickCount, locality: u32, wrappedRsp: sizedBuffer }),
+  sha1: 'carries',
+  transport: { refused: true, authorises: true },
+  input: { wrappedCmd: sizedBuffer },
+  output: { currentTicks: tickCount, locality: u32, wrappedRsp: sizedBuffer },
   run(call, { wrappedCmd }) {
     const { tpm, locality } = call;
-    const auth = enterTransport(call);
+    const auth = call.usedTransport;
     const held = auth.session;
     const part = commandPart(call, wrappedCmd);
-    const { ordinal } = part;
+    const { ordinal, wrapped } = part.found;
     const clear = withPart(wrappedCmd, part, data => crypt(held, auth.nonceOdd, 'in', data));
-    const keyCount = keyCountOf(ordinal, clear);
+    const keyCount = keyCountOf(wrapped, clear);
     const inDigest = sha1(encode(u32, ordinal), clear.slice(part.start, part.end));
     const size = encode(u32, wrappedCmd.length);
-    auth.check(sha1(encode(u32, ORDINAL_EXECUTE), size, inDigest));
-    demand(!NOT_WRAPPED.includes(ordinal), 'NO_WRAP_TRANSPORT');
+    auth.check(sha1(encode(u32, ORDINALS.ExecuteTransport), size, inDigest));
+    demand(!wrapped.refused, 'NO_WRAP_TRANSPORT');
     if (has(held, 'LOG')) logInto(held, inDigest, keysHash(call, keyCount, clear));
     const response = tpm.runWrapped(clear, locality, held);
     const ticks = ticksNow(tpm);
-    const out = responsePart(call, ordinal, response);
+    const out = responsePart(part.found, response);
     const result = response.slice(6, HEADER_BYTES);
     const data = response.slice(out.start, out.end);
     const outDigest = sha1(result, encode(u32, ordinal), data);
@@ -221,41 +193,34 @@ export const executeTransport = command({
     auth.nonceIsDrawn = true;
     const count = encode(tickCount, ticks.currentTicks);
     const tail = concat(encode(u32, locality), encode(u32, response.length), outDigest);
-    call.outParamDigest = sha1(SUCCESS, encode(u32, ORDINAL_EXECUTE), count, tail);
+    call.outParamDigest = sha1(SUCCESS, encode(u32, ORDINALS.ExecuteTransport), count, tail);
     call.auditDigests = { input: inDigest, output: outDigest };
     if (has(held, 'LOG')) logOutOf(held, { currentTicks: ticks, parameters: outDigest, locality });
     const wrappedRsp = withPart(response, out, clearData =>
       crypt(held, auth.nonceOdd, 'out', clearData),
     );
     // The command may have ended the very session that it came through.
-    if (!call.state.stclear.transSessions.includes(held)) auth.end();
+    if (!call.state.stclear.transSessions.has(held)) auth.end();
     return { currentTicks: ticks.currentTicks, locality, wrappedRsp };
   },
 });
-
-/** Takes the last authorisation of a command for one by a transport session. */
-function enterTransport(call: Call): TransportAuth {
-  const guest = call.auths.at(-1)!;
-  call.auths = call.auths.slice(0, -1);
-  call.transportHandle = guest.handle;
-  call.transportAuth = new TransportAuth(call, guest);
-  return call.transportAuth;
-}
 
 const SCHEMES: readonly number[] = [SigScheme.PKCS1_SHA1, SigScheme.PKCS1_INFO];
 
 /** Ends a session, and signs its log. */
 export const releaseTransportSigned = command({
-  ordinal: 0xe8,
-  name: 'TPM_ReleaseTransportSigned',
-  auth: 'oneOrTwo',
+  ordinal: 'ReleaseTransportSigned',
+  auth: 'optional',
   when: 'owned',
-  handleBytes: { input: 4, output: 0 },
-  input: struct({ keyHandle: u32, antiReplay: nonce }),
-  output: struct({ locality: u32, currentTicks, signature: sizedBuffer }),
+  delegable: { key: 20 },
+  transport: { refused: true, authorises: true, handleBytes: 0 },
+  malformed: 'ends the first session',
+  handles: { keyHandle: 'key' },
+  input: { antiReplay: nonce },
+  output: { locality: u32, currentTicks, signature: sizedBuffer },
   run(call, { keyHandle, antiReplay }) {
     const { tpm, locality } = call;
-    const auth = enterTransport(call);
+    const auth = call.usedTransport;
     const { key } = findKey(call, keyHandle);
     authoriseSigner(call, key);
     auth.check(call.inParamDigest);
@@ -272,8 +237,8 @@ export const releaseTransportSigned = command({
 
 function authoriseSigner(call: Call, key: KeptKey): void {
   demand(SCHEMES.includes(key.algorithmParms.sigScheme), 'INAPPROPRIATE_SIG');
-  if (!call.isAuthorised) demand(key.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
+  if (call.auth === undefined) demand(key.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
   else call.auth.openSession(entityOfKey(key));
   demand(key.keyUsage === KeyUsage.SIGNING, 'INVALID_KEYUSAGE');
-  if (call.isAuthorised) call.auth.check();
+  call.auth?.check();
 }

@@ -1,0 +1,73 @@
+/**
+ * TPM commands in a byte stream. The size in a command's header is all the framing there is.
+ * @module
+ */
+import { concat } from '../wire/codec.js';
+
+/** Tag, size and ordinal are 2 + 4 + 4 bytes. */
+const HEADER_BYTES = 10;
+/** The largest command that a TPM takes. */
+const COMMAND_BYTES_MAX = 4096;
+const CONTROL_BYTES = 4;
+
+// biome-ignore format: table
+export type Frame =
+  | { readonly is: 'command';   readonly bytes: Uint8Array }
+  /** Of a size that no command has, so that the start of the next frame is unknown. */
+  | { readonly is: 'malformed'; readonly bytes: Uint8Array }
+  /** A message of swtpm's control protocol, which belongs on another socket. */
+  | { readonly is: 'control';   readonly bytes: Uint8Array };
+
+interface Head {
+  readonly is: Frame['is'];
+  readonly length: number;
+}
+
+export class Frames {
+  #pending: Uint8Array = new Uint8Array();
+  /** The first frame, if it is complete. */
+  #head: Head | undefined;
+
+  push(chunk: Uint8Array): void {
+    this.#pending = this.#pending.length === 0 ? chunk : concat(this.#pending, chunk);
+    this.#head = headOf(this.#pending);
+  }
+
+  /** Whether take() has a frame. */
+  get complete(): boolean {
+    return this.#head !== undefined;
+  }
+
+  /** Whether a frame has begun that is not complete. */
+  get partial(): boolean {
+    return this.#head === undefined && this.#pending.length > 0;
+  }
+
+  /** Removes the first frame; undefined while it is not complete. */
+  take(): Frame | undefined {
+    if (this.#head === undefined) return undefined;
+    const { is, length } = this.#head;
+    const bytes = this.#pending.slice(0, length);
+    this.#pending = this.#pending.subarray(bytes.length);
+    this.#head = headOf(this.#pending);
+    return { is, bytes };
+  }
+}
+
+function headOf({ buffer, byteOffset, length: available }: Uint8Array): Head | undefined {
+  if (available < CONTROL_BYTES) return undefined;
+  const view = new DataView(buffer, byteOffset, available);
+  if (isControl(view.getUint32(0))) return { is: 'control', length: CONTROL_BYTES };
+  if (available < HEADER_BYTES) return undefined;
+  const length = view.getUint32(2);
+  if (length < HEADER_BYTES || length > COMMAND_BYTES_MAX) {
+    return { is: 'malformed', length: COMMAND_BYTES_MAX };
+  }
+  return available < length ? undefined : { is: 'command', length };
+}
+
+/**
+ * A control message is its number, which is small: in a TPM command, tag 0x0000 would precede the upper
+ * half of a size that is far too large. A command with tag 0x0000 and a size it can have is none.
+ */
+const isControl = (word: number): boolean => word > 0 && word <= 0xffff;

@@ -1,0 +1,135 @@
+/**
+ * Making keys (TPM Main Part 3, §6.1 and §10.4): what a template may ask for, and the key that comes
+ * of it.
+ * @module
+ */
+import type { Of } from '../../../wire/codec.js';
+import type { Call } from '../call.js';
+import { LIMITS } from '../limits.js';
+import { demand } from '../results.js';
+import { compositeDigest } from '../state/pcr.js';
+import { noBytes20 } from '../structures/basic.js';
+import {
+  AuthDataUsage,
+  isKey12,
+  type KeptKey,
+  KeyUsage,
+  noKey,
+  Payload,
+  type PublicPart,
+  pubDataDigest,
+  type storeAsymkey,
+  type TravellingKey,
+} from '../structures/key.js';
+import { Algorithm, EncScheme, SigScheme } from '../structures/key-parms.js';
+import { exponentOf } from './numbers.js';
+
+const { NONE: NO_ENC, RSAES_PKCS_V15: PKCS, RSAES_OAEP_SHA1_MGF1: OAEP } = EncScheme;
+
+const { NONE: NO_SIG, PKCS1_SHA1: SHA1, PKCS1_DER: DER, PKCS1_INFO: INFO } = SigScheme;
+
+interface Rule {
+  readonly usage: number;
+  readonly enc: readonly number[];
+  readonly sig: readonly number[];
+  readonly bitsMin: number;
+  /** Whether the exponent must be 65537. */
+  readonly usualExponent: boolean;
+}
+
+/** Part 2 §5.8.1: the schemes that go with each usage, and the least length. */
+// biome-ignore format: table
+const RULES: readonly Rule[] = [
+  { usage: KeyUsage.SIGNING,    enc: [NO_ENC],     sig: [SHA1, DER, INFO], bitsMin: 0,    usualExponent: false },
+  { usage: KeyUsage.STORAGE,    enc: [OAEP],       sig: [NO_SIG],          bitsMin: 2048, usualExponent: true  },
+  { usage: KeyUsage.IDENTITY,   enc: [NO_ENC],     sig: [SHA1],            bitsMin: 2048, usualExponent: true  },
+  { usage: KeyUsage.AUTHCHANGE, enc: [OAEP],       sig: [NO_SIG],          bitsMin: 512,  usualExponent: false },
+  { usage: KeyUsage.BIND,       enc: [OAEP, PKCS], sig: [NO_SIG],          bitsMin: 0,    usualExponent: false },
+  { usage: KeyUsage.LEGACY,     enc: [OAEP, PKCS], sig: [SHA1, DER],       bitsMin: 0,    usualExponent: false },
+  { usage: KeyUsage.MIGRATE,    enc: [OAEP],       sig: [NO_SIG],          bitsMin: 2048, usualExponent: true  },
+];
+
+const FIPS_BITS_MIN = 1024;
+
+/**
+ * Demands that the parameters of a key go together.
+ * @throws TpmFault NOTFIPS, BAD_KEY_PROPERTY
+ */
+export function demandKeyProperties(key: PublicPart, fips: boolean, bits?: number): void {
+  if (fips) demand(key.authDataUsage !== AuthDataUsage.NEVER, 'NOTFIPS');
+  const { algorithmID, encScheme, sigScheme, rsa } = key.algorithmParms;
+  demand(algorithmID === Algorithm.RSA && rsa !== undefined, 'BAD_KEY_PROPERTY');
+  demand(bits === undefined || rsa.keyLength === bits, 'BAD_KEY_PROPERTY');
+  demand(rsa.keyLength <= LIMITS.keyBits, 'BAD_KEY_PROPERTY');
+  demand(rsa.numPrimes === 2, 'BAD_KEY_PROPERTY');
+  if (fips) {
+    demand(rsa.keyLength >= FIPS_BITS_MIN && key.keyUsage !== KeyUsage.LEGACY, 'NOTFIPS');
+  }
+  const rule = RULES.find(({ usage }) => usage === key.keyUsage);
+  demand(rule?.enc.includes(encScheme) === true, 'BAD_KEY_PROPERTY');
+  demand(rule.sig.includes(sigScheme) && rsa.keyLength >= rule.bitsMin, 'BAD_KEY_PROPERTY');
+  if (rule.usualExponent) demandUsualExponent(rsa.exponent);
+}
+
+/** @throws TpmFault BAD_KEY_PROPERTY for an exponent that is not 65537 */
+export const demandUsualExponent = (exponent: Uint8Array): void =>
+  demand(isUsual(exponent), 'BAD_KEY_PROPERTY');
+
+/** 65537: no bytes, or its own three, with any zeros behind them that libtpms lets stand. */
+const isUsual = (exponent: Uint8Array): boolean =>
+  exponent.length === 0 ||
+  (exponent.length >= 3 && exponent.every((byte, at) => byte === ([1, 0, 1][at] ?? 0)));
+
+type FreshKey = KeptKey & { secret: Of<typeof storeAsymkey> };
+
+/** OpenSSL makes no smaller ones. */
+const BITS_MIN = 512;
+
+/** Makes the key that `params` ask for. Its secrets are zeros as yet. */
+export function createKey(call: Call, params: PublicPart): FreshKey {
+  const { algorithmParms } = params;
+  const bits = algorithmParms.rsa!.keyLength;
+  demand(bits % 16 === 0, 'BAD_KEY_PROPERTY');
+  const exponent = exponentOf(algorithmParms);
+  demand(bits >= BITS_MIN, 'BAD_KEY_PROPERTY');
+  const { modulus, prime } = call.tpm.generateKey(bits, exponent);
+  const key = {
+    head: isKey12(params.head) ? params.head : noKey().head,
+    keyUsage: params.keyUsage,
+    keyFlags: params.keyFlags,
+    authDataUsage: params.authDataUsage,
+    algorithmParms,
+    ...createdPcrs(call, params),
+    pubKey: modulus,
+  };
+  const secret = {
+    payload: Payload.ASYM,
+    usageAuth: noBytes20(),
+    migrationAuth: noBytes20(),
+    pubDataDigest: pubDataDigest(key),
+    prime,
+  };
+  return { ...key, secret };
+}
+
+/** The PCR information of a new key, with what the PCRs held when it was made. */
+function createdPcrs({ state, locality }: Call, { pcrs11, pcrs12 }: PublicPart) {
+  const { pcrs } = state.stclear;
+  return {
+    pcrs11: pcrs11 && {
+      ...pcrs11,
+      digestAtCreation: compositeDigest(pcrs, pcrs11.pcrSelection),
+    },
+    pcrs12: pcrs12 && {
+      ...pcrs12,
+      localityAtCreation: 2 ** locality,
+      digestAtCreation: compositeDigest(pcrs, pcrs12.creationPCRSelection),
+    },
+  };
+}
+
+/** A key with an encrypted secret part, out of one in clear. */
+export const travelling = (key: KeptKey, encrypted: Uint8Array): TravellingKey => ({
+  ...key,
+  secret: encrypted,
+});

@@ -1,0 +1,231 @@
+/**
+ * The TPM 1.2 engine: a TPM (TPM Main, revision 116) as libtpms builds one, behind the interface
+ * that all engines have. Time, randomness and keys come in from outside.
+ *
+ * Where the specification leaves a choice it does what libtpms 0.9.2 does, but for these, which
+ * test/tpm/interop.test.ts shows on both:
+ * - An offset into an NV index that wraps around 2^32 is TPM_NOSPACE; libtpms reads past its memory.
+ * - An OSAP session to an NV index opens that index only. libtpms forgets to tell indices apart until
+ *   it is restarted, so the secret of one new index opens every other new one.
+ * - A command that fails after it removed an NV index is taken back, and says why it failed. libtpms
+ *   stumbles over the missing index and goes into failure mode, at any guest's wish.
+ * - TPM_CAP_MFR does not tell the number of the host's process.
+ * - A signature by a key whose modulus has not the length that it says is TPM_BAD_KEY_PROPERTY;
+ *   libtpms goes into failure mode.
+ * - A context that is refused because its handle is taken leaves what has the handle alone.
+ * - A flag that TPM_SetCapability sets to 2 is set; libtpms shows the 2.
+ * - TPM_DAA_Join with a share of v0 or v1 that makes libtpms fail is refused as wrong input.
+ * docs/tpm12.md has the whole list, with reasons. Without a counterpart to show: an SRK has at most
+ * 4096 bits, where libtpms would compute for as many as were asked for.
+ * @module
+ */
+import assert from 'node:assert/strict';
+import { safeTrace, type Trace } from '../../trace.js';
+import { sha1 } from '../crypto/hash.js';
+import { type GenerateKey, generateRsaKey } from '../crypto/rsa-keys.js';
+import { Sha1Stream } from '../crypto/sha1-stream.js';
+import {
+  type Clock,
+  type Engine,
+  type EngineInfo,
+  type Entropy,
+  type NvramPort,
+  StateError,
+  StoreFailure,
+} from '../engine.js';
+import { endExclusive } from './auth/transport-session.js';
+import type { CommandTable } from './command-table.js';
+import { COMMANDS } from './commands/index.js';
+import { execute } from './dispatch.js';
+import type { Environment } from './environment.js';
+import { store } from './permanent-store.js';
+import { passes } from './self-test.js';
+import { freshPermanent } from './state/defaults.js';
+import { DRTM_PCR, enterDynamicMode } from './state/pcr.js';
+import { decodePermall } from './state/permall.js';
+import type { Permanent } from './state/permanent.js';
+import { wipePermanent } from './state/permanent.js';
+import { endAllSessions, poweredOn, TestState } from './state/state.js';
+import { encodeVolatile, restoreVolatile, VOLATILE_REVISION } from './state/volatile.js';
+import { noBytes20 } from './structures/basic.js';
+import { KeyUsage } from './structures/key.js';
+
+/** The surroundings of a TPM 1.2. */
+export interface Tpm12Options {
+  readonly entropy: Entropy;
+  readonly clock: Clock;
+  readonly trace?: Trace;
+  /** Its commands; a table with more of them makes a TPM with a vendor's. */
+  readonly commands?: CommandTable;
+  /** How RSA keys are made; OpenSSL makes them where this is not given. */
+  readonly generateKey?: GenerateKey;
+  /** The platform's pin that tells physical presence; without one nobody ever is there. */
+  readonly physicalPresence?: () => boolean;
+}
+
+const LOCALITY_MAX = 4;
+
+/** A TPM 1.2 that answers as libtpms does, with libtpms's state format. */
+export class Tpm12 implements Engine {
+  readonly kind = { name: 'nvtpm', version: '1.2' } as const;
+  readonly volatileVersion = VOLATILE_REVISION;
+  readonly #options: Tpm12Options;
+  readonly #trace: Trace;
+  readonly #commands: CommandTable;
+  #tpm: Environment | undefined;
+
+  constructor(options: Tpm12Options) {
+    this.#options = options;
+    this.#trace = safeTrace(options.trace);
+    this.#commands = options.commands ?? COMMANDS;
+  }
+
+  init(nvram: NvramPort): void {
+    this.#wipe();
+    const stored = nvram.load('permall');
+    const permanent =
+      stored === undefined
+        ? freshPermanent(this.#commands.auditedFromStart())
+        : decodePermall(stored);
+    const tpm = this.#powerOn(nvram, permanent);
+    if (stored === undefined) store(tpm);
+    if (!passes(tpm.state)) {
+      tpm.state.testState = TestState.FAILURE;
+      this.#trace({
+        event: 'failure',
+        where: 'self-test',
+        why: 'the Endorsement Key is not sound',
+      });
+    }
+    this.#tpm = tpm;
+  }
+
+  #powerOn(nvram: NvramPort, permanent: Permanent): Environment {
+    const { entropy, clock, generateKey = generateRsaKey } = this.#options;
+    const presencePin = this.#options.physicalPresence ?? (() => false);
+    const state = poweredOn(permanent, { startedAt: clock(), nonce: entropy(20) });
+    const commands = this.#commands;
+    const tpm: Environment = {
+      ...{ state, nvram, entropy, clock, generateKey, presencePin, commands },
+      runWrapped: (request, locality, through) =>
+        execute(commands, tpm, request, locality, through).response,
+    };
+    return tpm;
+  }
+
+  process(command: Uint8Array, locality: number): Uint8Array {
+    assert(Number.isInteger(locality) && locality >= 0 && locality <= LOCALITY_MAX);
+    const done = execute(this.#commands, this.#running, command, locality);
+    const { ordinal, result, failure } = done;
+    const name = this.#commands.get(ordinal)?.name ?? 'unknown';
+    if (failure !== undefined) {
+      this.#trace({ event: 'failure', where: name, why: failure.message });
+    }
+    this.#trace({ event: 'command', ordinal, name, locality, result });
+    return done.response;
+  }
+
+  /** @throws StoreFailure where the port cannot load */
+  volatileState(): Uint8Array {
+    const { state, nvram, clock } = this.#running;
+    const permall = nvram.load('permall');
+    if (permall === undefined) throw new StateError('MALFORMED', 'permall', 'it is gone');
+    return encodeVolatile(state, permall, clock());
+  }
+
+  /** @throws StoreFailure, StateError */
+  restore(nvram: NvramPort, volatileState: Uint8Array): void {
+    this.#wipe();
+    const permall = nvram.load('permall');
+    if (permall === undefined) {
+      throw new StateError('MALFORMED', 'permall', 'there is none to resume from');
+    }
+    const tpm = this.#powerOn(nvram, decodePermall(permall));
+    restoreVolatile(tpm.state, permall, volatileState, tpm.clock());
+    this.#tpm = tpm;
+  }
+
+  /** No command of a TPM 1.2 can be stopped half-way, here as in libtpms. */
+  cancel(): boolean {
+    return false;
+  }
+
+  established(): boolean {
+    return this.#running.state.permanent.flags.tpmEstablished;
+  }
+
+  /** Starts the hash sequence by which a trusted system is measured. */
+  hashStart(): void {
+    const tpm = this.#running;
+    const { state } = tpm;
+    if (state.stany.postInitialise) {
+      this.#fail('HASH_START', 'it came before TPM_Startup');
+      return;
+    }
+    endExclusive(state);
+    state.stany.tosPresent = true;
+    enterDynamicMode(state.stclear.pcrs);
+    state.hash = new Sha1Stream();
+    if (state.permanent.flags.tpmEstablished) return;
+    state.permanent.flags.tpmEstablished = true;
+    try {
+      store(tpm);
+    } catch (error) {
+      if (!(error instanceof StoreFailure)) throw error;
+      this.#fail('HASH_START', error.message);
+    }
+  }
+
+  hashData(data: Uint8Array): void {
+    const { hash } = this.#running.state;
+    if (hash === undefined) this.#fail('HASH_DATA', 'no hash sequence is under way');
+    else hash.update(data);
+  }
+
+  hashEnd(): void {
+    const { state } = this.#running;
+    if (state.hash === undefined) {
+      this.#fail('HASH_END', 'no hash sequence is under way');
+      return;
+    }
+    state.stclear.pcrs[DRTM_PCR] = sha1(noBytes20(), state.hash.finish());
+    state.hash = undefined;
+  }
+
+  #fail(where: string, why: string): void {
+    this.#running.state.testState = TestState.FAILURE;
+    this.#trace({ event: 'failure', where, why });
+  }
+
+  info(): EngineInfo {
+    const { permanent, stclearFlags } = this.#running.state;
+    const { data, flags, nv } = permanent;
+    const ek = data.endorsementKey;
+    return {
+      version: '1.2',
+      owned: data.ownerInstalled,
+      enabled: !flags.disable,
+      activated: !flags.deactivated && !stclearFlags.deactivated,
+      ek: ek.keyUsage === KeyUsage.NONE ? undefined : ek.pubKey.slice(),
+      nvIndices: nv.flatMap(entry => entry?.publicInfo.nvIndex ?? []),
+    };
+  }
+
+  close(): void {
+    this.#wipe();
+  }
+
+  #wipe(): void {
+    if (this.#tpm === undefined) return;
+    const { permanent, stclear, keys } = this.#tpm.state;
+    endAllSessions(stclear);
+    keys.clear();
+    wipePermanent(permanent);
+    this.#tpm = undefined;
+  }
+
+  get #running(): Environment {
+    assert(this.#tpm !== undefined, 'the TPM is not powered on');
+    return this.#tpm;
+  }
+}
