@@ -67,3 +67,16 @@ test('every page of docs/ is in its index', t => {
 test('the output that the README shows is that of a run today (node dist/scripts/pages.js)', t => {
   t.is(withoutChance(demoOutput()), withoutChance(read(DEMO_OUTPUT)));
 });
+
+test('docs/architecture.md leads from the specification to every structure and command', t => {
+  const named = [
+    ...read('docs/architecture.md').matchAll(/`((?:structures|commands)\/[\w-]+\.ts)`/g),
+  ];
+  const found = ['structures', 'commands'].flatMap(folder =>
+    readdirSync(join(ROOT, 'src/tpm/tpm12', folder)).map(file => `${folder}/${file}`),
+  );
+  t.deepEqual(
+    named.map(([, path]) => path).sort(),
+    found.filter(path => path !== 'commands/index.ts').sort(),
+  );
+});
