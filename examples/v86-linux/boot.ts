@@ -4,10 +4,9 @@
  * @module
  */
 import { writeSync } from 'node:fs';
-import { openImage } from '../../src/block/index.js';
-import { secretOf } from '../../src/guest/index.js';
-import { Machine, noTrace, Tpm12 } from '../../src/index.js';
-import { systemClock as clock, systemEntropy as entropy } from '../../src/system.js';
+import { systemClock as clock, systemEntropy as entropy, Machine, noTrace, Tpm12 } from 'nvtpm';
+import { openImage } from 'nvtpm/block';
+import { secretOf } from 'nvtpm/guest';
 import { GuestTpm } from './guest.js';
 import { Pc } from './pc.js';
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { systemEntropy as entropy } from 'nvtpm';
 import {
   authorised,
   type Command,
@@ -15,8 +16,7 @@ import {
   type PubKey,
   plain,
   WELL_KNOWN_SECRET,
-} from '../../src/guest/index.js';
-import { systemEntropy as entropy } from '../../src/system.js';
+} from 'nvtpm/guest';
 import type { Pc } from './pc.js';
 
 const NONCE_BYTES = 20;
