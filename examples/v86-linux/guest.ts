@@ -46,7 +46,7 @@ export class GuestTpm {
     return modulusOf(await this.#authorise(commands.ownerReadInternalPub(HANDLE.EK), owner));
   }
 
-  /** The owner goes. Somebody before the machine enables the TPM again: clearing it disables it. */
+  /** Clears the owner, which disables the TPM, and enables it again under physical presence. */
   async clear(owner: Uint8Array): Promise<void> {
     await this.#authorise(commands.ownerClear(), owner);
     await this.#run(commands.physicalPresence(PRESENCE.CMD_ENABLE));
