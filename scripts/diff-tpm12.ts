@@ -87,8 +87,8 @@ for (const { ordinal, wellFormed, succeeded, malformed, results } of rows) {
   console.log(`| ${cells.join(' | ')} |`);
 }
 console.log('\n| departure | met | why |\n| --- | --- | --- |');
-for (const { name, why } of DEPARTURES) {
-  console.log(`| ${name} | ${departures.get(name) ?? 0} | ${why} |`);
+for (const { on, why, holds } of DEPARTURES) {
+  if (holds !== undefined) console.log(`| ${on} | ${departures.get(on) ?? 0} | ${why} |`);
 }
 const commands = rows.reduce((all, row) => all + row.wellFormed + row.malformed, 0);
 const rare = rows.filter(

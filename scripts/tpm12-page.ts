@@ -1,22 +1,27 @@
 /**
- * Writes the table of ordinals in docs/tpm12.md anew, from the commands that the engine has.
+ * Generates the table of ordinals in docs/tpm12.md from the engine's commands, and the table of
+ * departures from libtpms there.
  *
  *     node dist/scripts/tpm12-page.js
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { DEPARTURES } from '../lab/reference/departures.js';
 import { ORDINALS, ordinalName } from '../src/guest/constants.js';
 import type { Command } from '../src/tpm/tpm12/command.js';
 import { COMMANDS } from '../src/tpm/tpm12/commands/index.js';
 import { Tag } from '../src/tpm/tpm12/structures/types.js';
 
-const BEGIN = '<!-- ordinals: made by scripts/tpm12-page.ts, not by hand -->\n';
-const END = '<!-- end of ordinals -->\n';
+/** The marks around a generated table. */
+const beginOf = (what: string): string =>
+  `<!-- ${what}: made by scripts/tpm12-page.ts, not by hand -->\n`;
+const endOf = (what: string): string => `<!-- end of ${what} -->\n`;
 
 /** A page, and the lines of the table in it. */
 interface Page {
   readonly path: string;
+  readonly what: 'ordinals' | 'departures';
   readonly lines: () => readonly string[];
 }
 const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
@@ -50,10 +55,23 @@ function fullTable(): string[] {
   ];
 }
 
-export const PAGES: readonly Page[] = [{ path: root('docs/tpm12.md'), lines: fullTable }];
+/** Where the engine departs from libtpms; a star marks what a test shows on both. */
+function departureTable(): string[] {
+  const rows = DEPARTURES.map(
+    ({ on, libtpms, here, why, shown }) =>
+      `| ${shown === true ? '* ' : ''}${on} | ${libtpms} | ${here} | ${why} |`,
+  );
+  return ['| | libtpms 0.9.2 | here | why |', '| --- | --- | --- | --- |', ...rows];
+}
+
+export const PAGES: readonly Page[] = [
+  { path: root('docs/tpm12.md'), what: 'ordinals', lines: fullTable },
+  { path: root('docs/tpm12.md'), what: 'departures', lines: departureTable },
+];
 
 /** `text` with its table made anew. */
-export function withOrdinals(text: string, { path, lines }: Page): string {
+export function withTable(text: string, { path, what, lines }: Page): string {
+  const [BEGIN, END] = [beginOf(what), endOf(what)];
   const [before, rest] = text.split(BEGIN);
   const [, after] = (rest ?? '').split(END);
   if (after === undefined) throw new Error(`${path} has lost the marks around its table`);
@@ -62,6 +80,6 @@ export function withOrdinals(text: string, { path, lines }: Page): string {
 
 if (argv[1] === fileURLToPath(import.meta.url)) {
   for (const page of PAGES) {
-    writeFileSync(page.path, withOrdinals(readFileSync(page.path, 'utf8'), page));
+    writeFileSync(page.path, withTable(readFileSync(page.path, 'utf8'), page));
   }
 }

@@ -50,8 +50,13 @@ export const handlesOf = (ordinal: number): Handles => BY_ORDINAL.get(ordinal) ?
  * TPM_ChangeAuthAsymFinish there, and none of TPM_ReleaseTransportSigned.
  */
 export const wrappedHandlesOf = (ordinal: number): Handles =>
-  ordinal === ORDINALS.ChangeAuthAsymFinish
-    ? ONE
-    : ordinal === ORDINALS.ReleaseTransportSigned
-      ? NONE
-      : handlesOf(ordinal);
+  WRAPPED.get(ordinal) ?? handlesOf(ordinal);
+
+/** Ordinals without a command that begin with a key handle, as libtpms knows them. */
+const [CERTIFY_SELF_TEST, SET_REDIRECTION] = [0x52, 0x9a];
+const WRAPPED: ReadonlyMap<number, Handles> = new Map([
+  [ORDINALS.ChangeAuthAsymFinish, ONE],
+  [ORDINALS.ReleaseTransportSigned, NONE],
+  [CERTIFY_SELF_TEST, ONE],
+  [SET_REDIRECTION, ONE],
+]);

@@ -4,6 +4,7 @@
  * §24).
  */
 
+import { TAG } from '../../src/guest/constants.js';
 import {
   commands,
   HANDLE,
@@ -13,7 +14,7 @@ import {
   raw,
   TpmResponseError,
 } from '../../src/guest/index.js';
-
+import { frame } from '../../src/tpm/kernel/frame.js';
 import { concat, encode, u16, u32 } from '../../src/wire/codec.js';
 import { word } from '../files.js';
 import {
@@ -31,6 +32,7 @@ import { type Action, type Carrier, type Family, Kept, type RandomGuest } from '
 import { wrappedHandlesOf } from './handle-bytes.js';
 import { anyKey, type Held, heldKey, sealedFor, srk } from './held.js';
 import { identity } from './identity.js';
+import { ABSENT } from './starting.js';
 
 const { byte, counted, rawCommand } = raw;
 const n4 = (value: number): Uint8Array => encode(u32, value);
@@ -182,6 +184,14 @@ function wrapInVain(guest: RandomGuest): void {
   guest.through(carrierOf(guest, channel), () => guest.run(command));
 }
 
+/** An ordinal without a command, wrapped; the session goes on where libtpms knows it by name. */
+function wrapAbsent(guest: RandomGuest): void {
+  const channel = someChannel(guest);
+  const body = guest.chance(2) ? guest.bytes(guest.below(60)) : n4(HANDLE.SRK);
+  const request = frame(TAG.RQU_COMMAND + guest.below(3), guest.pick(ABSENT), body);
+  guest.through(carrierOf(guest, channel), () => guest.send(request));
+}
+
 /** A command that is not wrapped well, or not at all. */
 function executeBadly(guest: RandomGuest): void {
   guest.runAnew(ORDINALS.ExecuteTransport, () => {
@@ -237,6 +247,7 @@ export const transportFamily = (inner: Family): Family => [
   [4, guest => establish(guest)],
   [16, guest => act(guest, inner)],
   [3, wrapInVain],
+  [2, wrapAbsent],
   [2, executeBadly],
   [5, release],
   [3, leave],

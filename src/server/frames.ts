@@ -2,13 +2,11 @@
  * TPM commands in a byte stream. The size in a command's header is all the framing there is.
  * @module
  */
+import { HEADER_BYTES } from '../tpm/kernel/frame.js';
+import { LIMITS } from '../tpm/tpm12/limits.js';
 import { concat } from '../wire/codec.js';
 import { controlMessageName } from './control-messages.js';
 
-/** Tag, size and ordinal are 2 + 4 + 4 bytes. */
-const HEADER_BYTES = 10;
-/** The largest command that a TPM takes. */
-const COMMAND_BYTES_MAX = 4096;
 const CONTROL_BYTES = 4;
 
 // biome-ignore format: table
@@ -62,8 +60,8 @@ function headOf({ buffer, byteOffset, length: available }: Uint8Array): Head | u
   if (name !== undefined) return { is: 'control', length: CONTROL_BYTES, name };
   if (available < HEADER_BYTES) return undefined;
   const length = view.getUint32(2);
-  if (length < HEADER_BYTES || length > COMMAND_BYTES_MAX) {
-    return { is: 'malformed', length: COMMAND_BYTES_MAX };
+  if (length < HEADER_BYTES || length > LIMITS.bufferBytes) {
+    return { is: 'malformed', length: LIMITS.bufferBytes };
   }
   return available < length ? undefined : { is: 'command', length };
 }

@@ -169,6 +169,43 @@ peerTest('a wrapped command that is too short is refused, logged or not', ['swtp
   }
 });
 
+/** Part 2 §17: ordinals that libtpms knows and has no command for, and their bytes of handles. */
+// biome-ignore format: table
+const ABSENT: readonly (readonly [ordinal: number, handles: number])[] = [
+  [0x2c, 0], [0x2d, 0], [0x2e, 0], [0x2f, 0], [0x30, 0], [0x52, 4],
+  [0x64, 0], [0x82, 0], [0x83, 0], [0x8c, 0], [0x9a, 4], [0xaa, 0],
+];
+
+peerTest(
+  'a wrapped ordinal without a command is refused, and the session goes on',
+  ['swtpm'],
+  t => {
+    for (const { name, client, transmit } of subjects(t)) {
+      for (const attributes of [ENCRYPT, LOG]) {
+        for (const [ordinal, input] of ABSENT) {
+          const what = `${name}: ordinal ${ordinal.toString(16)}, attributes ${attributes}`;
+          const channel = new Channel(client, transmit, attributes).open();
+          const request = frame(0x00c1, ordinal, n4(HANDLE.SRK));
+          t.is(toHex(channel.run(request, { input })), '00c40000000a0000000a', what);
+          t.is(tail(channel.run(READ)).slice(0, 8), '00000000', what);
+          client.run(commands.flushSpecific(channel.handle, RESOURCE.TRANS));
+        }
+      }
+    }
+  },
+);
+
+peerTest('a wrapped ordinal that does not exist ends the session', ['swtpm'], t => {
+  for (const { name, client, transmit } of subjects(t)) {
+    for (const ordinal of [0x00, 0x26, 0x34, 0xff, 0x1234, 0x4000_000c]) {
+      const channel = new Channel(client, transmit, ENCRYPT).open();
+      const request = frame(0x00c1, ordinal, n4(HANDLE.SRK));
+      t.throws(() => channel.run(request), { message: 'result 10' }, name);
+      t.throws(() => channel.run(READ), { message: 'result 34' }, name);
+    }
+  }
+});
+
 peerTest('a wrapped TPM_ReleaseTransportSigned has no handles, and is refused', ['swtpm'], t => {
   for (const { name, client, transmit } of subjects(t)) {
     const request = frame(0x00c1, RELEASE, new Uint8Array(24).fill(0x40));

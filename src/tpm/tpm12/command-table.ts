@@ -72,7 +72,7 @@ function checkRecord(record: Command): void {
   assert(Math.max(...tags) <= Tag.AUTH2, `${name} has more authorisations than two`);
   const inMap = ordinal < 8 * AUDIT_MAP_BYTES;
   assert(audited !== 'from the start' || inMap, `${name} has no bit in the audit map`);
-  const { handleBytes: bytes, keys } = wrapped;
-  assert(bytes <= handleBytes.input, `${name}: more bytes are handles where it is wrapped`);
+  const { handleBytes: counted, keys } = wrapped;
+  assert(counted.input <= handleBytes.input, `${name}: more bytes are handles where it is wrapped`);
   assert(keys === 'typed' || keys <= 2, `${name} has ${keys} key handles`);
 }

@@ -4,9 +4,10 @@
  * the "Actions" of TPM Main Part 3 say, after the checks that all commands have in common.
  * @module
  */
+import assert from 'node:assert/strict';
 import { type Codec, type Fields, type Struct, struct, u32 } from '../../wire/codec.js';
 import type { AuthCount, Call } from './call.js';
-import type { CommandFacts } from './environment.js';
+import type { CommandFacts, WrappedFacts } from './environment.js';
 import { ORDINALS, type OrdinalName, ordinalName } from './ordinals.js';
 import { Tag } from './structures/types.js';
 
@@ -142,15 +143,21 @@ export function command<
   const { ordinal, handles = {}, outHandles = {}, uncovered, input, output, ...columns } = spec;
   const named = typeof ordinal === 'string';
   const value = named ? ORDINALS[ordinal] : ordinal.value;
+  const handleBytes = {
+    input: bytesOf(handles) + (uncovered?.input ?? 0),
+    output: bytesOf(outHandles) + (uncovered?.output ?? 0),
+  };
+  const unlisted = Object.entries<Codec<unknown>>(input ?? {}).filter(
+    ([name, codec]) => codec === u32 && /handle$/i.test(name),
+  );
+  const explained = uncovered?.input !== undefined || spec.transport?.keys !== undefined;
+  assert(explained || unlisted.length === 0, `${unlisted[0]?.[0]} is not among the handles`);
   const record: Command = {
     ...columns,
     ordinal: value,
     name: named ? ordinalName(value) : ordinal.name,
-    handleBytes: {
-      input: bytesOf(handles) + (uncovered?.input ?? 0),
-      output: bytesOf(outHandles) + (uncovered?.output ?? 0),
-    },
-    wrapped: wrappedOf(spec),
+    handleBytes,
+    wrapped: wrappedOf(spec, handleBytes),
     tags: tagsOf(spec),
     input: struct({ ...fieldsOf(handles), ...input }),
     output: struct({ ...fieldsOf(outHandles), ...output }),
@@ -175,20 +182,18 @@ function tagsOf({ auth, transport }: Columns<AuthCount>): number[] {
 }
 
 /** How a transport session takes a command apart. */
-function wrappedOf({
-  transport = {},
-  handles = {},
-  uncovered,
-}: {
-  readonly transport?: TransportSpec;
-  readonly handles?: Handles;
-  readonly uncovered?: { readonly input?: number };
-}): CommandFacts['wrapped'] {
+function wrappedOf(
+  {
+    transport = {},
+    handles = {},
+  }: { readonly transport?: TransportSpec; readonly handles?: Handles },
+  { input, output }: CommandFacts['handleBytes'],
+): WrappedFacts {
   const roles = Object.values(handles);
   const keys = roles[0] === 'resource' ? 'typed' : roles.filter(role => role === 'key').length;
   return {
     refused: transport.refused === true,
-    handleBytes: transport.handleBytes ?? bytesOf(handles) + (uncovered?.input ?? 0),
+    handleBytes: { input: transport.handleBytes ?? input, output },
     keys: transport.keys ?? keys,
   };
 }

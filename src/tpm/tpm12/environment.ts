@@ -17,14 +17,17 @@ export interface CommandFacts {
   /** Part 2, §20.2: the bits that delegate the command, of the owner and of a key. */
   readonly delegable?: { readonly owner?: number; readonly key?: number };
   readonly audited?: 'from the start' | 'never' | 'by the command itself';
-  readonly wrapped: {
-    /** A transport session does not carry the command. */
-    readonly refused: boolean;
-    /** Bytes of handles, as a transport session counts them. */
-    readonly handleBytes: number;
-    /** How many key handles the command begins with; `typed`: one, where the type behind it says so. */
-    readonly keys: number | 'typed';
-  };
+  readonly wrapped: WrappedFacts;
+}
+
+/** How a transport session takes a command apart. */
+export interface WrappedFacts {
+  /** A transport session does not carry the command. */
+  readonly refused: boolean;
+  /** Bytes of handles in front, which are neither encrypted nor covered. */
+  readonly handleBytes: { readonly input: number; readonly output: number };
+  /** How many key handles the command begins with; `typed`: one, where the type behind it says so. */
+  readonly keys: number | 'typed';
 }
 
 /** The commands of an engine. */

@@ -1,6 +1,5 @@
 /**
- * Ordinals (TPM Main Part 2, §17): those that libtpms has a command for, and those that it knows by
- * name and has none for.
+ * Ordinals (TPM Main Part 2, §17): those that libtpms has a command for, and those that it only knows.
  * @module
  */
 
@@ -124,27 +123,28 @@ export const ORDINALS = {
 export type OrdinalName = keyof typeof ORDINALS;
 
 /**
- * Ordinals of the specification without a command, here and in libtpms: maintenance, field upgrade, and
- * what TPM 1.2 deleted.
+ * Ordinals of the specification that libtpms knows and has no command for (maintenance, field upgrade,
+ * what TPM 1.2 deleted), and how many key handles each begins with. They are refused like any unknown
+ * one, but through a transport session it is the wrapped command that is refused, not the session's.
  */
 // biome-ignore format: table
 export const ABSENT_ORDINALS = {
-  CreateMaintenanceArchive: 0x2c,
-  LoadMaintenanceArchive:   0x2d,
-  KillMaintenanceFeature:   0x2e,
-  LoadManuMaintPub:         0x2f,
-  ReadManuMaintPub:         0x30,
-  CertifySelfTest:          0x52,
-  GetCapabilitySigned:      0x64,
-  GetAuditEvent:            0x82,
-  GetAuditEventSigned:      0x83,
-  GetOrdinalAuditStatus:    0x8c,
-  SetRedirection:           0x9a,
-  FieldUpgrade:             0xaa,
+  CreateMaintenanceArchive: { ordinal: 0x2c, keys: 0 },
+  LoadMaintenanceArchive:   { ordinal: 0x2d, keys: 0 },
+  KillMaintenanceFeature:   { ordinal: 0x2e, keys: 0 },
+  LoadManuMaintPub:         { ordinal: 0x2f, keys: 0 },
+  ReadManuMaintPub:         { ordinal: 0x30, keys: 0 },
+  CertifySelfTest:          { ordinal: 0x52, keys: 1 },
+  GetCapabilitySigned:      { ordinal: 0x64, keys: 0 },
+  GetAuditEvent:            { ordinal: 0x82, keys: 0 },
+  GetAuditEventSigned:      { ordinal: 0x83, keys: 0 },
+  GetOrdinalAuditStatus:    { ordinal: 0x8c, keys: 0 },
+  SetRedirection:           { ordinal: 0x9a, keys: 1 },
+  FieldUpgrade:             { ordinal: 0xaa, keys: 0 },
 } as const;
 
 const NAMES: ReadonlyMap<number, string> = new Map(
-  Object.entries({ ...ORDINALS, ...ABSENT_ORDINALS }).map(([name, ordinal]) => [
+  Object.entries(ORDINALS).map(([name, ordinal]) => [
     ordinal,
     `TPM_${name}`.replace('TPM_TSC', 'TSC'),
   ]),

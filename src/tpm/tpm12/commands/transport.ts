@@ -3,13 +3,12 @@
  * TPM_ReleaseTransportSigned.
  * @module
  */
-import { concat, encode, Reader, struct, u16, u32 } from '../../../wire/codec.js';
+import { concat, encode, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
-
+import { HEADER_BYTES } from '../../kernel/frame.js';
 import { crypt, demandScheme, has, logInto, logOutOf } from '../auth/transport-session.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import type { CommandFacts } from '../environment.js';
 import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
 import { decryptWith, signWith } from '../keys/use.js';
 import { ORDINALS } from '../ordinals.js';
@@ -18,9 +17,9 @@ import { noBytes20, nonce } from '../structures/basic.js';
 import { encodeSignInfo } from '../structures/certify-info.js';
 import { sizedBuffer } from '../structures/codecs.js';
 import { currentTicks, tickCount } from '../structures/current-ticks.js';
-import { AuthDataUsage, type KeptKey, KeyUsage } from '../structures/key.js';
+import { AuthDataUsage, KeyUsage, type KeyWithSecret } from '../structures/key.js';
 import { SigScheme } from '../structures/key-parms.js';
-import { load, parse } from '../structures/parsing.js';
+import { load } from '../structures/parsing.js';
 import {
   Attribute,
   type TransportPublic,
@@ -28,16 +27,11 @@ import {
   transportAuth,
   transportPublic,
 } from '../structures/transport-public.js';
-import { Handle, Resource } from '../structures/types.js';
+import { Handle } from '../structures/types.js';
 import { ticksNow } from '../ticks.js';
+import { commandPart, keyCountOf, keysHash, responsePart, withPart } from '../wrapping.js';
 
 const SUCCESS = encode(u32, 0);
-
-const HEADER_BYTES = 10;
-
-const AUTH_BYTES = 45;
-
-const RESPONSE_AUTH_BYTES = 41;
 
 const ENCRYPTING: readonly number[] = [KeyUsage.STORAGE, KeyUsage.LEGACY];
 
@@ -98,69 +92,6 @@ function secretOf(
   return load(transportAuth, decryptWith(key, sent)).authData;
 }
 
-const wrappedHeader = struct({ tag: u16, paramSize: u32, ordinal: u32 });
-
-/** Where the data of a wrapped command, or of its response, begin and end. */
-interface Part {
-  readonly start: number;
-  readonly end: number;
-}
-
-function commandPart(call: Call, wrapped: Uint8Array): Part & { found: CommandFacts } {
-  const { tag, paramSize, ordinal } = load(wrappedHeader, wrapped);
-  demand(paramSize === wrapped.length, 'BAD_PARAM_SIZE');
-  const found = call.tpm.commands.get(ordinal);
-  demand(found !== undefined, 'BAD_ORDINAL');
-  const start = HEADER_BYTES + found.wrapped.handleBytes;
-  return { found, ...between(wrapped, start, AUTH_BYTES * sessionsOf(tag, 0x00c1)) };
-}
-
-const sessionsOf = (tag: number, plain: number): number =>
-  tag === plain + 1 || tag === plain + 2 ? tag - plain : 0;
-
-function between(bytes: Uint8Array, start: number, behind: number): Part {
-  demand(bytes.length >= start + behind, 'BAD_PARAM_SIZE');
-  return { start, end: bytes.length - behind };
-}
-
-function responsePart({ handleBytes }: CommandFacts, response: Uint8Array): Part {
-  const { tag, ordinal: result } = load(wrappedHeader, response);
-  if (result !== 0) return { start: HEADER_BYTES, end: HEADER_BYTES };
-  return between(
-    response,
-    HEADER_BYTES + handleBytes.output,
-    RESPONSE_AUTH_BYTES * sessionsOf(tag, 0x00c4),
-  );
-}
-
-/** `whole` with one part of it encrypted or decrypted. */
-const withPart = (
-  whole: Uint8Array,
-  { start, end }: Part,
-  change: (part: Uint8Array) => Uint8Array,
-): Uint8Array => concat(whole.slice(0, start), change(whole.slice(start, end)), whole.slice(end));
-
-/**
- * How many key handles a command begins with. Where that depends on a resource type, it must be there
- * before anything is proven.
- */
-function keyCountOf({ keys }: CommandFacts['wrapped'], clear: Uint8Array): number {
-  if (keys !== 'typed') return keys;
-  const resourceType = load(u32, clear.slice(HEADER_BYTES + 4));
-  return Number(resourceType === Resource.KEY);
-}
-
-/** The digest over the public keys of the handles that a command begins with. */
-function keysHash(call: Call, count: number, clear: Uint8Array): Uint8Array {
-  if (count === 0) return noBytes20();
-  const from = new Reader(clear.slice(HEADER_BYTES));
-  const hashes = Array.from({ length: count }, () => {
-    const { key } = findKey(call, parse(u32, from), { readOnly: true, allowEk: true });
-    return sha1(encode(sizedBuffer, key.pubKey));
-  });
-  return sha1(...hashes);
-}
-
 /** Runs a command that came through a session. */
 export const executeTransport = command({
   ordinal: 'ExecuteTransport',
@@ -175,17 +106,17 @@ export const executeTransport = command({
     const auth = call.usedTransport;
     const held = auth.session;
     const part = commandPart(call, wrappedCmd);
-    const { ordinal, wrapped } = part.found;
+    const { ordinal, facts } = part;
     const clear = withPart(wrappedCmd, part, data => crypt(held, auth.nonceOdd, 'in', data));
-    const keyCount = keyCountOf(wrapped, clear);
+    const keyCount = keyCountOf(facts, clear);
     const inDigest = sha1(encode(u32, ordinal), clear.slice(part.start, part.end));
     const size = encode(u32, wrappedCmd.length);
     auth.check(sha1(encode(u32, ORDINALS.ExecuteTransport), size, inDigest));
-    demand(!wrapped.refused, 'NO_WRAP_TRANSPORT');
+    demand(!facts.refused, 'NO_WRAP_TRANSPORT');
     if (has(held, 'LOG')) logInto(held, inDigest, keysHash(call, keyCount, clear));
     const response = tpm.runWrapped(clear, locality, held);
     const ticks = ticksNow(tpm);
-    const out = responsePart(part.found, response);
+    const out = responsePart(facts, response);
     const result = response.slice(6, HEADER_BYTES);
     const data = response.slice(out.start, out.end);
     const outDigest = sha1(result, encode(u32, ordinal), data);
@@ -235,7 +166,7 @@ export const releaseTransportSigned = command({
   },
 });
 
-function authoriseSigner(call: Call, key: KeptKey): void {
+function authoriseSigner(call: Call, key: KeyWithSecret): void {
   demand(SCHEMES.includes(key.algorithmParms.sigScheme), 'INAPPROPRIATE_SIG');
   if (call.auth === undefined) demand(key.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
   else call.auth.openSession(entityOfKey(key));
