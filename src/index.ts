@@ -19,6 +19,8 @@ export {
   type NvramPort,
   StateError,
   StoreFailure,
+  type Tpm12Info,
+  type Tpm20Info,
 } from './tpm/engine.js';
 export { Tpm12, type Tpm12Options } from './tpm/tpm12/tpm12.js';
 export { noTrace, type Trace, type TraceEvent } from './trace.js';
