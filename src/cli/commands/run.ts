@@ -84,7 +84,7 @@ interface Faces {
   readonly summary: string;
 }
 
-/** @throws UsageError, FaceError ADDRESS */
+/** @throws UsageError, EndpointError ADDRESS */
 function facesOf({ qtest, qmp, incoming }: FaceOptions, json: boolean): Faces {
   const given = [...(qtest === undefined ? [] : [qtest]), ...qmp];
   if (given.length === 0) {
