@@ -40,7 +40,7 @@ export class StoreFailure extends NvtpmError {
   }
 }
 
-/** The state that an engine was given is none of its own, or damaged. `init` throws it. */
+/** The state that an engine was given is another engine's, or damaged. `init` throws it. */
 export class StateError extends NvtpmError {
   override readonly name = 'StateError';
   readonly outcome = 'FAILED';

@@ -17,7 +17,7 @@ import { sameSecret } from './secrets.js';
 
 /**
  * Encrypts `message` to a key with OAEP; the 20 bytes of `seed` are what is random in it. Undefined
- * where the message is too long for the key, or the key is none.
+ * where the message is too long for the key, or the key is invalid.
  */
 export function oaepEncrypt(
   key: RsaPublicKey,

@@ -37,7 +37,7 @@ export const auditedOrdinals = (state: TpmState, from: number): number[] => {
 };
 
 /**
- * Has an ordinal audited or not; true where that changed.
+ * Turns auditing of an ordinal on or off; true where that changed.
  * @throws TpmFault BADINDEX for an ordinal that there is no bit for
  */
 export function setAudited(state: TpmState, ordinal: number, audited: boolean): boolean {

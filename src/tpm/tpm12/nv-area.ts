@@ -1,6 +1,6 @@
 /**
- * The NV indices of a TPM (TPM Main Part 3, §20): finding one, making room for one, and what its
- * permissions ask of who reads and who writes.
+ * The NV indices of a TPM (TPM Main Part 3, §20): finding one, making room for one, and the
+ * permissions for reading and writing it.
  * @module
  */
 import { concat, encode } from '../../wire/codec.js';

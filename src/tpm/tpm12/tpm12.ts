@@ -123,7 +123,11 @@ export class Tpm12 implements Engine {
     this.#wipe();
     const permall = nvram.load('permall');
     if (permall === undefined) {
-      throw new StateError('MALFORMED', 'permall', 'there is none to resume from');
+      throw new StateError(
+        'MALFORMED',
+        'permall',
+        'it is absent, so there is nothing to resume from',
+      );
     }
     const tpm = this.#powerOn(nvram, decodePermall(permall));
     restoreVolatile(tpm.state, permall, volatileState, tpm.clock());

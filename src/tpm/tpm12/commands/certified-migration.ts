@@ -37,7 +37,7 @@ import {
 import { Algorithm, EncScheme, type Pubkey, pubkey, SigScheme } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
 import { MigrateScheme } from '../structures/types.js';
-import { demandLeave, migrationKeyAuth } from './migration.js';
+import { migrationKeyAuth, requireApproval } from './migration.js';
 
 /** Which keys a delegation may use under an authority. */
 export const cmkSetRestrictions = command({
@@ -163,7 +163,7 @@ export const cmkCreateBlob = command({
     demand(!hasFlag(parent, 'MIGRATABLE'), 'INVALID_KEYUSAGE');
     demand(parent.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
     const key = load(storeAsymkey, decryptWith(parent, input.encData));
-    demandLeave(call, to);
+    requireApproval(call, to);
     demand(RESTRICTED.includes(key.payload), 'INVALID_STRUCTURE');
     const authorities = msaDigest(msaList);
     const proof = migrationProof(call, {

@@ -110,7 +110,7 @@ function goOn(
 }
 
 /**
- * A refusal ends the session that the command named, whatever was wrong and whoever sent it: libtpms
+ * Any refusal ends the session that the command named, whatever the reason: libtpms
  * does so as soon as it could read the stage.
  */
 function endRefused({ state }: Call, refused: boolean, body: Uint8Array): void {

@@ -152,7 +152,7 @@ function demandSubset(call: Call<'one'>, wanted: DelegatePublic): Family {
   return family;
 }
 
-/** A blob that delegates, for who knows `authValue`. */
+/** A blob that delegates to holders of `authValue`. */
 function makeBlob(
   call: Call,
   publicInfo: DelegatePublic,

@@ -27,7 +27,7 @@ import { contextBlob } from '../structures/context-blob.js';
 import { keyHandleEntry } from '../structures/key.js';
 import { EntityType, Resource } from '../structures/types.js';
 
-/** Gives a key away as a context, and lets it go. */
+/** Saves a key as a context, and evicts it. */
 export const saveKeyContext = command({
   ordinal: 'SaveKeyContext',
   auth: 'none',
@@ -66,7 +66,7 @@ export const loadKeyContext = command({
   },
 });
 
-/** Gives a session away as a context, and lets it go. */
+/** Saves a session as a context, and ends it here. */
 export const saveAuthContext = command({
   ordinal: 'SaveAuthContext',
   auth: 'none',

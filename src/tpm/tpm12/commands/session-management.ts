@@ -96,7 +96,7 @@ const SESSIONS: Readonly<Record<number, Left>> = {
   }),
 };
 
-/** Gives a key away as a context, and keeps it; or a session, and lets it go. */
+/** Saves a key as a context, and keeps it loaded; or a session, and ends it here. */
 export const saveContext = command({
   ordinal: 'SaveContext',
   auth: 'none',
@@ -149,7 +149,7 @@ function refuseContext({ state }: Call, blob: ContextBlob): never {
   throw new TpmFault('INVALID_RESOURCE');
 }
 
-/** Places that keys which the owner keeps must leave to others. */
+/** Places that the owner's keys may not take. */
 const FREE_PLACES_MIN = 2;
 
 const OWNERS_USAGES: readonly number[] = [

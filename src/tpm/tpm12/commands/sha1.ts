@@ -1,5 +1,5 @@
 /**
- * Hashing for those who cannot (TPM Main Part 3, §13.1 to §13.4). There is one thread of it, and any
+ * SHA-1 for callers that cannot hash (TPM Main Part 3, §13.1 to §13.4). There is one thread, and any
  * other command ends it.
  * @module
  */

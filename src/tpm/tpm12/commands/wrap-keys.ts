@@ -113,7 +113,7 @@ function openKey(inKey: TravellingKey, parent: KeptKey): KeyWithSecret {
   return key;
 }
 
-/** What a key shows to who may use it, or to anybody where the key says so. */
+/** The public part of a key, under its authorisation unless the key needs none. */
 export const getPubKey = command({
   ordinal: 'GetPubKey',
   auth: 'optional',

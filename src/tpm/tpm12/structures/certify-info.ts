@@ -57,7 +57,7 @@ const signInfo = structure(0x0005, {
   data:   sizedBuffer,
 });
 
-/** The bytes of a TPM_SIGN_INFO whose kind is told by the 4 letters of `fixed`. */
+/** The bytes of a TPM_SIGN_INFO; the 4 letters of `fixed` are its kind. */
 export const encodeSignInfo = (
   fixed: 'SIGN' | 'TSTP' | 'ADIG' | 'TRAN',
   replay: Uint8Array,
