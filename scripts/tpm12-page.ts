@@ -1,6 +1,6 @@
 /**
- * Generates the tables of ordinals in README.md and docs/tpm12.md from the engine's commands, and the
- * table of departures from libtpms in docs/tpm12.md.
+ * Generates the table of ordinals in docs/tpm12.md from the engine's commands, and the table of
+ * departures from libtpms.
  *
  *     node dist/scripts/tpm12-page.js
  */
@@ -42,7 +42,6 @@ function row(ordinal: number): string {
 }
 
 const ALL: readonly number[] = Object.values(ORDINALS).toSorted((a, b) => a - b);
-const PER_ROW = 16;
 
 /** Every command with its sessions. */
 function fullTable(): string[] {
@@ -56,19 +55,6 @@ function fullTable(): string[] {
   ];
 }
 
-/** The names of all commands, sixteen ordinals a row; one that is not there is struck out. */
-function shortTable(): string[] {
-  const rowOf = (ordinal: number): number => Math.floor(ordinal / PER_ROW);
-  const lines = [...new Set(ALL.map(rowOf))].map(at => {
-    const names = ALL.filter(ordinal => rowOf(ordinal) === at).map(ordinal => {
-      const name = ordinalName(ordinal).replace(/^TPM_/, '');
-      return COMMANDS.get(ordinal) !== undefined ? name : `~~${name}~~`;
-    });
-    return `| ${(at * PER_ROW).toString(16).padStart(2, '0')} | ${names.join(', ')} |`;
-  });
-  return ['| ordinals from | TPM_ |', '| ---: | --- |', ...lines];
-}
-
 /** Where the engine departs from libtpms; a star marks what a test shows on both. */
 function departureTable(): string[] {
   const rows = DEPARTURES.map(
@@ -80,7 +66,6 @@ function departureTable(): string[] {
 
 export const PAGES: readonly Page[] = [
   { path: root('docs/tpm12.md'), what: 'ordinals', lines: fullTable },
-  { path: root('README.md'), what: 'ordinals', lines: shortTable },
   { path: root('docs/tpm12.md'), what: 'departures', lines: departureTable },
 ];
 

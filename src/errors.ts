@@ -52,7 +52,7 @@ export class IoError extends NvtpmError {
   }
 }
 
-/** What the usual errnos mean to somebody who has to do something about them. */
+/** What to do about the usual errnos. */
 // biome-ignore format: table
 const ADVICE: Readonly<Record<string, string>> = {
   ENOENT:  'there is no such file or directory (ENOENT); check the path, or make it first',

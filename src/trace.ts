@@ -5,6 +5,9 @@
  * @module
  */
 
+/**
+ * What a trace sees: block requests, locks, stores, TPM commands, register accesses, transitions.
+ */
 // biome-ignore format: table
 export type TraceEvent =
   | { readonly event: 'lock';     readonly type: 'shared' | 'exclusive'; readonly path: string; readonly flavour: string }

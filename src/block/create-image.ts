@@ -1,7 +1,7 @@
 /**
  * New image files. The descriptor that makes the file acquires guard and lock at once and keeps them
- * until the image is complete, so no other instance can use it half made; and a file that another
- * instance got hold of first is never removed.
+ * until the image is complete, so no other instance can use it half made. A file that another
+ * instance locked first is never removed.
  * @module
  */
 import { unlinkSync } from 'node:fs';
@@ -15,6 +15,7 @@ import type { BlockNode } from './node.js';
 import { type FormatQcow2Options, formatQcow2 } from './qcow2/create.js';
 import { openQcow2 } from './qcow2/node.js';
 
+/** A new image file: its format, locks and trace. */
 export interface CreateImageOptions extends FormatQcow2Options {
   /** Whether an existing file is replaced. */
   readonly overwrite?: boolean;

@@ -25,11 +25,12 @@ import { FileLocks } from './file-locks.js';
 import { type Bytes, LockableNode, type LowerLock } from './lockable.js';
 import { ImageError, type ProtocolNode } from './node.js';
 
+/** How a file is opened and locked. */
 export interface OpenFileOptions {
   readonly readOnly?: boolean;
   /** 'new': the file must not exist yet; it is made with mode 0600. */
   readonly create?: 'new';
-  /** Told of every read, write and flush of the file. */
+  /** Receives every read, write and flush of the file. */
   readonly trace?: Trace;
   /** How the file is locked; called once, when the first lock is acquired. */
   readonly lockDriver?: LockDriverFor;
@@ -53,15 +54,17 @@ export function syncFolderOf(path: string): void {
       closeSync(folder);
     }
   } catch {
-    // Windows and some network file systems cannot; the file's own bytes are durable all the same.
+    // Windows and some network file systems cannot; the file's own bytes are durable anyway.
   }
 }
 
+/** A file of the system, at the bottom of a chain of nodes. */
 export class FileNode extends LockableNode<LowerLock> implements ProtocolNode {
   readonly driver = 'file';
   readonly path: string;
   readonly readOnly: boolean;
   readonly file = undefined;
+  /** @internal The guard and the locks of this file. */
   readonly locks: FileLocks;
   protected readonly bytes: FileBytes;
   readonly #lower: LowerLock;
@@ -85,6 +88,7 @@ export class FileNode extends LockableNode<LowerLock> implements ProtocolNode {
     return this.bytes.peek(offset, length);
   }
 
+  /** The holder that forbids a lock of this type, as far as the system tells. */
   lockHolder(type: LockType): LockHolder | undefined {
     return this.locks.holder(type);
   }
@@ -109,7 +113,7 @@ export class FileNode extends LockableNode<LowerLock> implements ProtocolNode {
 
 class FileBytes implements Bytes {
   readonly #path: string;
-  /** Where the path led when the file was opened, whatever directory the process is in later. */
+  /** The absolute path on opening: the process may change its directory later. */
   readonly #absolute: string;
   readonly #readOnly: boolean;
   readonly #trace: Trace;
@@ -219,7 +223,7 @@ class FileBytes implements Bytes {
   }
 }
 
-/** Whether `path` names this very file. Where the system does not let it be looked up, it may. */
+/** Whether `path` names this very file. True where the system forbids looking it up. */
 function isAt(path: string, { dev, ino }: Stats): boolean {
   try {
     const there = statSync(path);
@@ -229,7 +233,7 @@ function isAt(path: string, { dev, ino }: Stats): boolean {
   }
 }
 
-/** Node takes an offset past 2^53 for "wherever the file stands", and damaged images have such. */
+/** Node reads an offset past 2^53 as the current position, and damaged images have such offsets. */
 function demandOffset(offset: number, length: number): void {
   if (offset >= 0 && Number.isSafeInteger(offset + length)) return;
   throw Object.assign(new Error(`${offset} is no offset in a file`), { code: 'EFBIG' });

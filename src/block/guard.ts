@@ -41,7 +41,7 @@ interface Needs {
 export const GUARD_ROLES = {
   /** An active TPM; QEMU with the image open for writing: bytes 100 101 103 201 203. */
   writer:   { uses: ['consistent read', 'write', 'resize'], denies: ['write', 'resize'] },
-  /** Reads the disk and wants it to hold still; qemu-img check: 100 201 203. */
+  /** Reads the disk, which must not change meanwhile; qemu-img check: 100 201 203. */
   reader:   { uses: ['consistent read'],                    denies: ['write', 'resize'] },
   /** Looks at metadata only; qemu-img info: 201 203. */
   probe:    { uses: [],                                     denies: ['write', 'resize'] },
@@ -50,6 +50,7 @@ export const GUARD_ROLES = {
   /** Waits for a migration beside the source: no byte, only the range of the cycle lock. */
   incoming: { uses: [],                                     denies: [] },
 } as const satisfies Record<string, Needs>;
+/** What a process does with an image, and so which bytes it locks (docs/locking.md). */
 export type GuardRole = keyof typeof GUARD_ROLES;
 
 /** on: always; auto: where locks of the open file description exist, as QEMU does; off: never. */
@@ -86,12 +87,14 @@ const GUARD_BYTES = [...MEANING.keys()];
 export const CYCLE_RANGE: LockRange = { start: 300, length: 0 };
 assert(!GUARD_BYTES.some(byte => overlap(oneByte(byte), CYCLE_RANGE)), 'the two tiers overlap');
 
+/** The image guard, held from takeGuard to release. */
 export interface Guard {
   readonly role: GuardRole;
   /** The bytes that are held: none where the mode is off, or auto on another flavour than OFD. */
   readonly bytes: readonly number[];
   /** Idempotent. The image's bdrv_lock must not be held; its range is the whole file again. */
   release(): void;
+  /** The same as release(). */
   [Symbol.dispose](): void;
 }
 
@@ -130,7 +133,7 @@ export function takeGuard(
   locks.range = CYCLE_RANGE;
   return guardOf(role, bytes, () => {
     locks.range = WHOLE_FILE;
-    // Closing the file has given them back already.
+    // Closing the file has released them already.
     if (locks.open) giveBack(locks, bytes);
   });
 }
@@ -151,8 +154,8 @@ interface Conflict {
 }
 
 /**
- * Locks first, then looks whether another holder has what must not be held: of two that come at
- * the same time both may fail, but never do both succeed.
+ * Locks first, then tests whether another holder has a conflicting byte: of two processes that start
+ * at once both may fail, but never both succeed.
  */
 function tryTake(locks: FileLocks, role: GuardRole): Conflict | undefined {
   const { driver, fd } = locks;
@@ -175,13 +178,13 @@ function giveBack({ driver, fd }: FileLocks, bytes: readonly number[]): void {
 }
 
 function refused(path: string, role: GuardRole, { byte, holder }: Conflict): LockError {
-  // A lock that reaches over all of these bytes says nothing by any one of them.
+  // A lock over all of these bytes is not the guard of any role.
   const whole = holder?.type === 'exclusive' || holder?.range.length === 0;
   const does = whole ? 'has locked the whole file' : `${MEANING.get(byte)} (lock byte ${byte})`;
   const advice =
     role === 'writer'
       ? 'stop that machine or tool, then try again'
-      : 'try again when it is done, or look at the image all the same with --force-share';
+      : 'try again when it is done, or inspect the image anyway with --force-share';
   return new LockError(
     'LOCKED',
     path,

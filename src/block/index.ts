@@ -19,6 +19,7 @@ export {
   repairImage,
 } from './inspect.js';
 export { bdrv_lock, bdrv_unlock, lockAsync, withLock, withLockAsync } from './lock.js';
+export type { Bytes } from './lockable.js';
 export * from './node.js';
 export {
   type BackingGate,

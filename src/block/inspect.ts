@@ -27,6 +27,7 @@ export interface ImageInfo {
   }[];
 }
 
+/** What the header and the snapshot table of an image say. */
 export function imageInfo(disk: LockedNode): ImageInfo {
   const view = Qcow2Node.diskOf(disk)?.view;
   return {

@@ -76,7 +76,7 @@ export function holding<T>(locked: LockedNode, act: (disk: LockedNode) => T): T 
     try {
       locked[Symbol.dispose]();
     } catch {
-      // What follows from the first failure: the node is broken and says so.
+      // A consequence of the first failure: the node is broken and reports it.
     }
     throw error;
   }

@@ -10,9 +10,13 @@ import { type BlockNode, ImageError, type LockedNode } from './node.js';
 /** What a driver does with its bytes while the lock is held. */
 export interface Bytes {
   readonly length: number;
+  /** Exactly `length` bytes at `offset`. */
   read(offset: number, length: number): Uint8Array;
+  /** Writes all of `bytes`, or throws. */
   write(offset: number, bytes: Uint8Array): void;
+  /** Makes every write so far durable. */
   flush(): void;
+  /** Sets the length. */
   truncate(length: number): void;
 }
 
@@ -47,7 +51,7 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
   protected begin(_below: Below): void {}
   /** Writes what is held back, before the outermost lock is released. */
   protected writeBack(): void {}
-  /** Drops all that is held back or cached: the lock goes. */
+  /** Drops all that is held back or cached, before the lock is released. */
   protected drop(): void {}
   abstract lockHolder(type: LockType): LockHolder | undefined;
   protected abstract closeBelow(): void;
@@ -82,7 +86,7 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     return this.#held.size;
   }
 
-  /** Nothing is built on this node any more; `cause` is why. */
+  /** Marks the node as broken because of `cause`. */
   protected break(cause: unknown): void {
     this.#broken ??= cause;
   }
@@ -92,6 +96,7 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     this.closeBelow();
   }
 
+  /** The same as close(). */
   [Symbol.dispose](): void {
     this.close();
   }
@@ -124,7 +129,7 @@ export abstract class LockableNode<Below extends LowerLock = LockedNode> impleme
     }
   }
 
-  /** The lock as a value. In the class, since it is the only one to see the bytes. */
+  /** The lock as a value. In the class, which alone has access to the bytes. */
   private static readonly Handle = class implements LockedNode {
     readonly type: LockType;
     readonly #of: LockableNode<LowerLock>;

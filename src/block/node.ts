@@ -3,13 +3,14 @@
  * Nodes stack: qcow2 over file, raw over file, fault between any two. All of it is synchronous: a
  * store inside a TPM command must be on the disk before the response is.
  *
- * A node by itself gives no bytes. Its lock does: `lock()` is bdrv_lock of the 2011 patch, and what it
- * returns reads, writes, flushes and releases. What is not locked cannot be read.
+ * A node has no access to its bytes. Its lock has: `lock()` is bdrv_lock of the 2011 patch, and the
+ * LockedNode that it returns reads, writes, flushes and releases.
  * @module
  */
 import { NvtpmError } from '../errors.js';
 import type { LockHolder, LockType, LockWait } from '../lock/lock.js';
 
+/** A disk or a file, alone or above other nodes. */
 export interface BlockNode extends Disposable {
   /** QEMU's driver name: file, raw, qcow2, fault. */
   readonly driver: string;
@@ -66,7 +67,7 @@ export interface LockedNode extends Disposable {
   truncate(length: number): void;
   /**
    * bdrv_unlock. The outermost release first writes back the metadata that nodes still hold, for the
-   * next holder to find. If that fails the lock is released all the same, what was held back is
+   * next holder to find. If that fails the lock is still released, what was held back is
    * dropped, and the node is broken: it must be closed and opened again.
    * @throws LockError NOT_LOCKED, LOST, SYSTEM; IoError
    */
@@ -77,6 +78,7 @@ export interface LockedNode extends Disposable {
   [Symbol.dispose](): void;
 }
 
+/** What is wrong with an image. */
 // biome-ignore format: table
 export type ImageErrorCode =
   | 'NOT_QCOW2'    // The magic is missing: another format, or nothing at all.

@@ -12,6 +12,7 @@ import { isQcow2 } from './qcow2/header.js';
 import { openQcow2, peekQcow2 } from './qcow2/node.js';
 import { openRaw } from './raw.js';
 
+/** The formats of images that can be opened. */
 export type ImageFormat = 'qcow2' | 'raw';
 
 /** A file that an image names. */
@@ -29,6 +30,7 @@ export interface BackingReference {
 /** Whether such a file may be opened (read-only). */
 export type BackingGate = (reference: BackingReference) => boolean;
 
+/** How an image and its backing files are opened. */
 export interface OpenImageOptions extends Omit<OpenFileOptions, 'create'> {
   /** Default qcow2. Raw images have no magic, so the format cannot be detected. */
   readonly format?: ImageFormat;
@@ -100,7 +102,7 @@ function openBacking(
   }
   if (chain.length > DEEPEST_CHAIN) throw refuse(`more than ${DEEPEST_CHAIN} images in a chain`);
   if (chain.includes(real(reference.path))) {
-    throw refuse(`its chain of backing files comes back to ${shown}`);
+    throw refuse(`its chain of backing files is a cycle: it contains ${shown} twice`);
   }
   const below = { ...options, readOnly: true, forRepair: false };
   return open(reference.path, below, format ?? 'probe', chain);

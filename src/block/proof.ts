@@ -24,7 +24,7 @@ export type Emptiness =
   | { readonly proven: true; readonly byHeader: boolean }
   | { readonly proven: false; readonly why: readonly string[] };
 
-/** The tag in the image's header; undefined if there is none that can be read. */
+/** The tag in the image's header; undefined if there is no readable one. */
 export function storeTag(disk: LockedNode): StoreTag | undefined {
   const image = Qcow2Node.diskOf(disk);
   return image === undefined ? undefined : readTag(image.view.extensions);

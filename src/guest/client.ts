@@ -18,6 +18,7 @@ export type Entropy = (length: number) => Uint8Array;
 
 const NONCE_BYTES = 20;
 
+/** A client of a TPM 1.2: commands, and the sessions that they need. */
 export class Tpm12Client {
   readonly #transmit: Transmit;
   readonly #entropy: Entropy;
@@ -59,6 +60,7 @@ export class Tpm12Client {
     return { handle, nonceEven, shared: osapShared(secret, nonceEvenOsap, nonceOdd) };
   }
 
+  /** Closes a session that the TPM still has. */
   closeSession({ handle }: Session): void {
     this.run(commands.flushSpecific(handle, RESOURCE.AUTH));
   }

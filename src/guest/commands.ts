@@ -49,20 +49,31 @@ const counted = (part: Uint8Array): Uint8Array => encode(sized(u32), part);
 
 // Admin startup, state and testing (§3, §4).
 
+/** TPM_Startup (§3.2), with one of `STARTUP`. */
 export const startup = (type: number): Command<Nothing> => command('Startup', NOTHING, n16(type));
+/** TPM_SaveState (§3.3). */
 export const saveState = (): Command<Nothing> => command('SaveState', NOTHING);
+/** TPM_SelfTestFull (§4.1). */
 export const selfTestFull = (): Command<Nothing> => command('SelfTestFull', NOTHING);
+/** TPM_ContinueSelfTest (§4.2). */
 export const continueSelfTest = (): Command<Nothing> => command('ContinueSelfTest', NOTHING);
+/** TPM_GetTestResult (§4.3). */
 export const getTestResult = (): Command<Uint8Array> => command('GetTestResult', sized(u32));
 
 // Opt-in (§5, §6).
 
+/** TPM_ForceClear (§6.3): needs physical presence. */
 export const forceClear = (): Command<Nothing> => command('ForceClear', NOTHING);
+/** TPM_OwnerClear (§6.2): under the owner's secret. */
 export const ownerClear = (): Command<Nothing> => command('OwnerClear', NOTHING);
+/** TPM_PhysicalEnable (§5.3): needs physical presence. */
 export const physicalEnable = (): Command<Nothing> => command('PhysicalEnable', NOTHING);
+/** TPM_PhysicalDisable (§5.4): needs physical presence. */
 export const physicalDisable = (): Command<Nothing> => command('PhysicalDisable', NOTHING);
+/** TPM_PhysicalSetDeactivated (§5.5): needs physical presence. */
 export const physicalSetDeactivated = (state: boolean): Command<Nothing> =>
   command('PhysicalSetDeactivated', NOTHING, Uint8Array.of(Number(state)));
+/** TSC_PhysicalPresence (§6.6), with bits of `PRESENCE`. */
 export const physicalPresence = (bits: number): Command<Nothing> =>
   command('TSC_PhysicalPresence', NOTHING, n16(bits));
 
@@ -96,11 +107,13 @@ export const getCapability = (
   );
 
 const ownerCapabilities = struct({ version: bytes(4), nonVolatileFlags: u32, volatileFlags: u32 });
+/** TPM_GetCapabilityOwner: version and flags, under the owner's secret. */
 export const getCapabilityOwner = (): Command<Of<typeof ownerCapabilities>> =>
   command('GetCapabilityOwner', ownerCapabilities);
 
 // Cryptography (§13) and the endorsement key (§14).
 
+/** TPM_GetRandom (§13.6): up to `count` bytes. */
 export const getRandom = (count: number): Command<Uint8Array> =>
   command('GetRandom', sized(u32), n32(count));
 
@@ -111,20 +124,25 @@ const endorsement = (antiReplay: Uint8Array) =>
   );
 type Endorsement = Of<ReturnType<typeof endorsement>>;
 
+/** TPM_CreateEndorsementKeyPair (§14.1); `antiReplay` is a nonce of 20 bytes. */
 export const createEndorsementKeyPair = (
   antiReplay: Uint8Array,
   parms: KeyParms = RSA_2048,
 ): Command<Endorsement> =>
   command('CreateEndorsementKeyPair', endorsement(antiReplay), antiReplay, encode(keyParms, parms));
+/** TPM_ReadPubek (§14.4): while there is no owner. */
 export const readPubek = (antiReplay: Uint8Array): Command<Endorsement> =>
   command('ReadPubek', endorsement(antiReplay), antiReplay);
+/** TPM_OwnerReadInternalPub (§14.5), of `HANDLE.EK` or `HANDLE.SRK`: under the owner's secret. */
 export const ownerReadInternalPub = (keyHandle: number): Command<Of<typeof pubKey>> =>
   command('OwnerReadInternalPub', pubKey, n32(keyHandle));
 
 // Integrity (§16).
 
+/** TPM_Extend (§16.1) with 20 bytes: the new value of the PCR. */
 export const extend = (pcr: number, inDigest: Uint8Array): Command<Uint8Array> =>
   command('Extend', digest, n32(pcr), inDigest);
+/** TPM_PCRRead (§16.2): 20 bytes. */
 export const pcrRead = (pcr: number): Command<Uint8Array> => command('PcrRead', digest, n32(pcr));
 
 // Sessions (§18, §22, §28).
@@ -132,15 +150,19 @@ export const pcrRead = (pcr: number): Command<Uint8Array> => command('PcrRead', 
 const oiapOutput = struct({ handle: u32, nonceEven: nonce });
 const osapOutput = struct({ handle: u32, nonceEven: nonce, nonceEvenOsap: nonce });
 
+/** TPM_OIAP (§18.1). */
 export const oiap = (): Command<Of<typeof oiapOutput>> => command('OIAP', oiapOutput);
+/** TPM_OSAP (§18.2), with one of `ENTITY`. */
 export const osap = (
   entityType: number,
   entityValue: number,
   nonceOddOsap: Uint8Array,
 ): Command<Of<typeof osapOutput>> =>
   command('OSAP', osapOutput, n16(entityType), n32(entityValue), nonceOddOsap);
+/** TPM_Terminate_Handle: closes an authorisation session. */
 export const terminateHandle = (handle: number): Command<Nothing> =>
   command('Terminate_Handle', NOTHING, n32(handle));
+/** TPM_FlushSpecific (§22.1), with one of `RESOURCE`. */
 export const flushSpecific = (handle: number, resourceType: number): Command<Nothing> =>
   command('FlushSpecific', NOTHING, n32(handle), n32(resourceType));
 

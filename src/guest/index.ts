@@ -3,6 +3,8 @@
  * and a small synchronous client on top of them.
  * @module
  */
+
+export type { Codec, Fields, Of, Reader, Struct, Writer } from '../wire/codec.js';
 export { type Entropy, Tpm12Client, type Transmit } from './client.js';
 export * as commands from './commands.js';
 export {
@@ -51,9 +53,11 @@ export {
   key11,
   keyParms,
   type NvDataPublic,
+  nvDataPublic,
   nvPublic,
   type PcrInfoShort,
   type PubKey,
+  pcrInfoShort,
   pcrsHolding,
   pubKey,
   RSA_2048,

@@ -32,7 +32,9 @@ export const rawCommand = (
   output: rest,
 });
 
+/** A parameter of one byte. */
 export const byte = (value: number): Uint8Array => Uint8Array.of(value);
+/** A parameter of two bytes. */
 export const word16 = (value: number): Uint8Array => encode(u16, value);
 /** Bytes behind their count. */
 export const counted = (part: Uint8Array): Uint8Array => encode(sized(u32), part);
@@ -43,6 +45,7 @@ export function selection(...pcrs: readonly number[]): Uint8Array {
   return encode(sized(u16), map);
 }
 
+/** TPM_CreateWrapKey (§10.4): a new key below `parent`, as bytes to load. */
 export const createWrapKey = (
   parent: number,
   encUsage: Uint8Array,
@@ -59,16 +62,19 @@ export const loadKey2 = (parent: number, key: Uint8Array): Command<number> => ({
   output: u32,
   outHandleBytes: 4,
 });
+/** TPM_LoadKey of TPM 1.1: loads a key; its handle. */
 export const loadKey = (parent: number, key: Uint8Array): Command<number> => ({
   ...rawCommand('LoadKey', 1, parent, key),
   output: u32,
 });
 
 const sealedOutput = struct({ secret: sized(u32) });
+/** TPM_Unseal (§10.2). */
 export const unseal = (parent: number, blob: Uint8Array): Command<{ secret: Uint8Array }> => ({
   ...rawCommand('Unseal', 1, parent, blob),
   output: sealedOutput,
 });
+/** TPM_DirRead: 20 bytes. */
 export const dirRead = (index: number): Command<Uint8Array> => ({
   ...rawCommand('DirRead', 0, index),
   output: digest,

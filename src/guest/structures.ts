@@ -40,10 +40,12 @@ export const keyParms = struct({
   sigScheme: u16,
   parms: sized(u32),
 });
+/** A TPM_KEY_PARMS, decoded. */
 export type KeyParms = Of<typeof keyParms>;
 
 /** §10.5 TPM_PUBKEY: what it takes to use the public part of a key. */
 export const pubKey = struct({ algorithmParms: keyParms, modulus: sized(u32) });
+/** A TPM_PUBKEY, decoded. */
 export type PubKey = Of<typeof pubKey>;
 
 const version11 = checked(
@@ -63,6 +65,7 @@ export const key11 = struct({
   modulus:        sized(u32),
   encData:        sized(u32),
 });
+/** A TPM_KEY, decoded. */
 export type Key11 = Of<typeof key11>;
 
 /** RSA-2048 for OAEP encryption: what the EK and the SRK must be, and what trousers asks for. */
@@ -91,6 +94,7 @@ export const pcrInfoShort = struct({
   localityAtRelease: u8,
   digestAtRelease: digest,
 });
+/** A TPM_PCR_INFO_SHORT, decoded. */
 export type PcrInfoShort = Of<typeof pcrInfoShort>;
 
 /** One bit for each of the localities 0 to 4. */
@@ -135,6 +139,7 @@ export const nvDataPublic = tagged(0x0018, {
   writeDefine:  bool,
   dataSize:     u32,
 });
+/** A TPM_NV_DATA_PUBLIC, decoded. */
 export type NvDataPublic = Of<typeof nvDataPublic>;
 
 /** The public area of an NV index that has `attributes` and `dataSize` bytes, the rest as usual. */

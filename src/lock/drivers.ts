@@ -14,7 +14,7 @@ interface Candidate extends LockDriver {
   supports?(fd: number): boolean;
 }
 
-/** Returns the one driver of a flavour, which serves all files, or throws where there is none. */
+/** Returns the one driver of a flavour, which serves all files, or throws if the system has no such locks. */
 type Load = () => Candidate;
 
 /** In the order in which 'auto' tries them. */
@@ -33,11 +33,11 @@ function once(create: Load): Load {
 }
 
 /**
- * The best lock flavour for an open file, or the one that is asked for by name: here, or (instead of
+ * The best lock flavour for an open file, or the named one: here, or (instead of
  * 'auto') in the environment variable NVTPM_LOCK_FLAVOUR. Locks nothing and needs no other file.
  * Call it once for each open file and keep the driver: what one flavour locked, only that flavour
  * can unlock.
- * @throws LockError ENOTSUP where there is none, EINVAL for an unknown name, SYSTEM
+ * @throws LockError ENOTSUP if the system has no such locks, EINVAL for an unknown name, SYSTEM
  */
 export function lockDriverFor(fd: number, flavour: LockFlavour | 'auto' = 'auto'): LockDriver {
   const wanted = flavour === 'auto' ? (process.env['NVTPM_LOCK_FLAVOUR'] ?? 'auto') : flavour;

@@ -5,7 +5,9 @@
  */
 import { NvtpmError } from '../errors.js';
 
+/** Shared between readers, or exclusive. */
 export type LockType = 'shared' | 'exclusive';
+/** The system calls that a lock is made of (docs/locking.md). */
 export type LockFlavour = 'ofd' | 'posix' | 'win32';
 
 /** Bytes `start` to `start + length`; a length of 0 reaches to the end of all offsets (fcntl(2)). */
@@ -58,6 +60,7 @@ export interface AsyncLockWait extends LockWait {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Why a lock was not acquired, not held, or not released. */
 // biome-ignore format: table
 export type LockErrorCode =
   | 'LOCKED'      // Another owner holds the lock, and the time to wait is over.

@@ -57,7 +57,7 @@ export class PosixDriver implements LockDriver {
     return true;
   }
 
-  /** @throws LockError LOST (the lock is released all the same), SYSTEM */
+  /** @throws LockError LOST (the lock is released anyway), SYSTEM */
   unlock(fd: number, range: LockRange): void {
     const lost = this.#lost(fd, range);
     noteUnlock(fd, range);

@@ -29,7 +29,7 @@ const unindexed = new Set<number>();
 /** Descriptors by file whose close must wait, because it would drop another one's POSIX lock. */
 const closing = new Map<string, number[]>();
 
-/** Device and inode; undefined for a descriptor that was closed behind our back. */
+/** Device and inode; undefined for a descriptor that other code has closed. */
 function fileOf(fd: number): string | undefined {
   try {
     const { dev, ino } = fstatSync(fd, { bigint: true });

@@ -1,5 +1,5 @@
 /**
- * A lock on an open file that is worth waiting for, and the error that names its holder.
+ * Waiting for a lock on an open file, and the error that names its holder.
  * @module
  */
 import { holderName } from './holders.js';
@@ -63,7 +63,7 @@ export function demandValid({ path, type, range: { start, length } }: LockReques
   throw new LockError('EINVAL', path, `${path}: invalid lock range: ${length} bytes at ${start}`);
 }
 
-/** LOCKED: which process holds the lock, how long it was waited for, and what to do about it. */
+/** LOCKED: which process holds the lock, how long the wait was, and what to do. */
 export function lockedError(
   { path, type }: Pick<LockRequest, 'path' | 'type'>,
   holder: LockHolder | undefined,

@@ -4,6 +4,7 @@
  */
 import { NvtpmError, type Outcome } from '../errors.js';
 
+/** Why a machine refuses a transition. */
 // biome-ignore format: table
 export type MachineErrorCode =
   | 'PHASE'        // Not possible while the machine is off, on, handed over or gone.

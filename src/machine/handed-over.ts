@@ -15,10 +15,12 @@ interface HandedOverParts extends Omit<Parts, 'store'> {
   readonly state: InstanceState;
 }
 
+/** An instance between handing over and knowing which of the two is active. */
 export class HandedOverInstance {
   readonly #parts: HandedOverParts;
   #ended = false;
 
+  /** @internal */
   constructor(parts: HandedOverParts) {
     this.#parts = parts;
   }

@@ -13,7 +13,7 @@ export {
 export type { FrontOptions, Power } from './front.js';
 export { HandedOverInstance } from './handed-over.js';
 export { Instance } from './instance.js';
-export { Machine, type MachineOptions } from './machine.js';
+export { Machine, type MachineOptions, type Waiting } from './machine.js';
 export type { InstanceOptions, InstanceSettings } from './parts.js';
 export type { InstanceState, MachineState, StorePosition } from './state.js';
 export type { Storage, StoreInfo } from './storage.js';

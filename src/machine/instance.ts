@@ -24,6 +24,7 @@ interface Beginning {
   readonly writing?: () => void;
 }
 
+/** An active TPM: store, engine, and the lease on the image. */
 export class Instance {
   readonly #parts: Omit<Parts, 'engine'>;
   #engine: Engine;
@@ -119,7 +120,7 @@ export class Instance {
     }
   }
 
-  /** The state of the running TPM, which goes on. */
+  /** The state of the running TPM, which keeps running. */
   save(): InstanceState {
     return stateOf(this.#engine, this.#parts.store);
   }

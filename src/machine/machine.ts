@@ -21,9 +21,11 @@ import type { InstanceOptions } from './parts.js';
 import type { MachineState } from './state.js';
 import type { StoreInfo } from './storage.js';
 
+/** An instance, and its front end. */
 export type MachineOptions = InstanceOptions & FrontOptions;
 
-interface Waiting {
+/** How the wait for a command ends early. */
+export interface Waiting {
   /** Ends the waiting: the command is not run then. */
   readonly signal?: AbortSignal;
 }
@@ -37,6 +39,7 @@ type Phase =
 
 const OFF: Phase = { is: 'off' };
 
+/** A TPM with its registers and its image, and the power of a PC. */
 export class Machine {
   readonly #options: MachineOptions;
   readonly #trace: Trace;
@@ -146,7 +149,7 @@ export class Machine {
 
   /**
    * A reset of the platform: the TPM starts over from its stored state, the registers too. If that
-   * state cannot be loaded any more, the machine is off afterwards.
+   * state can no longer be loaded, the machine is off afterwards.
    * @throws NvramError, StateError; LockError; IoError
    */
   reset(): void {
@@ -173,8 +176,8 @@ export class Machine {
   }
 
   /**
-   * The state of the running machine, which goes on: an emulator's snapshot. It belongs to the image
-   * as it is now.
+   * The state of the running machine, which keeps running: an emulator's snapshot. It belongs to the
+   * present content of the image.
    * @throws MachineError BUSY; StoreFailure; NvramError, LockError, IoError
    */
   save(): MachineState {
@@ -255,7 +258,7 @@ export class Machine {
   #switchOff(to: 'off' | 'cut', release: (instance: Instance) => void): void {
     const phase = this.#phase;
     if (phase.is === 'off' || phase.is === 'gone') return;
-    // The interrupt line goes down with the power.
+    // Lowers the interrupt line.
     phase.front.reset();
     this.#phase = OFF;
     if (phase.is === 'on') {
@@ -324,6 +327,7 @@ export class Machine {
   }
 
   #demand<P extends Power>(is: P): Phase & { is: P } {
+    // Narrowing by a comparison does not reach a type parameter.
     if (this.#phase.is === is) return this.#phase as Phase & { is: P };
     throw new MachineError(
       'PHASE',

@@ -10,6 +10,7 @@ import type { Lease } from './lease.js';
 import type { Port } from './port.js';
 import type { Storage, StorageOptions } from './storage.js';
 
+/** What an instance is made of, besides its image or store. */
 export interface InstanceSettings extends StorageOptions {
   /** Makes the TPM engine anew at each power on and reset. */
   readonly engine: EngineFactory;
@@ -21,6 +22,7 @@ export interface InstanceSettings extends StorageOptions {
   readonly failed?: (error: NvtpmError) => void;
 }
 
+/** Where an instance stores, and what it is made of. */
 export type InstanceOptions = Storage & InstanceSettings;
 
 /** What an instance is made of, and is released with it. */

@@ -20,7 +20,11 @@ import type { Trace } from '../trace.js';
 /** An image, open for writing and not closed by the machine, or a store of another kind. */
 export type Storage =
   | { readonly image: BlockNode; readonly store?: undefined }
-  | { readonly store: () => BlobStore; readonly image?: undefined };
+  | {
+      /** Opens the store, at each power on. */
+      readonly store: () => BlobStore;
+      readonly image?: undefined;
+    };
 
 export interface StorageOptions {
   readonly entropy: Entropy;

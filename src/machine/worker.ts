@@ -33,6 +33,7 @@ export interface WorkerContext {
  */
 export type WorkerSetup = (context: WorkerContext) => InstanceOptions;
 
+/** The setup module of a machine in a worker, and its registers. */
 export interface WorkerMachineOptions extends Omit<FrontOptions, 'execution'> {
   /** The setup module. */
   readonly setup: URL;
@@ -52,6 +53,7 @@ type Phase = { readonly is: 'off' | 'gone' } | Live;
 
 const OFF: Phase = { is: 'off' };
 
+/** A machine whose image, store and engine are in a worker thread. Transitions are promises. */
 export class WorkerMachine {
   readonly #options: WorkerMachineOptions;
   readonly #trace: Trace;
@@ -82,10 +84,12 @@ export class WorkerMachine {
     return () => this.#listeners.delete(listener);
   }
 
+  /** See Machine.info. */
   async info(): Promise<EngineInfo> {
     return this.#demand('on').link.call('info').result;
   }
 
+  /** See Machine.storeInfo. */
   async storeInfo(): Promise<StoreInfo> {
     return this.#demand('on').link.call('storeInfo').result;
   }
@@ -156,7 +160,7 @@ export class WorkerMachine {
     });
   }
 
-  /** A power cut, at once: the worker is ended, whatever it does, and so is a transition. */
+  /** A power cut: terminates the worker at once, in the middle of a command or a transition. */
   async cutPower(): Promise<void> {
     const phase = this.#phase;
     if ('link' in phase) {
@@ -191,7 +195,7 @@ export class WorkerMachine {
     try {
       return await link.call('handOver').result;
     } catch (error) {
-      // An instance that has ended has nothing to tell of its store.
+      // An instance that has ended refuses this.
       const isOn = await link.call('storeInfo').result.then(
         () => true,
         () => false,

@@ -11,7 +11,7 @@ import { NvtpmError } from '../errors.js';
 export const LINE_BYTES_MAX = 1024 * 1024;
 const NEWLINE = 0x0a;
 
-/** The peer was silent for too long, went away, or sent what is not a message. */
+/** The peer timed out, disconnected, or sent something that is not a message. */
 export class ChannelError extends NvtpmError {
   override readonly name = 'ChannelError';
   readonly outcome = 'FAILED';
@@ -23,6 +23,7 @@ export class ChannelError extends NvtpmError {
   }
 }
 
+/** The limits of a wait on a channel. */
 export interface ChannelWait {
   /** Milliseconds. */
   readonly timeoutMs: number;
@@ -30,6 +31,7 @@ export interface ChannelWait {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Lines of at most 1 MiB over a socket that the channel owns. */
 export class Channel implements Disposable {
   readonly #socket: Socket;
   /** What has arrived and was not received yet; at most one line and what came with its end. */
@@ -94,6 +96,7 @@ export class Channel implements Disposable {
     this.#socket.destroySoon();
   }
 
+  /** Closes the socket. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -1,14 +1,15 @@
 /**
- * What goes wrong between two machines, apart from what goes wrong in one of them.
+ * Errors between two machines, as opposed to errors of one of them.
  * @module
  */
 import { NvtpmError, type Outcome } from '../errors.js';
 
+/** Why a migration did not take place. */
 // biome-ignore format: table
 export type MigrationErrorCode =
   | 'MALFORMED'  // What arrived is not a manifest.
   | 'REFUSED'    // It is a manifest, and breaks a rule; nothing was written.
-  | 'UNCERTAIN'; // The take-over failed after its first write: the image says who has the TPM.
+  | 'UNCERTAIN'; // The take-over failed after its first write: the image says which instance has the TPM.
 
 export class MigrationError extends NvtpmError {
   override readonly name = 'MigrationError';

@@ -1,6 +1,6 @@
 /**
  * What travels in a migration over shared storage, as JSON: the state of the machine, each part with a
- * kind and a version. Here its form is checked; whether the machine and the image can go on from it
+ * kind and a version. Here its form is checked; whether the machine and the image can resume from it
  * is checked under the lock (machine/state.ts).
  * @module
  */

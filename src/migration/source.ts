@@ -1,5 +1,5 @@
 /**
- * The source of a migration: hand over, send, wait for the answer, and then ask the image, whatever
+ * The source of a migration: hand over, send, wait for the answer, and then read the image, whatever
  * the answer was. Only the image says which of the two machines has the TPM.
  * @module
  */
@@ -9,6 +9,7 @@ import { type Channel, ChannelError } from './channel.js';
 import { makeManifest } from './manifest.js';
 import { type Movable, takeBack } from './take-back.js';
 
+/** How a migration ends for the source (docs/migration.md). */
 // biome-ignore format: table
 export type End =
   | 'moved'   // The target has the TPM, and said so.
@@ -22,10 +23,11 @@ export interface MigrationEnd {
   readonly why: string;
 }
 
+/** The limits of a migration, and its trace. */
 export interface MigrateOptions {
   /** Milliseconds to wait for the target's answer. Default 10,000. */
   readonly timeoutMs?: number;
-  /** Milliseconds to go on asking the image, after the answer or its absence. Default 10,000. */
+  /** Milliseconds to retry reading the image, after the answer or its absence. Default 10,000. */
   readonly askMs?: number;
   /** Ends the waiting, for the answer and for the image. */
   readonly signal?: AbortSignal;
@@ -72,7 +74,7 @@ function endOf(answer: Answer, image: Awaited<ReturnType<typeof takeBack>>): Mig
   }
 }
 
-/** What the target answers. Nothing that it says is an error here. */
+/** The destination's answer. No answer is an error here. */
 async function offer(
   channel: Channel,
   state: MachineState,

@@ -1,6 +1,6 @@
 /**
- * Asking the image, again and again, which of two machines has the TPM: a reader that holds its guard,
- * or a file server that is away for a moment, is no answer.
+ * Reading from the image which of two machines has the TPM, with retries: a reader may hold its guard,
+ * or a file server may be unreachable for a moment.
  * @module
  */
 import { IoError } from '../errors.js';
@@ -9,33 +9,36 @@ import { pause } from '../lock/wait.js';
 import type { MachineState } from '../machine/state.js';
 import { NvramError } from '../nvram/index.js';
 
-/** A machine that can be moved. Each of its answers may come at once or later. */
+/** A machine that can be moved, synchronous or not. */
 export interface Movable {
   /** Resolves once no command runs and the image is free. */
   whenIdle(wait?: { signal?: AbortSignal; timeoutMs?: number }): Promise<void>;
+  /** See Machine.handOver. */
   handOver(): MachineState | Promise<MachineState>;
+  /** See Machine.takeBack. */
   takeBack(): void | Promise<void>;
 }
 
+/** How long the image is read again and again. */
 export interface TakeBackOptions {
-  /** Ends the asking. */
+  /** Ends the retries. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds to go on asking. Default: without limit. */
+  /** Milliseconds to retry. Default: no limit. */
   readonly timeoutMs?: number | undefined;
 }
 
-/** What the image said: the machine runs on, the target has the TPM, or it could not be asked. */
+/** What the image says: the machine runs on, the destination has the TPM, or it could not be read. */
 export type TakeBackResult =
   | { readonly is: 'back' }
   | { readonly is: 'fenced' }
   | { readonly is: 'unknown'; readonly why: string };
 
-/** Each try looks up who holds the lock: not too often, where it takes long. */
+/** Each try also looks up the holder of the lock, so long waits use long intervals. */
 const SHORTEST_PAUSE_MS = 1;
 const LONGEST_PAUSE_MS = 250;
 
 /**
- * Takes back a machine that was handed over, as soon as the image can be asked. Asks at least once.
+ * Takes back a machine that was handed over, as soon as the image can be read. Tries at least once.
  * @throws NvramError CORRUPT, and what else has ended the machine
  */
 export async function takeBack(

@@ -1,7 +1,7 @@
 /**
  * The destination of a migration. It validates the image twice: when it starts, so that a faulty image
- * ends it before the source has noticed anything, and again under the exclusive lock when the machine
- * arrives, since the store may have changed meanwhile. Only then does it write, and only then say yes.
+ * ends it before the source is involved, and again under the exclusive lock when the machine
+ * arrives, since the store may have changed meanwhile. Only then does it write and answer yes.
  * @module
  */
 import { type GuardMode, takeGuard } from '../block/guard.js';
@@ -18,6 +18,7 @@ import { type Channel, ChannelError } from './channel.js';
 import { MigrationError } from './errors.js';
 import { readManifest } from './manifest.js';
 
+/** How a destination validates its image. */
 export interface IncomingOptions {
   readonly trace?: Trace;
   readonly wait?: LockWait;
@@ -41,9 +42,11 @@ export function validateIncoming(image: BlockNode, options: IncomingOptions = {}
 
 /** A machine that can arrive. */
 export interface Arrival {
+  /** See Machine.takeOver. */
   takeOver(state: MachineState): void | Promise<void>;
 }
 
+/** The limits at the destination, and its trace. */
 export interface AcceptOptions {
   /** Milliseconds to wait for the manifest, and for the answer to be written. Default 60,000. */
   readonly timeoutMs?: number;
@@ -56,7 +59,7 @@ export interface AcceptOptions {
  * machine has taken over, a connection that breaks is no error.
  * @throws MigrationError MALFORMED, REFUSED; NvramError, LockError, IoError, ImageError: nothing was
  *   written, and the source was told no. MigrationError UNCERTAIN with the cause: it failed after the
- *   first write, and the source was told to ask the image. ChannelError: no manifest arrived.
+ *   first write, and the source was told that the image decides. ChannelError: no manifest arrived.
  */
 export async function accept(
   machine: Arrival,

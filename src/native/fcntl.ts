@@ -82,7 +82,7 @@ const WORD_BITS: Readonly<Record<NodeJS.Architecture, 32 | 64>> = {
 
 /**
  * The ABI of a platform and an architecture, both as Node names them.
- * @throws NativeError where there is none in the table
+ * @throws NativeError if the table has no row for this system
  */
 export function abiOf(platform: string, arch: string): Abi {
   const bits = (WORD_BITS as Readonly<Partial<Record<string, 32 | 64>>>)[arch];
@@ -190,7 +190,7 @@ function load(): Fcntl {
   assertLayout(flockLayout(abi));
   const fcntl = rawFcntl(koffi.load(null));
   // errno is read in the statement of the call: whatever V8 does later may change it. An errno that
-  // was lost all the same (0) is retried, which does no harm: none of these commands waits.
+  // was lost anyway (0) is retried, which does no harm: none of these commands waits.
   const call = retrying((fd, command, flock) =>
     fcntl(fd, command, flock) === 0 ? 0 : koffi.errno() || constants.errno.EINTR,
   );

@@ -59,7 +59,7 @@ function load(): Win32 {
   const unlockFile = kernel32.func(
     'int __stdcall UnlockFileEx(intptr_t file, uint32 reserved, uint32 low, uint32 high, void *overlapped)',
   );
-  // GetLastError is asked in the statement of the call, as errno is.
+  // GetLastError is read in the statement of the call, like errno.
   return {
     lockFileEx: (fd, flags, start, length) =>
       lockFile(handleOf(fd), flags, 0, ...halves(length), overlapped(start)) === 0

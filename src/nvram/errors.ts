@@ -11,13 +11,17 @@ const ADVICE = {
   CORRUPT:      'the file was left as it is; restore a copy of it, or move it away and create a new one if the TPM in it may be lost',
   KEY_REQUIRED: 'give its key (--key file=… or pwdfile=…)',
   WRONG_KEY:    'give the key that the store was encrypted with, or none for a store that is not encrypted',
-  REVISION:     'use the version of nvtpm that wrote it, or create the store anew',
+  REVISION:     'use the version of nvtpm that wrote it, or create a new store',
   TOO_SMALL:    'make the disk larger (qemu-img resize) or the state smaller',
   INVALID_NAME: 'a name is 1 to 16 of a-z, 0-9, dot and dash',
   FORMATTED:    'the file was left as it is; use it as it is, or name another one',
   NOT_KEPT:     'name one of those (nvtpm info lists them)',
   FENCED:       'another instance has taken this TPM over; stop this one and use the other',
 } as const;
+/**
+ * The outcomes of opening and changing a store (docs/on-disk.md).
+ * @useDeclaredType
+ */
 export type NvramErrorCode = keyof typeof ADVICE;
 
 /** The codes that are no outcome of their own. */

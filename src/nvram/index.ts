@@ -24,6 +24,7 @@ export {
   type Entry,
   HISTORY_LENGTH_MAX,
   REVISION,
+  type SlotIndex,
 } from './image/layout.js';
 export type { Blob, OpenStoreOptions } from './image/opened.js';
 export type { RekeyReport } from './image/rekey.js';

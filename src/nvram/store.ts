@@ -9,6 +9,7 @@ import { NvramError } from './errors.js';
 /** 1 to 16 of a-z, 0-9, dot and dash; the first one is a letter or a digit. */
 export type BlobName = string;
 
+/** Whether a blob can have this name: 1 to 16 of `a-z`, `0-9`, `.` and `-`, a letter or digit first. */
 export const isBlobName = (name: string): name is BlobName =>
   /^[a-z0-9][a-z0-9.-]{0,15}$/.test(name);
 

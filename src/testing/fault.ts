@@ -19,6 +19,7 @@ export type Effect =
   | { readonly kind: 'drop' }                                                   // Nothing is done, and nothing said.
   | { readonly kind: 'delay'; readonly ms: number }; // Done, but late.
 
+/** One scripted fault: the n-th operation of a kind goes wrong. */
 export interface Fault {
   readonly on: Operation;
   /** Which operation of this kind, counted from 1 since the node was made. */
@@ -34,7 +35,7 @@ export class FaultNode extends FilterNode<ProtocolNode> implements ProtocolNode 
   readonly driver = 'fault';
   protected readonly bytes: FaultyBytes;
 
-  /** @param script where several faults name one operation, the first of them happens */
+  /** @param script of several faults for one operation, the first one happens */
   constructor(file: ProtocolNode, script: readonly Fault[]) {
     super(file);
     this.bytes = new FaultyBytes(script);
@@ -75,7 +76,7 @@ class FaultyBytes implements FilterBytes {
 
   read(offset: number, length: number): Uint8Array {
     const effect = this.#next('read');
-    // A read that ends early or is not done has only zeros to give.
+    // A read that ends early, or is dropped, returns zeros.
     if (effect?.kind === 'drop') return new Uint8Array(length);
     if (effect?.kind === 'torn' || effect?.kind === 'short') {
       const bytes = new Uint8Array(length);

@@ -7,7 +7,7 @@
 export interface Flip {
   readonly offset: number;
   readonly bit: number;
-  /** All bytes, with this one bit flipped. Valid until the next flip is asked for. */
+  /** All bytes, with this one bit flipped. Valid until the next flip is yielded. */
   readonly bytes: Uint8Array;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The thread of one actor: a block node over shared memory that waits for its turn before each step.
+ * The thread of one actor: a block node over shared memory that waits for the scheduler before each step.
  * @module
  */
 import assert from 'node:assert/strict';
@@ -33,7 +33,7 @@ let isDead = false;
 /** The actor's process has died. Thrown by the step before which it did, and by all that follow. */
 class Death extends Error {}
 
-/** Says which step comes next, and waits until it may be taken. */
+/** Announces the next step, and waits until the scheduler selects it. */
 function awaitTurn(step: Step): void {
   if (isDead) throw new Death();
   if (!scheduled) return;

@@ -1,7 +1,7 @@
 /**
  * Two instances on one disk, in every order in which their steps can fall. Code that is synchronous
  * cannot be stopped half-way, so each actor runs in a thread of its own and waits before each lock,
- * read, write, flush and unlock until the scheduler lets it go on. The disk is shared memory.
+ * read, write, flush and unlock until the scheduler resumes it. The disk is shared memory.
  *
  * An actor is an exported function of a module: `(stage: Stage) => string`. What it does before
  * `stage.begin()` is its prologue, which runs alone; from there on its steps are scheduled.
@@ -15,6 +15,7 @@ import {
   Worker,
 } from 'node:worker_threads';
 
+/** A function that runs in a thread of its own, step by step. */
 export interface Actor {
   /** The URL of the module that exports the function: its own `import.meta.url`. */
   readonly module: string;
@@ -27,12 +28,13 @@ export interface Actor {
   readonly mortal?: boolean;
 }
 
+/** What the interleavings of two actors are like. */
 export interface InterleavingOptions {
   /** Whether locks work. Default true. */
   readonly locks?: boolean;
 }
 
-/** One order of steps, and what came of it. */
+/** One order of steps, and its results. */
 export interface Interleaving {
   /** The steps as they were taken: `0 lock`, `1 lock`, `0 dies`, … */
   readonly steps: readonly string[];
@@ -135,20 +137,24 @@ function movesOf(players: readonly Player[], player: Player, index: number): Mov
   return player.isMortal ? [step, { index, dies: true }] : [step];
 }
 
-/** Whether an actor has a step to take, and is not kept waiting by the lock of the other. */
+/** Whether an actor has a step that the lock of the other one does not block. */
 function canGo(players: readonly Player[], player: Player): boolean {
   if (player.words[Word.TURN] === Turn.DONE) return false;
   const others = players.filter(other => other !== player);
   return pending(player) !== 'lock' || others.every(({ words }) => words[Word.HOLDS] === 0);
 }
 
-/** Lets an actor take its step, and waits until it is at the next one, or done. */
+/** Runs an actor's step, and waits until it is at the next one, or done. */
 function grant({ words }: Player): void {
   Atomics.store(words, Word.TURN, Turn.ACTOR);
   Atomics.notify(words, Word.TURN);
   // A late notification of the step before can end the wait too early, so the word decides.
   while (Atomics.load(words, Word.TURN) === Turn.ACTOR) {
     const outcome = Atomics.wait(words, Word.TURN, Turn.ACTOR, WAIT_MS_MAX);
-    assert.notEqual(outcome, 'timed-out', 'an actor does not come back from its step');
+    assert.notEqual(
+      outcome,
+      'timed-out',
+      'an actor does not return from its step; its module must be JavaScript, and its own errors are reported by the worker',
+    );
   }
 }

@@ -1,13 +1,13 @@
 /**
  * Power cuts, enumerated and not sampled: an action is cut off before each of its writes and
- * flushes, and for each cut every way in which the unflushed sectors can land is looked at.
+ * flushes, and each cut yields every way in which the unflushed sectors can land.
  * @module
  */
 import { PowerCut, SimulatedDisk } from './simulated-disk.js';
 
 /** One way in which a power cut can end. */
 export interface Wreckage {
-  /** The write or flush that the power went at, from 0; the number of steps if none was cut off. */
+  /** The write or flush at which the power was cut, from 0; the number of steps if none was. */
   readonly step: number;
   /** Whether the action had returned by then. */
   readonly finished: boolean;
@@ -15,6 +15,7 @@ export interface Wreckage {
   readonly disk: SimulatedDisk;
 }
 
+/** How many landings are tried, and on which disk. */
 export interface PowerCutOptions {
   /** More landings than this are sampled by their extremes instead. Default 100,000. */
   readonly limit?: number;

@@ -2,14 +2,14 @@
  * A disk with a volatile cache, for power-cut tests. The fault model:
  *
  * - Reads see every write at once. Until flush() returns, a write is in the cache only.
- * - When the power goes, each sector (512 bytes) that was written since the last flush holds the old
+ * - At a power cut, each sector (512 bytes) that was written since the last flush holds the old
  *   bytes or any of the versions written since, each sector on its own: writes are torn at sectors
  *   and land in any order. A sector is never torn inside.
  * - The file's length is metadata that lands on its own: after a power cut the file is as long as the
  *   sectors that landed need (at least as long as when flushed), or as long as it was last; what did
  *   not land reads as zeros.
  * - A write that fails has written nothing, unless it is scripted to be short. After a flush that
- *   failed, reads go on showing what was written, and none of it will ever land: so do page caches.
+ *   failed, reads still show what was written, and none of it will ever land: page caches do the same.
  * - Scripted: one write or flush fails; one write lands elsewhere and reports success (misdirected); one
  *   write ends early, grows the file and fails; sectors are unreadable (EIO) until they are written.
  *
@@ -23,7 +23,7 @@ import { IoError } from '../errors.js';
 
 export const SECTOR_BYTES = 512;
 
-/** The power went. Thrown by the write or flush during which it did, and by all that follow. */
+/** The power was cut. Thrown by the write or flush at which it was, and by all that follow. */
 export class PowerCut extends Error {
   override readonly name = 'PowerCut';
 
@@ -100,7 +100,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     this.#accidents.set(this.#steps + steps, { kind: 'short', bytes, errno });
   }
 
-  /** Calls off what was scripted for later writes and flushes, a power cut excepted. */
+  /** Cancels what is scripted for later writes and flushes, a power cut excepted. */
   clearAccidents(): void {
     this.#accidents.clear();
   }
@@ -110,6 +110,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     for (const sector of sectorsOf(offset, length)) this.#unreadable.add(sector);
   }
 
+  /** Bytes as the running system sees them, flushed or not. */
   read(offset: number, length: number): Uint8Array {
     assert(offset >= 0 && length >= 0 && offset + length <= this.#length, 'read within the disk');
     const bytes = new Uint8Array(length);
@@ -122,6 +123,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     return bytes;
   }
 
+  /** Writes to the cache. Not durable before flush(). */
   write(offset: number, bytes: Uint8Array): void {
     assert(offset >= 0, 'offsets start at 0');
     const accident = this.#step();
@@ -133,6 +135,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     if (accident?.kind === 'short') throw this.#error('write', accident.errno);
   }
 
+  /** Makes every write so far durable. */
   flush(): void {
     this.#step(() => {
       for (const [sector, versions] of this.#cached) this.#phantoms.set(sector, versions.at(-1)!);
@@ -143,6 +146,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     this.#cached.clear();
   }
 
+  /** Sets the length; new bytes read as zeros. */
   truncate(length: number): void {
     assert(length >= this.#length, 'a simulated disk only grows');
     this.#step();
@@ -256,7 +260,7 @@ function* sectorsOf(offset: number, length: number): Generator<number, void, voi
   }
 }
 
-/** Lays `bytes` over `target` at `offset`, which may be negative; what sticks out is left away. */
+/** Lays `bytes` over `target` at `offset`, which may be negative; what exceeds it is omitted. */
 function overlay(target: Uint8Array, bytes: Uint8Array, offset: number): void {
   const from = Math.max(0, -offset);
   const to = Math.min(bytes.length, target.length - offset);

@@ -1,7 +1,9 @@
 /**
- * What the TIS front end needs of whatever stands behind it, and of the machine around it.
+ * What the TIS front end needs of the TPM behind it, and of the machine around it.
  * @module
  */
+
+/** The TPM behind the registers. */
 export interface TisBackend {
   /**
    * Runs a command and calls `done` with the response: at once (inline), or later (deferred). With
@@ -14,8 +16,11 @@ export interface TisBackend {
   established(): boolean;
   /** Clears that flag: STS.resetEstablishmentBit of a TPM 2.0, written in locality 3 or 4. */
   resetEstablished?(locality: number): void;
+  /** TPM_HASH_START of locality 4: begins a measured launch. */
   hashStart(): void;
+  /** TPM_HASH_DATA: bytes of the measured launch. */
   hashData(bytes: Uint8Array): void;
+  /** TPM_HASH_END: the measurement is complete. */
   hashEnd(): void;
 }
 

@@ -14,7 +14,9 @@ export type BlobName = 'permall' | 'savestate' | 'volatilestate';
  * an engine makes a new TPM of that. Every host trouble is thrown as StoreFailure, wrapped.
  */
 export interface NvramPort {
+  /** The bytes of a blob; undefined if it was never stored. */
   load(name: BlobName): Uint8Array | undefined;
+  /** Stores a blob. Durable when this returns. */
   store(name: BlobName, bytes: Uint8Array): void;
   /** Absent is fine. */
   delete(name: BlobName): void;
@@ -96,6 +98,7 @@ export type EngineInfo = Tpm12Info | Tpm20Info;
 /** Makes an engine. May refuse: of some engines a process can have only one. */
 export type EngineFactory = () => Engine;
 
+/** A TPM without registers and without a disk: commands in, responses out, state by a port. */
 export interface Engine {
   readonly kind: EngineKind;
   /** The version of the format of volatileState(). */
@@ -117,8 +120,11 @@ export interface Engine {
   established(): boolean;
   /** HASH_START, HASH_DATA, HASH_END of locality 4. */
   hashStart(): void;
+  /** Bytes of a measured launch. */
   hashData(bytes: Uint8Array): void;
+  /** Ends a measured launch. */
   hashEnd(): void;
+  /** What the TPM is like now. */
   info(): EngineInfo;
   /** Wipes secrets from memory. */
   close(): void;

@@ -10,17 +10,21 @@ import { NvtpmError } from '../errors.js';
 /** Typed as a method is, so that a codec of anything takes every codec. */
 type Wipe<T> = { wipe(value: T): void }['wipe'];
 
+/** A value and its bytes: how to read it, and how to write it. */
 export interface Codec<T> {
   /** The bytes that a value takes, where all values take the same. */
   readonly size: number | undefined;
+  /** @throws WireError SHORT, VALUE */
   read(from: Reader): T;
+  /** @throws WireError VALUE */
   write(to: Writer, value: T): void;
   /** Overwrites what of a value is marked as secret; absent where nothing is. */
   readonly wipe?: Wipe<T> | undefined;
 }
+/** The type of a codec's values. */
 export type Of<C> = C extends Codec<infer T> ? T : never;
 
-/** SHORT: bytes are missing. TRAILING: bytes are left over. VALUE: a value that may not stand there. */
+/** SHORT: bytes are missing. TRAILING: bytes are left over. VALUE: a value that is not allowed there. */
 export type WireErrorCode = 'SHORT' | 'TRAILING' | 'VALUE';
 
 /** Bytes that are not such a structure, or a value that no such structure can hold. */
@@ -29,7 +33,7 @@ export class WireError extends NvtpmError {
   readonly outcome = 'FAILED';
   readonly code: WireErrorCode;
   readonly reason: string;
-  /** The fields that lead to the trouble, outermost first: `permission.attributes`. */
+  /** The path of fields to the fault, outermost first: `permission.attributes`. */
   readonly path: string;
 
   constructor(code: WireErrorCode, reason: string, path = '') {
@@ -39,7 +43,7 @@ export class WireError extends NvtpmError {
     this.path = path;
   }
 
-  /** The same trouble, seen from the structure around it. */
+  /** The same fault, with the enclosing field added to the path. */
   within(field: string): WireError {
     const path = this.path === '' ? field : `${field}.${this.path}`;
     return new WireError(this.code, this.reason, path);
@@ -106,12 +110,13 @@ export class Writer {
     this.#bytes = new Uint8Array(expected);
   }
 
+  /** Appends bytes. */
   put(part: Uint8Array): void {
     const from = this.#advance(part.length);
     this.#bytes.set(part, from);
   }
 
-  /** `value` as a big-endian number of `size` bytes. The caller has seen that it fits. */
+  /** `value` as a big-endian number of `size` bytes. The caller has checked that it fits. */
   uint(value: number, size: number): void {
     const from = this.#advance(size);
     for (let i = from + size - 1, rest = value; i >= from; i -= 1, rest = Math.floor(rest / 256)) {
@@ -119,6 +124,7 @@ export class Writer {
     }
   }
 
+  /** All bytes so far. */
   finish(): Uint8Array {
     const whole = this.#length === this.#bytes.length;
     return whole ? this.#bytes : this.#bytes.slice(0, this.#length);
@@ -183,7 +189,7 @@ export const u8 = uint(1);
 export const u16 = uint(2);
 export const u32 = uint(4);
 
-/** A 64-bit size, offset or count. Nothing of ours comes near 2^53, so it is a number; more is refused. */
+/** A 64-bit size, offset or count. A number, since no real one comes near 2^53; larger values are refused. */
 export const u64: Codec<number> = {
   size: 8,
   read(from) {
@@ -200,7 +206,7 @@ export const u64: Codec<number> = {
   },
 };
 
-/** 64 bits that are a set of flags, or a number of any size. */
+/** 64 bits as a bigint: a set of flags, or a number of any size. */
 export const flags64: Codec<bigint> = {
   size: 8,
   read: from => (BigInt(from.uint(4)) << 32n) | BigInt(from.uint(4)),
@@ -291,7 +297,7 @@ export function array<T>(length: number, item: Codec<T>): Codec<T[]> {
   };
 }
 
-/** A codec that takes only some of the values of `inner`, whichever way they travel. */
+/** A codec that accepts only some values of `inner`, in both directions. */
 export function checked<T>(inner: Codec<T>, holds: (value: T) => boolean): Codec<T> {
   const check = (value: T): T => {
     if (holds(value)) return value;
@@ -305,7 +311,9 @@ export function checked<T>(inner: Codec<T>, holds: (value: T) => boolean): Codec
   };
 }
 
+/** Named codecs, in the order of their bytes. */
 export type Fields = Readonly<Record<string, Codec<unknown>>>;
+/** The value of a struct: one property a field. */
 export type Struct<F extends Fields> = { -readonly [K in keyof F]: Of<F[K]> };
 
 /** Fields one after another, in the order of the declaration. */
@@ -362,7 +370,7 @@ export function tagged<const F extends Fields>(tag: number, fields: F): Codec<St
 }
 
 type Placed = Readonly<Record<string, readonly [offset: number, codec: Codec<unknown>]>>;
-type Codecs<P extends Placed> = { [K in keyof P]: P[K][1] };
+export type Codecs<P extends Placed> = { [K in keyof P]: P[K][1] };
 
 /**
  * A struct that repeats every offset, so that it reads like the table in the format's own text.

@@ -27,6 +27,7 @@ export interface Checkable {
   readonly refcounts: Refcounts;
 }
 
+/** What `qemu-img check` counts. */
 export interface CheckResult {
   /** Damage: using the image may lose data. */
   readonly corruptions: number;

@@ -13,6 +13,7 @@ import { openQcow2, Qcow2Node } from './node.js';
 import { widthOf } from './refcount-width.js';
 import { hostOffset } from './units.js';
 
+/** The properties of a new qcow2 image, as `qemu-img create -o` has them. */
 export interface FormatQcow2Options {
   /** Of the guest's disk, in bytes; rounded up to a multiple of 512. */
   readonly size: number;

@@ -11,6 +11,7 @@ import type { Purpose } from './header.js';
 import type { OverlapMemory } from './overlap.js';
 import { type FirstCluster, readFirstCluster } from './view.js';
 
+/** How a qcow2 image is opened above a node. */
 export interface OpenQcow2Options {
   readonly readOnly?: boolean;
   /** What shows through where an overlay has nothing; the node then owns it. */
@@ -64,6 +65,7 @@ class ChainLock implements LowerLock {
   }
 }
 
+/** A qcow2 image: its bytes are those of the guest's disk. */
 export class Qcow2Node extends LockableNode<ChainLock> {
   readonly driver = 'qcow2';
   readonly file: ProtocolNode;
@@ -99,6 +101,7 @@ export class Qcow2Node extends LockableNode<ChainLock> {
     return this.file.path;
   }
 
+  /** The holder that forbids a lock of this type: of the image, or of a backing file. */
   lockHolder(type: LockType): LockHolder | undefined {
     return this.file.lockHolder(type) ?? this.#backing?.lockHolder('shared');
   }

@@ -1,7 +1,7 @@
 /**
  * The repair of refcounts: those that differ are set to what was counted, and where their blocks are
- * damaged all of them are written anew. The mapping is taken for true; only its copied flags are
- * changed. What cannot be told with certainty is left as it is.
+ * damaged all of them are rewritten. The mapping is trusted; only its copied flags are
+ * changed. What is uncertain is left as it is.
  * @module
  */
 import { type Checkable, type CheckResult, scan } from './check.js';
@@ -13,8 +13,10 @@ import type { References } from './references.js';
 import { clusterIndex, type HostOffset, plus } from './units.js';
 import { readWord, viewOf, writeWord } from './words.js';
 
+/** Leaks only, or everything that can be repaired. */
 export type Repairs = 'leaks' | 'all';
 
+/** What a repair changed, and what a check finds afterwards. */
 export interface RepairResult extends CheckResult {
   readonly corruptionsFixed: number;
   readonly leaksFixed: number;

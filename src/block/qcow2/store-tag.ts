@@ -19,7 +19,7 @@ const layout = struct({ uuid: bytes(16), kind: bytes(4), reserved: bytes(4) });
 export const isTagged = (extensions: readonly Extension[]): boolean =>
   extensions.some(({ type }) => type === EXTENSION.storeTag);
 
-/** The tag; undefined if there is none that can be read. */
+/** The tag; undefined if there is no readable one. */
 export function readTag(extensions: readonly Extension[]): StoreTag | undefined {
   const data = extensions.find(({ type }) => type === EXTENSION.storeTag)?.data;
   if (data === undefined) return undefined;

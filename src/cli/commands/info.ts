@@ -12,6 +12,7 @@ import {
   storeTag,
   withLock,
 } from '../../block/index.js';
+import { IoError } from '../../errors.js';
 import {
   type Directory,
   ENCRYPTION_EXTRA_BYTES,
@@ -70,10 +71,15 @@ export const info = subcommand({
     }),
 });
 
-/** The blocks that a file takes, as `qemu-img info` counts them. Windows does not say. */
+const STAT_BLOCK_BYTES = 512;
+
+/** The blocks that a file takes, as `qemu-img info` counts them. @throws IoError */
 function bytesOnDisk(file: string): number {
-  const { blocks, size } = statSync(file);
-  return blocks === undefined ? size : blocks * 512;
+  try {
+    return statSync(file).blocks * STAT_BLOCK_BYTES;
+  } catch (error) {
+    throw new IoError('use', file, error);
+  }
 }
 
 const tagData = ({ uuid, kind }: StoreTag) => ({ uuid: toHex(uuid), kind });

@@ -30,10 +30,11 @@ export class ActiveStore implements BlobStore {
   readonly path: string;
   readonly can = ABILITIES;
   readonly #opened: Opened;
-  /** Why nothing may be stored any more: what a failed write or flush left behind is unknown. */
+  /** The write or flush that failed: what it left on the disk is unknown, so no more is stored. */
   #failure: unknown;
   #phase: 'active' | 'handed over' | 'closed' = 'active';
 
+  /** @internal */
   constructor(opened: Opened) {
     this.#opened = opened;
     this.path = opened.node.path;
@@ -92,7 +93,7 @@ export class ActiveStore implements BlobStore {
 
   /**
    * Makes all `changes` or none. Where a write or flush fails, the disk holds the old state, or (after
-   * the barrier) the new one, and no further store is taken. Every other error leaves the store usable.
+   * the barrier) the new one, and every further store is refused. Every other error leaves the store usable.
    * @throws NvramError INVALID_NAME, TOO_SMALL, FENCED, CORRUPT; IoError; LockError; ImageError
    */
   commit(changes: Changes): void {
@@ -100,8 +101,8 @@ export class ActiveStore implements BlobStore {
   }
 
   /**
-   * Brings a kept state back, as a new commit: what is current now is kept in its turn.
-   * @throws NvramError NOT_KEPT if that state is not there any more; what commit throws
+   * Restores a kept state as a new commit; the current state is kept in its turn.
+   * @throws NvramError NOT_KEPT if that state is no longer kept; what commit throws
    */
   restore(generation: number): void {
     this.#storing(disk => planRestore(disk, this.#opened, generation));
@@ -109,7 +110,7 @@ export class ActiveStore implements BlobStore {
 
   /**
    * Encrypts everything, kept states too, with another key, or with none, as one atomic commit. Then
-   * what was there before is overwritten; cut off before that is done, the next activation does it.
+   * the old bytes are overwritten; if that is interrupted, the next activation does it.
    * @throws RangeError for a key of another length; what commit throws
    */
   rekey(key: Key | undefined): RekeyReport {
@@ -125,8 +126,8 @@ export class ActiveStore implements BlobStore {
   }
 
   /**
-   * Leaves the store to a migration target. This object is spent then; resume() of the returned one
-   * gives another. After an exception the store is still active.
+   * Hands the store over to the destination of a migration. This object is unusable afterwards;
+   * resume() of the returned one makes another. After an exception the store is still active.
    * @throws NvramError FENCED, CORRUPT; IoError; LockError
    */
   handOver(): HandedOverStore<ActiveStore> {
@@ -136,7 +137,7 @@ export class ActiveStore implements BlobStore {
   }
 
   /**
-   * Closes in order: later damage is known to be damage. The key is wiped also where this throws.
+   * Closes in order, so that later damage is told from a torn store. Wipes the key, also where it throws.
    * @throws NvramError FENCED, CORRUPT; IoError; LockError
    */
   close(): void {

@@ -6,7 +6,7 @@
  *   sector, which lands whole or not at all, so a record that does not verify is damage and never torn.
  * - A generation that the record covers must be there, complete. A newer one that is incomplete was
  *   cut off before the store returned.
- * - A record that says "clean" was flushed when nothing else was under way. Whatever is wrong then is
+ * - A record that says "clean" was flushed when nothing else was pending. Any fault under it is
  *   damage.
  * - A directory whose digest is right and whose MAC is wrong landed whole, so it is a forgery and never
  *   torn.
@@ -60,7 +60,7 @@ export interface Assessment {
   readonly verdict: AssessedVerdict;
   /** What is wrong, as sentences with offsets. Empty for OK and EMPTY. */
   readonly findings: readonly string[];
-  /** What was noticed and is no fault: a torn store that was dropped. */
+  /** Observations that are not faults: a torn store that was discarded. */
   readonly notes: readonly string[];
   /** Whether the older generation is undamaged too, as it is after every store that was not cut off. */
   readonly intact: boolean;
@@ -190,7 +190,7 @@ interface Facts {
 const isClosed = ({ ackRecord }: Facts): boolean =>
   ackRecord !== undefined && ackRecord.state !== 'open';
 
-/** What holds of every store that is sound, whenever its power was cut. */
+/** The invariants of every sound store, whenever its power was cut. */
 // biome-ignore format: table
 const RULES: Readonly<Record<string, (f: Facts) => boolean>> = {
   'every acknowledged generation is there':

@@ -1,5 +1,5 @@
 /**
- * Opening a store: one lock cycle inspects it, formats it where that is asked for, and makes it active.
+ * Opening a store: one lock cycle inspects it, formats it if the policy says so, and makes it active.
  * @module
  */
 import assert from 'node:assert/strict';
@@ -76,6 +76,7 @@ export class Candidate {
   readonly #isIntact: boolean;
   #isSpent = false;
 
+  /** @internal */
   constructor(disk: LockedNode, options: OpenStoreOptions, opened?: Opened, isIntact = true) {
     this.#disk = disk;
     this.#options = options;

@@ -71,7 +71,7 @@ export class BlobCipher {
     return new BlobCipher(new Uint8Array(scryptSync(key.bytes, salt, KEY_BYTES, cost)));
   }
 
-  /** Encryption anew under `key`: the directory's part of it, and the cipher. */
+  /** New encryption under `key`: the directory's part of it, and the cipher. */
   static fresh(
     key: Key,
     uuid: Uint8Array,

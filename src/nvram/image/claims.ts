@@ -1,6 +1,6 @@
 /**
- * What a directory claims, checked before a byte is read on the strength of it: its digest only says
- * that it is as it was written, not who wrote it.
+ * What a directory claims, checked before a byte is read because of it: its digest shows
+ * integrity, not origin.
  * @module
  */
 import { BLOB_BYTES_MAX } from '../store.js';

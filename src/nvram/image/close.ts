@@ -1,5 +1,5 @@
 /**
- * Closing a store in order: from then on, any damage is known to be damage.
+ * Closing a store in order, so that later damage is told from a torn store.
  * @module
  */
 import type { LockedNode } from '../../block/node.js';
@@ -10,8 +10,8 @@ import type { AckState } from './layout.js';
 import type { Opened } from './opened.js';
 
 /**
- * Reads everything again: nothing may be wrong when the store says that it is undamaged. If the older
- * generation was damaged meanwhile, a further commit has to take its place; this plans it.
+ * Reads everything again, since the record is about to say that the store is undamaged. If the older
+ * generation is damaged, plans a further commit that replaces it.
  * @throws NvramError CORRUPT
  */
 export function planClose(disk: LockedNode, opened: Opened): CommitPlan | undefined {

@@ -5,7 +5,7 @@
  *
  *     lock · both slots are as we left them? · blob and directory · fdatasync · record · unlock
  *
- * Cut the power after any of these and the old state or the new one is there, and once the commit
+ * A power cut after any of these leaves the old state or the new one; once the commit
  * has returned, the new one.
  * @module
  */
@@ -106,7 +106,7 @@ export function planChanges(
 }
 
 /**
- * Plans the return to a kept state: what is current now is kept in its turn.
+ * Plans the restoration of a kept state; the current state is kept in its turn.
  * @throws NvramError NOT_KEPT, CORRUPT, TOO_SMALL
  */
 export function planRestore(

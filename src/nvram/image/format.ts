@@ -28,6 +28,7 @@ import { encodeAckRecord, encodeDirectory } from './pages.js';
 import { headOf } from './slots.js';
 import { faultOf } from './verdict.js';
 
+/** What a new store is like. */
 export interface FormatOptions extends OpenStoreOptions {
   /** Random bytes, for the uuid and for encryption. */
   readonly entropy: Entropy;

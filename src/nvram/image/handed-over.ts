@@ -16,6 +16,7 @@ export class HandedOverStore<Active extends BlobStore = BlobStore> implements Ha
   readonly #activeAgain: (opened: Opened) => Active;
   #isSpent = false;
 
+  /** @internal */
   constructor(opened: Opened, activeAgain: (opened: Opened) => Active) {
     this.path = opened.node.path;
     this.#opened = opened;

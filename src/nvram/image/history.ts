@@ -5,6 +5,7 @@
  */
 import type { Entry } from './layout.js';
 
+/** Whether an entry belongs to the current state, not to a kept one. */
 export const isCurrent = (entry: Pick<Entry, 'lastGeneration'>): boolean =>
   entry.lastGeneration === 0;
 

@@ -10,6 +10,7 @@ import { Keyring } from './keyring.js';
 import { type Inspection, refused } from './verdict.js';
 import { confirmed } from './witness.js';
 
+/** The key of the store, and a trace. */
 export interface InspectOptions {
   /** Verifies the MACs of an encrypted store. */
   readonly key?: Key | undefined;

@@ -32,6 +32,7 @@ export const PAGE_BYTES = 4096;
 /** The distance between the two directory slots. */
 export const HALF_BYTES = 64 * 1024;
 export const SLOT_OFFSETS = [0, HALF_BYTES] as const;
+/** Which of the two directory slots. */
 export type SlotIndex = 0 | 1;
 export const ACK_RECORD_OFFSET = 2 * HALF_BYTES;
 /** Where the extents that belong to neither half begin. */
@@ -99,6 +100,10 @@ const encryption = layout(0, 76, {
   checkNonce:  [ 20, bytes(24)],            // The uuid as a secretbox: opens with the right key only.
   check:       [ 44, bytes(32)],
 });
+/**
+ * How a store is encrypted, without its key.
+ * @useDeclaredType
+ */
 export type Encryption = Readonly<Of<typeof encryption>>;
 
 export const NO_ENCRYPTION: Encryption = {
@@ -141,7 +146,12 @@ export const directoryEntry = layout(0, ENTRY_BYTES, {
   digest:      [ 48, bytes(DIGEST_BYTES)],  // SHA-256 of the bytes as stored.
 });
 
+/**
+ * A blob of a directory: where it lies, and its digest.
+ * @useDeclaredType
+ */
 export type Entry = Readonly<Of<typeof directoryEntry>>;
+/** A directory slot, decoded (docs/on-disk.md). */
 export interface Directory {
   readonly uuid: Uint8Array;
   readonly generation: number;
@@ -158,6 +168,10 @@ export interface Directory {
 
 /** `open`: in use, or cut off in use. `clean`: closed in order. `handed-over`: left to a migration target. */
 export const ACK_STATES = ['open', 'clean', 'handed-over'] as const;
+/**
+ * What the acknowledgement record says about the store.
+ * @useDeclaredType
+ */
 export type AckState = (typeof ACK_STATES)[number];
 
 // biome-ignore format: table

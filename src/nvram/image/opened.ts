@@ -18,6 +18,7 @@ import type { Directory, Entry } from './layout.js';
 import { sha256 } from './pages.js';
 import type { Draft } from './place.js';
 
+/** The key of a store, its entropy, waits and trace. */
 export interface OpenStoreOptions {
   /** Opens an encrypted store, and encrypts one that is formatted. */
   readonly key?: Key | undefined;

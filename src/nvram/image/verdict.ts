@@ -7,9 +7,13 @@ import type { NvtpmError } from '../../errors.js';
 import { NvramError } from '../errors.js';
 import type { AssessedVerdict, Assessment } from './assess.js';
 
-/** IMAGE: the image is damaged, whatever can be read of the store. */
+/**
+ * What an inspection says of a store. IMAGE: the image is damaged, whatever can be read of the store.
+ * @useDeclaredType
+ */
 export type Verdict = AssessedVerdict | 'WRONG_KEY' | 'IMAGE';
 
+/** What an inspection found: a verdict, findings, and the state if there is one. */
 export interface Inspection extends Omit<Assessment, 'verdict'> {
   readonly verdict: Verdict;
   /** Of an EMPTY disk without a store: whether the image's header proves that there never was one. */

@@ -15,6 +15,7 @@ import {
   type StoreAbilities,
 } from '../store.js';
 
+/** The blobs that the store starts with, and its limits. */
 export interface MemoryStoreOptions {
   /** For messages. Default `memory`. */
   readonly path?: string;

@@ -37,6 +37,7 @@ import { encodeVolatile, restoreVolatile, VOLATILE_REVISION } from './state/vola
 import { noBytes20 } from './structures/basic.js';
 import { KeyUsage } from './structures/key.js';
 
+/** The surroundings of a TPM 1.2. */
 export interface Tpm12Options {
   readonly entropy: Entropy;
   readonly clock: Clock;
@@ -51,6 +52,7 @@ export interface Tpm12Options {
 
 const LOCALITY_MAX = 4;
 
+/** A TPM 1.2 that answers as libtpms does, with libtpms's state format. */
 export class Tpm12 implements Engine {
   readonly kind = { name: 'nvtpm', version: '1.2' } as const;
   readonly volatileVersion = VOLATILE_REVISION;

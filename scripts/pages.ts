@@ -1,0 +1,17 @@
+/**
+ * Updates what the pages show: code of examples/, the help of the command, and the output of the
+ * demonstration, each from the thing itself.
+ *
+ *     node dist/scripts/pages.js
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DEMO_OUTPUT, demoOutput } from '../lab/docs/demo.js';
+import { PAGES, withSources } from '../lab/docs/embed.js';
+import { ROOT } from '../lab/files.js';
+
+writeFileSync(join(ROOT, DEMO_OUTPUT), demoOutput());
+for (const page of PAGES) {
+  const path = join(ROOT, page);
+  writeFileSync(path, withSources(readFileSync(path, 'utf8')));
+}
