@@ -145,7 +145,7 @@ export class Tpm12 implements Engine {
     return this.#running.state.permanent.flags.tpmEstablished;
   }
 
-  /** Starts the hash sequence by which a trusted system is measured. */
+  /** Starts the hash sequence of a dynamic launch (locality 4). */
   hashStart(): void {
     const tpm = this.#running;
     const { state } = tpm;

@@ -1,6 +1,6 @@
 /**
- * Delegation (TPM Main Part 1, §29; Part 2, §20): which ordinals the owner, or a key's holder, grants to
- * holders of another secret.
+ * Delegation (TPM Main Part 1, §29; Part 2, §20): which ordinals the owner, or a key's holder,
+ * grants to holders of another secret.
  * @module
  */
 import { encode } from '../../../wire/codec.js';

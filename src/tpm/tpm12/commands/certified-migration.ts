@@ -54,7 +54,7 @@ export const cmkSetRestrictions = command({
   },
 });
 
-/** The owner consents to authorities. */
+/** Approves migration authorities, for the owner. */
 export const cmkApproveMA = command({
   ordinal: 'CMK_ApproveMA',
   auth: 'one',
@@ -116,7 +116,7 @@ function demandCertified(key: { readonly keyFlags: number }): void {
 
 const SCHEMES: readonly number[] = [SigScheme.PKCS1_SHA1, SigScheme.PKCS1_INFO];
 
-/** Verifies a signature, and gives a ticket that says so. */
+/** Verifies a signature, and returns a ticket as the proof. */
 export const cmkCreateTicket = command({
   ordinal: 'CMK_CreateTicket',
   auth: 'one',

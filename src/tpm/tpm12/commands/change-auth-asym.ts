@@ -1,6 +1,6 @@
 /**
- * Changing the secret of a key without revealing the new one to holders of the parent's secret (TPM Main
- * Part 3, §27.4, of TPM 1.1): through an ephemeral key that an identity key certifies.
+ * Changing the secret of a key without revealing the new one to holders of the parent's secret (TPM
+ * Main Part 3, §27.4, of TPM 1.1): through an ephemeral key that an identity key certifies.
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';

@@ -44,7 +44,10 @@ export const changeAuth = command({
   },
 });
 
-/** The clear part of a key or of sealed data, with another secret; the guest proves that it knows the old one. */
+/**
+ * The clear part of a key or of sealed data, with another secret; the guest proves that it knows
+ * the old one.
+ */
 function withSecret(
   call: Call<'two'>,
   entityType: number,

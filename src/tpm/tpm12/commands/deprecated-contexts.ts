@@ -47,7 +47,7 @@ export const saveKeyContext = command({
 
 const contextInput = { contextSize: u32, contextBlob };
 
-/** Takes a key back, under its old handle if that is free. */
+/** Loads a key, under its old handle if that is free. */
 export const loadKeyContext = command({
   ordinal: 'LoadKeyContext',
   auth: 'none',
@@ -86,7 +86,7 @@ export const saveAuthContext = command({
   },
 });
 
-/** Takes a session back, under its old handle if that is free. */
+/** Loads a session, under its old handle if that is free. */
 export const loadAuthContext = command({
   ordinal: 'LoadAuthContext',
   auth: 'none',

@@ -30,7 +30,9 @@ export const migrationKeyAuth = struct({
   digest,
 });
 
-/** The owner's migration authorisation. In libtpms it covers the scheme in the host's byte order. */
+/**
+ * The owner's migration authorisation. In libtpms it covers the scheme in the host's byte order.
+ */
 function approvalOf({ state }: Call, migrationKey: Pubkey, migrationScheme: number): Uint8Array {
   const scheme = encode(u16, migrationScheme).reverse();
   return sha1(encode(pubkey, migrationKey), scheme, state.permanent.data.tpmProof);

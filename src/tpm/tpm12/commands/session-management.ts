@@ -35,7 +35,7 @@ import { Resource } from '../structures/types.js';
 interface Left {
   /** The bytes of a context that holds the session of this handle, which ends. */
   readonly save: (call: Call, head: Head) => Uint8Array;
-  /** Takes the session of a context back; gives its handle. */
+  /** Loads the session of a context; returns its handle. */
   readonly load: (call: Call, blob: ContextBlob, keep: boolean, entityHandle: number) => number;
 }
 
@@ -120,7 +120,7 @@ export const saveContext = command({
   },
 });
 
-/** Takes a context back, under its old handle if that is asked for. */
+/** Loads a context, under its old handle if that is wanted. */
 export const loadContext = command({
   ordinal: 'LoadContext',
   auth: 'none',

@@ -1,5 +1,6 @@
 /**
- * Signed structures (TPM Main Part 2, §11): what a TPM signs about a key, about PCRs, and on its own account.
+ * Signed structures (TPM Main Part 2, §11): what a TPM signs about a key, about PCRs, and on its
+ * own account.
  * @module
  */
 import { bool, bytes, encode, type Of, struct, u8, u16, u32 } from '../../../wire/codec.js';
