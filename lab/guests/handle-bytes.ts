@@ -1,7 +1,8 @@
 /**
- * Where the parameters of a command begin that its HMAC covers: behind the handles, by the tables of
- * "Incoming Operands" and "Outgoing Operands" of TPM Main Part 3. It is written down here a second
- * time on purpose: a guest that read the engine's own records could not find an error in them.
+ * Where the parameters of a command begin that its HMAC covers: behind the handles, by the tables
+ * of "Incoming Operands" and "Outgoing Operands" of TPM Main Part 3. It is written down here a
+ * second time on purpose: a guest that read the engine's own records could not find an error in
+ * them.
  */
 import { ORDINALS } from '../../src/guest/index.js';
 import type { Handles } from '../reference/tunnel.js';

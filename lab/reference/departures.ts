@@ -1,6 +1,6 @@
 /**
- * Where this engine departs from libtpms 0.9.2 on purpose. The table of docs/tpm12.md is generated from
- * this; random guests recognise those that have `holds`.
+ * Where this engine departs from libtpms 0.9.2 on purpose. The table of docs/tpm12.md is generated
+ * from this; random guests recognise those that have `holds`.
  */
 
 import { isDeepStrictEqual } from 'node:util';

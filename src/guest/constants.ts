@@ -15,7 +15,7 @@ export const TAG = {
   RSP_AUTH2_COMMAND: 0x00c6,
 } as const;
 
-export const STARTUP = { CLEAR: 1, STATE: 2, DEACTIVATED: 3 } as const;
+export { StartupType as STARTUP } from '../tpm/tpm12/structures/types.js';
 
 // biome-ignore format: table
 export const ENTITY = { KEYHANDLE: 1, OWNER: 2, DATA: 3, SRK: 4, KEY: 5, COUNTER: 0x0a, NV: 0x0b } as const;

@@ -42,7 +42,7 @@ export class StoreFailure extends NvtpmError {
   }
 }
 
-/** The state that an engine was given is none of its own, or damaged. `init` throws it. */
+/** The state that an engine was given is another engine's, or damaged. `init` throws it. */
 export class StateError extends NvtpmError {
   override readonly name = 'StateError';
   readonly outcome = 'FAILED';
@@ -59,8 +59,8 @@ export class StateError extends NvtpmError {
 /** Random bytes. A test passes its own. */
 export type Entropy = (length: number) => Uint8Array;
 /**
- * A clock in microseconds that never goes back. It counts from 1970: a saved state tells when a lockout
- * began, wherever it goes on.
+ * A clock in microseconds that never goes back. It counts from 1970: a saved state tells when a
+ * lockout began, wherever it goes on.
  */
 export type Clock = () => number;
 
@@ -111,7 +111,9 @@ export interface Engine {
    * @throws StoreFailure, StateError
    */
   init(nvram: NvramPort): void;
-  /** Runs one command to its end. The response is always well-formed; nothing is thrown at a guest. */
+  /**
+   * Runs one command to its end. The response is always well-formed; nothing is thrown at a guest.
+   */
   process(command: Uint8Array, locality: number): Uint8Array;
   /** Everything that a migration must carry besides the stored blobs. */
   volatileState(): Uint8Array;

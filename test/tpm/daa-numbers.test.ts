@@ -1,6 +1,6 @@
 /**
  * Numbers that no honest issuer has, in DAA: moduli that are even, zero, small, large; parameters
- * above the modulus; orders and bases that are none. What swtpm 0.7.1 answers, this engine must.
+ * above the modulus; invalid orders and bases. What swtpm 0.7.1 answers, this engine must.
  * @long
  */
 import test from 'ava';
@@ -94,7 +94,7 @@ peerTest('blobs are of one issuer', ['swtpm'], t => {
   t.deepEqual(mirror.differences, []);
 });
 
-peerTest('keys of an issuer that are none, and counts at the ends', ['swtpm'], t => {
+peerTest('invalid issuer keys, and counts at the limits', ['swtpm'], t => {
   const { host, mirror } = hostOfBoth(theirs());
   const issuer = new Issuer();
   const [first, second] = issuer.chain;

@@ -64,7 +64,7 @@ peerTest('a TPM joins, and signs', PEERS, t => {
   same(t, both);
 });
 
-peerTest('who has another credential is found out', PEERS, t => {
+peerTest('a host with another credential is refused', PEERS, t => {
   const both = hostOfBoth(theirs());
   const { host, ek } = both;
   const member = host.run('DAA_Join', join(issuer, ek));
@@ -232,7 +232,7 @@ peerTest('blobs are of one TPM, and of its secrets as they are now', PEERS, t =>
   same(t, both);
 });
 
-peerTest('anybody ends a session by a command that is refused', PEERS, t => {
+peerTest('any refused command ends the session that it names', PEERS, t => {
   const both = hostOfBoth(theirs());
   const { host, client } = both;
   const params = [byte(1), counted(LABEL), counted(LABEL)];

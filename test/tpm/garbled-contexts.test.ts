@@ -1,5 +1,5 @@
 /**
- * A context that somebody garbled: what it holds is parsed before it is proven, and so every block of
+ * A garbled context: what it holds is parsed before it is proven, and so every block of
  * it that decrypts to something else is refused for a reason of its own, the same here and by swtpm.
  */
 

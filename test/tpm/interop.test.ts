@@ -57,7 +57,7 @@ const clientOf = (tpm: Swtpm): Tpm12Client => {
   return client;
 };
 
-/** A rig of ours on a `permall` of somebody's. */
+/** A rig of ours on a given `permall`. */
 function rigOn(permall: Uint8Array): Rig {
   const nvram = new MemoryNvram();
   nvram.blobs.set('permall', permall);
@@ -325,18 +325,14 @@ peerTest('departure: a refused redefinition of an index puts the TPM out of serv
   t.notThrows(() => ours.client.openOiap());
 });
 
-peerTest('departure: TPM_CAP_MFR tells the number of the process', PEERS, t => {
+peerTest('departure: TPM_CAP_MFR reports the number of the process', PEERS, t => {
   const ask = hex('00c1 00000016 00000065 00000010 00000004 00000020');
   const { ours, theirs } = bothWith(t);
   t.is(theirs.transmit(ask).length, 18);
-  t.is(
-    toHex(ours.transmit(ask)),
-    '00c40000000a0000002c',
-    'BAD_MODE: that is nobody else’s business',
-  );
+  t.is(toHex(ours.transmit(ask)), '00c40000000a0000002c', 'BAD_MODE: it would reveal the host');
 });
 
-peerTest('departure: a context whose handle is taken drops who has it', PEERS, t => {
+peerTest('departure: a context whose handle is taken evicts the key that has it', PEERS, t => {
   const { ours, theirs } = bothWith(t);
   const keep = (client: Tpm12Client): string => {
     const handle = load(client, signingKey(client));
@@ -431,7 +427,7 @@ function signingKey(client: Tpm12Client): Uint8Array {
 const load = (client: Tpm12Client, wrapped: Uint8Array): number =>
   client.authorise(raw.loadKey2(HANDLE.SRK, wrapped), WELL_KNOWN);
 
-/** A key of 512 bits that says it has 1024, wrapped by a guest who knows how. */
+/** A key of 512 bits that says it has 1024, wrapped by the guest itself. */
 function liar(client: Tpm12Client): Uint8Array {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 512 });
   const { n, p } = privateKey.export({ format: 'jwk' });

@@ -17,7 +17,7 @@ const ORDINALS_MIN = 30;
 
 for (const seed of SEEDS) {
   const fresh = seed % 2 === 0;
-  const what = fresh ? 'that nobody owned before' : 'that has an owner';
+  const what = fresh ? 'that never had an owner' : 'that has an owner';
   peerTest(`two TPMs, one guest: seed ${seed}, a TPM ${what}`, ['swtpm'], t => {
     const mirror = new Mirror(swtpm(t, fresh ? undefined : owned()));
     const guest = guestOf(mirror, seed);

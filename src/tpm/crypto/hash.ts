@@ -10,8 +10,9 @@ export const plain = (buffer: Uint8Array): Uint8Array => new Uint8Array(buffer);
 export const SHA1_BYTES = 20;
 
 /**
- * In one call: that is much cheaper than a hash object for what is as short as a command. The digest
- * comes as a string of Latin-1, since making a Buffer for it would take longer than SHA-1 itself.
+ * In one call: that is much cheaper than a hash object for what is as short as a command. The
+ * digest comes as a string of Latin-1, since making a Buffer for it would take longer than SHA-1
+ * itself.
  */
 export function sha1(...parts: readonly Uint8Array[]): Uint8Array {
   const whole = parts.length === 1 ? parts[0]! : concat(...parts);

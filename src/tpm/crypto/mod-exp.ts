@@ -3,13 +3,12 @@
  * Diffie-Hellman keys (PKCS #3, wrapped as PKCS #8): a private key is an exponent, and the public
  * half that OpenSSL computes when it reads one is the power.
  *
- * OpenSSL does this in a time that depends on the sizes of the three numbers only. It takes moduli of
- * 512 to 10000 bits; others go through BigInt, whose time tells of the exponent. That gives nobody
- * anything that was not there before: whoever has the TPM compute modulo such a number has chosen an
- * issuer's parameters, the TPM's secrets differ from issuer to issuer, and a modulus of one's own
- * choice with discrete logarithms that can be computed tells them without any clock. What DAA does
- * besides with its secrets (additions, products, remainders, bytes into numbers and back) is BigInt
- * too, not constant in time, and nothing of it can be wiped: the runtime collects it when it likes.
+ * OpenSSL does this in a time that depends on the sizes of the three numbers only. It takes moduli
+ * of 512 to 10000 bits; others go through BigInt, whose time depends on the exponent. That reveals
+ * nothing new: the modulus is an issuer's parameter, the TPM's secrets differ from issuer to
+ * issuer, and an issuer that chooses a modulus with easy discrete logarithms learns them without a
+ * clock. The rest of DAA's arithmetic on secrets is BigInt too: not constant in time, and never
+ * wiped, since only the runtime frees a BigInt.
  *
  * The largest numbers that fit into a command take OpenSSL 0.1 s and BigInt under 1 s.
  * @module
@@ -60,7 +59,9 @@ export function modExpByOpenSsl(
   }
 }
 
-/** The same four bits of the exponent at a time: a guest may send numbers that make it take long. */
+/**
+ * The same four bits of the exponent at a time: a guest may send numbers that make it take long.
+ */
 function modExpByBigInt(base: bigint, exponent: bigint, modulus: bigint): bigint {
   const powers = [1n % modulus];
   while (powers.length < 16) powers.push((powers.at(-1)! * (base % modulus)) % modulus);

@@ -1,6 +1,6 @@
 /**
- * RSA keys: modulus, exponent and one prime, as libtpms keeps them. What OpenSSL needs besides is computed at a
- * key's first use, and kept beside it.
+ * RSA keys: modulus, exponent and one prime, as libtpms keeps them. What OpenSSL needs besides is
+ * computed at a key's first use, and kept beside it.
  * @module
  */
 import {
@@ -33,7 +33,9 @@ export const generateRsaKey: GenerateKey = (bits, exponent) => {
   return { modulus: fromBase64(n!, bits / 8), prime: fromBase64(p!, bits / 16) };
 };
 
-/** Whether numbers make an RSA key: the prime divides the modulus, and the exponent has an inverse. */
+/**
+ * Whether numbers make an RSA key: the prime divides the modulus, and the exponent has an inverse.
+ */
 export function isRsaKey(key: RsaKey): boolean {
   try {
     jwkOf(key);
@@ -45,8 +47,8 @@ export function isRsaKey(key: RsaKey): boolean {
 }
 
 /**
- * OpenSSL's forms of each modulus in use, with what it computes at a key's first use. They go when the
- * modulus goes.
+ * OpenSSL's forms of each modulus in use, with what it computes at a key's first use. They go when
+ * the modulus goes.
  */
 const privateKeys = new WeakMap<Uint8Array, KeyObject>();
 

@@ -17,7 +17,7 @@ import { sameSecret } from './secrets.js';
 
 /**
  * Encrypts `message` to a key with OAEP; the 20 bytes of `seed` are what is random in it. Undefined
- * where the message is too long for the key, or the key is none.
+ * where the message is too long for the key, or the key is invalid.
  */
 export function oaepEncrypt(
   key: RsaPublicKey,
@@ -54,8 +54,8 @@ export function oaepDecrypt(key: RsaKey, message: Uint8Array): Uint8Array | unde
 const PKCS1_HEAD_BYTES = 11;
 
 /**
- * Decrypts what was encrypted to a key in the way of PKCS #1 v1.5. The padding is taken off here, as
- * node:crypto does not do it any more.
+ * Decrypts what was encrypted to a key in the way of PKCS #1 v1.5. The padding is taken off here,
+ * as node:crypto does not do it any more.
  */
 export function pkcs1Decrypt(key: RsaKey, message: Uint8Array): Uint8Array | undefined {
   if (message.length > key.modulus.length) return undefined;
@@ -76,7 +76,9 @@ const SHA1_DIGEST_INFO = Uint8Array.of(
   ...[0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14],
 );
 
-/** Signs `message` in the way of PKCS #1 v1.5, as it is; undefined where the key is not fit for it. */
+/**
+ * Signs `message` in the way of PKCS #1 v1.5, as it is; undefined where the key is not fit for it.
+ */
 export function pkcs1Sign(key: RsaKey, message: Uint8Array): Uint8Array | undefined {
   try {
     const asked = { key: privateKeyOf(key), padding: constants.RSA_PKCS1_PADDING };

@@ -4,7 +4,9 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 
-/** Whether two secrets of one length are the same, in a time that does not tell where they differ. */
+/**
+ * Whether two secrets of one length are the same, in a time that does not tell where they differ.
+ */
 export const sameSecret = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && timingSafeEqual(a, b);
 

@@ -1,6 +1,6 @@
 /**
- * Storing a state before the guest is answered. Where that fails, the state in memory goes back to the
- * stored one: the TPM fails, but what it reports of itself stays true.
+ * Storing a state before the guest is answered. Where that fails, the state in memory goes back to
+ * the stored one: the TPM fails, but what it reports of itself stays true.
  * @module
  */
 import { type BlobName, type NvramPort, StoreFailure } from '../engine.js';

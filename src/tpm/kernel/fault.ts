@@ -1,6 +1,6 @@
 /**
- * What ends a command early. A Fault refuses a guest and carries the result code of its response; host
- * trouble makes the TPM fail. Anything else that is thrown is a bug, and passes through.
+ * What ends a command early. A Fault refuses a guest and carries the result code of its response;
+ * host trouble makes the TPM fail. Anything else that is thrown is a bug, and passes through.
  * @module
  */
 import { WireError } from '../../wire/codec.js';
@@ -22,7 +22,9 @@ export function hostTrouble(error: unknown): StoreFailure | StateError {
   throw error;
 }
 
-/** Whether `error` says that bytes of a guest are refused: by a fault, or because they do not parse. */
+/**
+ * Whether `error` says that bytes of a guest are refused: by a fault, or because they do not parse.
+ */
 export const isRefusal = (error: unknown): error is Fault | WireError =>
   error instanceof Fault || error instanceof WireError;
 

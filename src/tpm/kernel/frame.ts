@@ -1,6 +1,6 @@
 /**
- * The frame of every command and response of a TPM, 1.2 and 2.0 alike: a tag, the size of the whole, and
- * an ordinal or a result code.
+ * The frame of every command and response of a TPM, 1.2 and 2.0 alike: a tag, the size of the
+ * whole, and an ordinal or a result code.
  * @module
  */
 import { concat, encode, struct, u16, u32 } from '../../wire/codec.js';

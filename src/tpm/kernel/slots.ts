@@ -1,7 +1,8 @@
 /**
- * A fixed number of places for what a TPM holds under handles: keys, sessions. What is removed leaves a
- * hole, and the next item takes the first one: the order is a part of the state, since a TPM reports
- * its handles and saves its sessions in it. Handles are drawn at random, never 0, never one in use.
+ * A fixed number of places for what a TPM holds under handles: keys, sessions. What is removed
+ * leaves a hole, and the next item takes the first one: the order is a part of the state, since a
+ * TPM reports its handles and saves its sessions in it. Handles are drawn at random, never 0, never
+ * one in use.
  * @module
  */
 import { decode, u32 } from '../../wire/codec.js';
@@ -24,7 +25,9 @@ export interface SlotKind<T extends object> {
   readonly exhausted: () => Fault;
 }
 
-/** The handle that a loaded context had: it must keep it, or may get another where that is taken. */
+/**
+ * The handle that a loaded context had: it must keep it, or may get another where that is taken.
+ */
 export interface WantedHandle {
   readonly handle: number;
   readonly keep: boolean;

@@ -6,12 +6,16 @@
 import { encode } from '../../wire/codec.js';
 import { sha1 } from '../crypto/hash.js';
 import { hasBit } from '../kernel/bits.js';
+import { ORDINALS } from './ordinals.js';
 import { demand } from './results.js';
 import type { TpmState } from './state/state.js';
 import { auditEventIn, auditEventOut } from './structures/audit-event.js';
 
 /** The bits of tscOrdinalAuditStatus, for the two connection ordinals. */
-const TSC_ORDINALS = [0x4000_000a, 0x4000_000b];
+const TSC_ORDINALS: readonly number[] = [
+  ORDINALS.TSC_PhysicalPresence,
+  ORDINALS.TSC_ResetEstablishmentBit,
+];
 
 const BITS = [1, 2, 4, 8, 16, 32, 64, 128] as const;
 
@@ -37,7 +41,7 @@ export const auditedOrdinals = (state: TpmState, from: number): number[] => {
 };
 
 /**
- * Has an ordinal audited or not; true where that changed.
+ * Turns auditing of an ordinal on or off; true where that changed.
  * @throws TpmFault BADINDEX for an ordinal that there is no bit for
  */
 export function setAudited(state: TpmState, ordinal: number, audited: boolean): boolean {
@@ -59,7 +63,9 @@ export function setAudited(state: TpmState, ordinal: number, audited: boolean): 
   return true;
 }
 
-/** Moves the counter where this is the first audited command; true where the state must be stored. */
+/**
+ * Moves the counter where this is the first audited command; true where the state must be stored.
+ */
 export function startAudit({ permanent: { data }, stclear }: TpmState): boolean {
   if (stclear.auditDigest.some(byte => byte !== 0)) return false;
   const { value } = data.auditMonotonicCounter;

@@ -1,5 +1,5 @@
 /**
- * The audit of one command (TPM Main Part 3, §8): a command whose audit fails has run, and the TPM fails after it.
+ * The audit of one command (TPM Main Part 3, §8).
  * @module
  */
 import { encode, u32 } from '../../wire/codec.js';

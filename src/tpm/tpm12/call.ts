@@ -1,6 +1,5 @@
 /**
- * One command on its way through the engine: what came with it, what it has altered, and whose
- * authorisations it showed.
+ * One command in execution: its locality and authorisations, and what it has altered.
  * @module
  */
 import assert from 'node:assert/strict';

@@ -29,7 +29,7 @@ const CLEARED_FLAGS: Partial<Record<PermanentFlag, boolean>> = {
 
 const D_BIT = 0x1000_0000;
 
-/** Lets everything go that was the owner's; the Endorsement Key stays, and NV of the platform. */
+/** Clears everything of the owner's; the Endorsement Key and the platform's NV stay. */
 export function clearOwner(call: Call, nvGoes: 'the owners' | 'all' = 'the owners'): void {
   const { state } = call;
   const { permanent, stclear } = state;

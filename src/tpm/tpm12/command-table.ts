@@ -1,6 +1,6 @@
 /**
- * The table of an engine's commands, checked when it loads: a record that forgets something, or that
- * contradicts another one, does not get in.
+ * The table of an engine's commands, checked when it loads: a record that forgets something, or
+ * that contradicts another one, does not get in.
  * @module
  */
 import assert from 'node:assert/strict';

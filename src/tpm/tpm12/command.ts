@@ -1,7 +1,7 @@
 /**
  * What a command is: one record that says everything about it once. Delegation bits, the default
- * audit, handle offsets and the tables of transport sessions are read off the records; `run` does what
- * the "Actions" of TPM Main Part 3 say, after the checks that all commands have in common.
+ * audit, handle offsets and the tables of transport sessions are read off the records; `run` does
+ * what the "Actions" of TPM Main Part 3 say, after the checks that all commands have in common.
  * @module
  */
 import assert from 'node:assert/strict';
@@ -43,7 +43,9 @@ export const WHEN = {
   nvDefine:    { locksOut: true,  working: true,  started: true,  enabled: true,  activated: true,  owned: false, unlockedNv: true },
 } as const satisfies Record<string, Availability>;
 
-/** What a handle at the front of a command stands for; of a `resource` a type follows that says it. */
+/**
+ * What a handle at the front of a command stands for; of a `resource` a type follows that says it.
+ */
 type HandleRole = 'key' | 'session' | 'transport' | 'daa' | 'entity' | 'resource';
 type Handles = Readonly<Record<string, HandleRole>>;
 
@@ -58,7 +60,9 @@ interface TransportSpec {
   readonly authorises?: true;
   /** Bytes that libtpms counts as handles where the command is wrapped. */
   readonly handleBytes?: number;
-  /** How many key handles the command begins with; `typed`: one, where the resource type says so. */
+  /**
+   * How many key handles the command begins with; `typed`: one, where the resource type says so.
+   */
   readonly keys?: 0 | 1 | 2 | 'typed';
 }
 
@@ -74,7 +78,7 @@ interface Columns<A extends AuthCount> {
   readonly transport?: TransportSpec;
   /** Whether the command runs before the self-test is complete (Part 3, §4.2). */
   readonly selfTest?: 'may be limited';
-  /** Whether a hash that TPM_SHA1Start began goes on with the command, or may go on inside it. */
+  /** Whether a hash that TPM_SHA1Start began continues with the command, or may inside it. */
   readonly sha1?: 'continues' | 'carries';
   /** The response to a refusal repeats the tag of the request: the command is the platform's. */
   readonly platform?: true;

@@ -1,6 +1,6 @@
 /**
- * Contexts that leave the TPM for a while (TPM Main Part 1, §21): a key or a session, encrypted with
- * a key that is made with the owner, under an HMAC with the TPM's proof.
+ * Contexts that leave the TPM for a while (TPM Main Part 1, §21): a key or a session, encrypted
+ * with a key that is made with the owner, under an HMAC with the TPM's proof.
  * @module
  */
 import { type Codec, encode } from '../../wire/codec.js';

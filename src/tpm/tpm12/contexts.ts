@@ -1,5 +1,6 @@
 /**
- * What every context command needs: nonces, the list of saved sessions, and the entity that a session is bound to.
+ * What every context command needs: nonces, the list of saved sessions, and the entity that a
+ * session is bound to.
  * @module
  */
 import { sameSecret } from '../crypto/secrets.js';
@@ -58,7 +59,7 @@ export function demandNonce(
   demand(sameSecret(stclear[kind], found), 'BADCONTEXT');
 }
 
-/** The entity of a session must be there: the guest tells which one it is now. */
+/** The entity of a session must exist, under the handle that the guest gives now. */
 export function demandEntity(call: Call, session: AuthSession, handle: number): void {
   const digest = entityDigest(call, session.entityType, handle);
   demand(sameSecret(digest, session.entityDigest), 'RESOURCEMISSING');

@@ -1,8 +1,8 @@
 /**
  * Runs a command (TPM Main Part 3, §1; the order of checks is libtpms's): header, what the TPM does
  * before any command, parameters, availability, authorisation, the command itself, the store, the
- * response, the audit. It is the one place where a fault becomes a result code; anything else that is
- * thrown is a bug, and passes through.
+ * response, the audit. It is the one place where a fault becomes a result code; anything else that
+ * is thrown is a bug, and passes through.
  * @module
  */
 import { encode, Reader, u32 } from '../../wire/codec.js';
@@ -182,7 +182,7 @@ function demandAvailable(tpm: Environment, when: Availability, tag: number): voi
   if (when.owned) demand(permanent.data.ownerInstalled, 'NOSRK');
 }
 
-/** Runs the command, and stores what it altered, or takes it back where the command failed. */
+/** Runs the command, and stores what it altered, or rolls that back where it failed. */
 function settle<T>(call: Call, act: () => T): T {
   let output: T;
   try {

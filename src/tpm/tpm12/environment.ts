@@ -26,14 +26,19 @@ export interface WrappedFacts {
   readonly refused: boolean;
   /** Bytes of handles in front, which are neither encrypted nor covered. */
   readonly handleBytes: { readonly input: number; readonly output: number };
-  /** How many key handles the command begins with; `typed`: one, where the type behind it says so. */
+  /**
+   * How many key handles the command begins with; `typed`: one, where the type behind it says so.
+   */
   readonly keys: number | 'typed';
 }
 
 /** The commands of an engine. */
 export interface Commands {
   get(ordinal: number): CommandFacts | undefined;
-  /** A new map of the ordinals that are audited from the start: TPM_PERMANENT_DATA.ordinalAuditStatus. */
+  /**
+   * A new map of the ordinals that are audited from the start:
+   * TPM_PERMANENT_DATA.ordinalAuditStatus.
+   */
   auditedFromStart(): Uint8Array;
 }
 

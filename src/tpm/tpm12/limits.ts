@@ -18,7 +18,7 @@ export const LIMITS = {
   delegateRows:          4,
   /** Bytes of a command, and of a response. */
   bufferBytes:        4096,
-  /** Bytes that TPM_GetRandom gives at most: a buffer less the header and the count. */
+  /** The most bytes that TPM_GetRandom returns: a buffer less the header and the count. */
   randomBytes:        4082,
   /** Bytes of `permall`. */
   permanentBytes:    40960,

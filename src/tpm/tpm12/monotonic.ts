@@ -19,8 +19,8 @@ export function findCounter({ state }: Call, countID: number): Counter {
 }
 
 /**
- * A counter, as an authorisation is for it. libtpms knows it in a session by a digest with the ID in
- * the host's order, that is gone when the TPM was restarted.
+ * A counter, as an authorisation is for it. libtpms knows it in a session by a digest with the ID
+ * in the host's order, that is gone when the TPM was restarted.
  */
 export function entityOfCounter(countID: number, { value, authData }: Counter): Entity {
   const id = encode(u32, countID).reverse();

@@ -1,6 +1,6 @@
 /**
- * The NV indices of a TPM (TPM Main Part 3, §20): finding one, making room for one, and what its
- * permissions ask of who reads and who writes.
+ * The NV indices of a TPM (TPM Main Part 3, §20): finding one, making room for one, and the
+ * permissions for reading and writing it.
  * @module
  */
 import { concat, encode } from '../../wire/codec.js';
@@ -23,7 +23,9 @@ export function findNv(area: NvArea, nvIndex: number): NvEntry {
   return found;
 }
 
-/** The digest by which an OSAP session knows an index; libtpms has the index in the host's order. */
+/**
+ * The digest by which an OSAP session knows an index; libtpms has the index in the host's order.
+ */
 export function nvDigest({ publicInfo, authValue }: NvEntry): Uint8Array {
   const index = new DataView(new ArrayBuffer(4));
   index.setUint32(0, publicInfo.nvIndex, true);
@@ -45,7 +47,7 @@ export function freeNvBytes(area: NvArea): number {
   return LIMITS.nvBytes - encode(nvArea, area).length;
 }
 
-/** Takes an index out and leaves a hole, for the next one. */
+/** Removes an index and leaves a hole for the next one. */
 export function removeNv(area: NvArea, entry: NvEntry): void {
   area[area.indexOf(entry)] = undefined;
   wipe(entry.authValue, entry.data);

@@ -1,5 +1,6 @@
 /**
- * Ordinals (TPM Main Part 2, §17): those that libtpms has a command for, and those that it only knows.
+ * Ordinals (TPM Main Part 2, §17): those that libtpms has a command for, and those that it only
+ * knows.
  * @module
  */
 
@@ -123,9 +124,10 @@ export const ORDINALS = {
 export type OrdinalName = keyof typeof ORDINALS;
 
 /**
- * Ordinals of the specification that libtpms knows and has no command for (maintenance, field upgrade,
- * what TPM 1.2 deleted), and how many key handles each begins with. They are refused like any unknown
- * one, but through a transport session it is the wrapped command that is refused, not the session's.
+ * Ordinals of the specification that libtpms knows and has no command for (maintenance, field
+ * upgrade, what TPM 1.2 deleted), and how many key handles each begins with. They are refused like
+ * any unknown one, but through a transport session it is the wrapped command that is refused, not
+ * the session's.
  */
 // biome-ignore format: table
 export const ABSENT_ORDINALS = {

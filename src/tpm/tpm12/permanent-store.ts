@@ -11,8 +11,8 @@ import { wipePermanent } from './state/permanent.js';
 import { isOwnerEvict } from './state/places.js';
 
 /**
- * Stores the permanent state, before the guest is told. Where that fails, what is in memory goes back
- * to what is stored as well: the TPM fails, but what it says of itself outside stays true.
+ * Stores the permanent state, before the guest gets its response. Where that fails, memory goes
+ * back to what is stored as well: the TPM fails, but what it says of itself outside stays true.
  */
 export function store(tpm: Environment): void {
   const { permanent, keys } = tpm.state;

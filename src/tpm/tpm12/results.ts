@@ -106,7 +106,7 @@ export class TpmFault extends Fault<TpmResult> {
   }
 }
 
-/** What `read` returns; a refusal in it, or bytes that do not parse, has this name then. */
+/** What `read` returns; a refusal in it, or bytes that do not parse, becomes this fault. */
 export const refusedAs = <T>(result: TpmResultName, read: () => T): T =>
   refusedWith(() => new TpmFault(result), read);
 

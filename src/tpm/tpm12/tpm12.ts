@@ -125,7 +125,11 @@ export class Tpm12 implements Engine {
     this.#wipe();
     const permall = nvram.load('permall');
     if (permall === undefined) {
-      throw new StateError('MALFORMED', 'permall', 'there is none to resume from');
+      throw new StateError(
+        'MALFORMED',
+        'permall',
+        'it is absent, so there is nothing to resume from',
+      );
     }
     const tpm = this.#powerOn(nvram, decodePermall(permall));
     restoreVolatile(tpm.state, permall, volatileState, tpm.clock());
@@ -141,7 +145,7 @@ export class Tpm12 implements Engine {
     return this.#running.state.permanent.flags.tpmEstablished;
   }
 
-  /** Starts the hash sequence by which a trusted system is measured. */
+  /** Starts the hash sequence of a dynamic launch (locality 4). */
   hashStart(): void {
     const tpm = this.#running;
     const { state } = tpm;

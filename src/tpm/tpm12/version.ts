@@ -1,6 +1,6 @@
 /**
- * Who made this TPM, as it tells its guests: what libtpms says, since software that knows the answer
- * of one must not see another TPM behind the other (TPM Main Part 2, §21.6).
+ * The manufacturer and version that this TPM reports: libtpms's, since software that knows the
+ * answer of one must not see another TPM behind the other (TPM Main Part 2, §21.6).
  * @module
  */
 import { encode } from '../../wire/codec.js';

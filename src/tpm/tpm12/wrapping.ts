@@ -1,6 +1,6 @@
 /**
- * How a wrapped command and its response are taken apart (TPM Main Part 3, §24.2): what of it is encrypted,
- * and which keys it names.
+ * How a wrapped command and its response are taken apart (TPM Main Part 3, §24.2): what of it is
+ * encrypted, and which keys it names.
  * @module
  */
 import { concat, encode, Reader, u32 } from '../../wire/codec.js';
@@ -41,7 +41,10 @@ export function commandPart(call: Call, wrapped: Uint8Array): CommandPart {
   return { ordinal, facts, ...part };
 }
 
-/** Known ordinals without a command: what is refused is the wrapped command, and the session goes on. */
+/**
+ * Known ordinals without a command: what is refused is the wrapped command, and the session goes
+ * on.
+ */
 const ABSENT: ReadonlyMap<number, WrappedFacts> = new Map(
   Object.values(ABSENT_ORDINALS).map(({ ordinal, keys }) => [
     ordinal,
@@ -75,8 +78,8 @@ export const withPart = (
 ): Uint8Array => concat(whole.slice(0, start), change(whole.slice(start, end)), whole.slice(end));
 
 /**
- * How many key handles a command begins with. Where that depends on a resource type, it must be there
- * before anything is proven.
+ * How many key handles a command begins with. Where that depends on a resource type, it must be
+ * there before anything is proven.
  */
 export function keyCountOf({ keys }: WrappedFacts, clear: Uint8Array): number {
   if (keys !== 'typed') return keys;

@@ -1,6 +1,6 @@
 /**
- * Delegation (TPM Main Part 2, §20): what an owner, or who knows a key's secret, lets somebody else
- * do, ordinal by ordinal.
+ * Delegation (TPM Main Part 1, §29; Part 2, §20): which ordinals the owner, or a key's holder,
+ * grants to holders of another secret.
  * @module
  */
 import { encode } from '../../../wire/codec.js';
@@ -108,6 +108,6 @@ export function openSecret({ state }: Here, blob: AnyBlob): Uint8Array {
   return load(sensitive, clear).authValue;
 }
 
-/** The secret of a blob that came before there was an owner: nobody encrypted it. */
+/** The secret of a blob that was made before there was an owner: it is in clear. */
 export const clearSecret = (blob: AnyBlob): Uint8Array =>
   load(sensitive, blob.sensitiveArea).authValue;

@@ -1,6 +1,7 @@
 /**
- * One authorisation that came with a command: the session that it names, the HMAC that it must have,
- * and the answer's (TPM Main Part 1, §13; Part 3, §18: OIAP, OSAP and DSAP with rolling nonces).
+ * One authorisation that came with a command: the session that it names, the HMAC that it must
+ * have, and the answer's (TPM Main Part 1, §13; Part 3, §18: OIAP, OSAP and DSAP with rolling
+ * nonces).
  * @module
  */
 import assert from 'node:assert/strict';
@@ -35,7 +36,7 @@ const responseTrailer = struct({
   authData:            secret,
 });
 
-/** What an authorisation is for: its secret, and the digest that an OSAP session bound itself to. */
+/** What an authorisation is for: its secret, and the digest that an OSAP session is bound to. */
 export interface Entity {
   readonly owner?: boolean;
   /** The key, where the entity is one. */
@@ -50,7 +51,7 @@ export const bareSecret = (value: Uint8Array): Entity => ({
   digest: new Uint8Array(),
 });
 
-/** What a wrong HMAC is called: that of the second authorisation has a result code of its own. */
+/** The result code of a wrong HMAC: that of the second authorisation has its own. */
 export type AuthRefusal = 'AUTHFAIL' | 'AUTH2FAIL';
 
 export class GuestAuth {
@@ -115,7 +116,7 @@ export class GuestAuth {
     return sharedSecret;
   }
 
-  /** Names the key of the HMACs where no session knows it: a secret that came with the command. */
+  /** Sets the key of the HMACs where it is a secret that came with the command. */
   keyIs(key: Uint8Array): void {
     if (this.#key !== undefined) wipe(this.#key);
     this.#key = key.slice();
@@ -168,7 +169,7 @@ export class GuestAuth {
     return encode(responseTrailer, { nonceEven, continueAuthSession, authData });
   }
 
-  /** Ends the session with this command, whatever the guest asked for. */
+  /** Ends the session with this command, whatever continueAuthSession says. */
   end(): void {
     this.#trailer.continueAuthSession = false;
   }
@@ -179,12 +180,12 @@ export class GuestAuth {
     return protocol === Protocol.OSAP || protocol === Protocol.DSAP;
   }
 
-  /** Whether the session lives on after a command that succeeds. */
+  /** Whether the session continues after a command that succeeds. */
   get goesOn(): boolean {
     return this.#trailer.continueAuthSession;
   }
 
-  /** Lets go of the key, and of the session where that ends. */
+  /** Wipes the key, and ends the session where `ends` is set. */
   close(ends: boolean): void {
     if (this.#key !== undefined) wipe(this.#key);
     if (ends) this.#call.state.stclear.authSessions.remove(this.handle);

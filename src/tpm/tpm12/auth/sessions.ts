@@ -38,8 +38,8 @@ export function openSession(sessions: Sessions, protocol: number, entropy: Entro
 export const isBound = ({ protocol }: AuthSession): boolean => protocol !== Protocol.OIAP;
 
 /**
- * Ends every OSAP session to an entity that goes, and tells which handles ended. The session of the
- * command itself may be spared: it has to authorise the answer yet.
+ * Ends every OSAP session to an entity that is removed; returns the handles. The session of the
+ * command itself may be spared: it still authorises the response.
  */
 export function terminateEntity(
   sessions: Sessions,
@@ -56,7 +56,7 @@ export function terminateEntity(
   return end(sessions, ended, spared);
 }
 
-/** Ends every session that is bound to an entity, but for one, and tells which handles ended. */
+/** Ends every session that is bound to an entity, except one; returns the handles. */
 export function terminateBound(sessions: Sessions, spared?: number): number[] {
   return end(sessions, sessions.all.filter(isBound), spared);
 }
@@ -67,7 +67,7 @@ function end(sessions: Sessions, ended: readonly AuthSession[], spared?: number)
   return handles;
 }
 
-/** Demands a way to encrypt secrets in a session that this TPM has. */
+/** Demands a supported scheme for secrets in a session. */
 export function demandAdipScheme(scheme: number, fips: boolean): void {
   const xor = scheme === AdipScheme.XOR && !fips;
   demand(xor || scheme === AdipScheme.AES128_CTR, 'INAPPROPRIATE_ENC');

@@ -48,7 +48,7 @@ export function endExclusive(state: TpmState, used?: number): void {
   }
 }
 
-/** Demands a way to encrypt that this TPM has. */
+/** Demands a supported way to encrypt. */
 export function demandScheme({ algId, encScheme }: TransportPublic, fips: boolean): void {
   if (algId === Algorithm.MGF1) {
     demand(!fips && encScheme === EncScheme.NONE, 'INAPPROPRIATE_ENC');

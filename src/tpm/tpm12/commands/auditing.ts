@@ -70,7 +70,7 @@ export const getAuditDigestSigned = command({
   },
 });
 
-/** Has an ordinal audited, or not any more. */
+/** Turns auditing of an ordinal on or off. */
 export const setOrdinalAuditStatus = command({
   ordinal: 'SetOrdinalAuditStatus',
   auth: 'one',

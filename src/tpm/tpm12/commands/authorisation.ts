@@ -69,7 +69,7 @@ function bind(
   session.sharedSecret = sharedSecret(secret, nonceEvenOSAP, nonceOddOSAP);
 }
 
-/** The secret of an entity, and the digest that tells it from others. */
+/** The secret of an entity, and the digest that identifies it. */
 function entityOf(call: Call, session: AuthSession, value: number): Entity {
   const { state } = call;
   const { nv } = state.permanent;

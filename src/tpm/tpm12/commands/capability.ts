@@ -1,6 +1,6 @@
 /**
- * The capability commands (TPM Main Part 3, §7; the areas of Part 2, §21): what this TPM is, and how
- * it stands. Areas and properties are tables, each entry with the sub-capability that it wants.
+ * The capability commands (TPM Main Part 3, §7; the areas of Part 2, §21): what this TPM is, and
+ * its state. Areas and properties are tables, each entry with the sub-capability that it wants.
  * @module
  */
 import {
@@ -258,7 +258,7 @@ function daLogic({ tpm, state }: Call): Uint8Array {
   });
 }
 
-/** What even a TPM that failed its self-test tells, and one that has not finished it yet. */
+/** What a TPM reports even before its self-test is complete, or after it failed. */
 const ALWAYS_PROPERTIES: readonly number[] = [
   Property.MANUFACTURER,
   Property.TIS_TIMEOUT,
@@ -272,7 +272,7 @@ function tellsAlways(area: number, subCap: Uint8Array): boolean {
   return subCap.length === 4 && ALWAYS_PROPERTIES.includes(new Reader(subCap).uint(4));
 }
 
-/** Tells what this TPM can do, and how it stands. */
+/** Reports what this TPM can do, and its state. */
 export const getCapability = command({
   ordinal: 'GetCapability',
   auth: 'none',
@@ -290,7 +290,7 @@ export const getCapability = command({
   },
 });
 
-/** Tells the owner the version, and all the flags. */
+/** Reports the version and all flags, for the owner. */
 export const getCapabilityOwner = command({
   ordinal: 'GetCapabilityOwner',
   auth: 'one',

@@ -37,7 +37,7 @@ import {
 import { Algorithm, EncScheme, type Pubkey, pubkey, SigScheme } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
 import { MigrateScheme } from '../structures/types.js';
-import { demandLeave, migrationKeyAuth } from './migration.js';
+import { migrationKeyAuth, requireApproval } from './migration.js';
 
 /** Which keys a delegation may use under an authority. */
 export const cmkSetRestrictions = command({
@@ -54,7 +54,7 @@ export const cmkSetRestrictions = command({
   },
 });
 
-/** The owner consents to authorities. */
+/** Approves migration authorities, for the owner. */
 export const cmkApproveMA = command({
   ordinal: 'CMK_ApproveMA',
   auth: 'one',
@@ -116,7 +116,7 @@ function demandCertified(key: { readonly keyFlags: number }): void {
 
 const SCHEMES: readonly number[] = [SigScheme.PKCS1_SHA1, SigScheme.PKCS1_INFO];
 
-/** Verifies a signature, and gives a ticket that says so. */
+/** Verifies a signature, and returns a ticket as the proof. */
 export const cmkCreateTicket = command({
   ordinal: 'CMK_CreateTicket',
   auth: 'one',
@@ -163,7 +163,7 @@ export const cmkCreateBlob = command({
     demand(!hasFlag(parent, 'MIGRATABLE'), 'INVALID_KEYUSAGE');
     demand(parent.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
     const key = load(storeAsymkey, decryptWith(parent, input.encData));
-    demandLeave(call, to);
+    requireApproval(call, to);
     demand(RESTRICTED.includes(key.payload), 'INVALID_STRUCTURE');
     const authorities = msaDigest(msaList);
     const proof = migrationProof(call, {

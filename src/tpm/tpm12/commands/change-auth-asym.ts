@@ -1,6 +1,6 @@
 /**
- * Changing the secret of a key without telling who knows the old one's parent (TPM Main Part 3,
- * §27.9, of TPM 1.1): through a key of the moment, that an identity vouches for.
+ * Changing the secret of a key without revealing the new one to holders of the parent's secret (TPM
+ * Main Part 3, §27.4, of TPM 1.1): through an ephemeral key that an identity key certifies.
  * @module
  */
 import { encode, struct, u16, u32 } from '../../../wire/codec.js';
@@ -29,7 +29,7 @@ import { load } from '../structures/parsing.js';
 import { EntityType, Handle } from '../structures/types.js';
 import { certify1 } from './certify.js';
 
-/** Makes a key of the moment. */
+/** Makes an ephemeral key. */
 export const changeAuthAsymStart = command({
   ordinal: 'ChangeAuthAsymStart',
   auth: 'optional',
@@ -49,7 +49,7 @@ export const changeAuthAsymStart = command({
       authDataUsage: AuthDataUsage.NEVER,
       algorithmParms: inputKey,
     };
-    // A key of the moment needs no secret, whatever FIPS has to say of other keys.
+    // An ephemeral key needs no secret, in FIPS mode either.
     demandKeyProperties(
       { ...template, authDataUsage: AuthDataUsage.ALWAYS },
       call.state.permanent.flags.FIPS,
@@ -65,7 +65,7 @@ export const changeAuthAsymStart = command({
 
 const changeAuthValidate = struct({ newAuthSecret: secret, n1: nonce });
 
-/** Takes the new secret, encrypted to the key of the moment, and proves that it has it. */
+/** Sets the new secret, which came encrypted to the ephemeral key, and proves that it did. */
 export const changeAuthAsymFinish = command({
   ordinal: 'ChangeAuthAsymFinish',
   auth: 'optional',

@@ -18,7 +18,7 @@ import { load } from '../structures/parsing.js';
 import { sealedData } from '../structures/stored-data.js';
 import { EntityType, Protocol } from '../structures/types.js';
 
-/** Gives a wrapped key, or sealed data, another secret. */
+/** Changes the authorisation secret of a wrapped key, or of sealed data. */
 export const changeAuth = command({
   ordinal: 'ChangeAuth',
   auth: 'two',
@@ -44,7 +44,10 @@ export const changeAuth = command({
   },
 });
 
-/** The clear part of a key or of sealed data, with another secret; who changes it knows the old. */
+/**
+ * The clear part of a key or of sealed data, with another secret; the guest proves that it knows
+ * the old one.
+ */
 function withSecret(
   call: Call<'two'>,
   entityType: number,
@@ -65,7 +68,7 @@ function withSecret(
   return encode(sealedData, { ...sealed, authData: changed });
 }
 
-/** Gives the owner, or the SRK, another secret. Every session of the owner ends. */
+/** Changes the secret of the owner, or of the SRK. Every session of the owner ends. */
 export const changeAuthOwner = command({
   ordinal: 'ChangeAuthOwner',
   auth: 'one',

@@ -65,7 +65,7 @@ export const readCounter = command({
   run: (call, { countID }) => ({ counterValue: findCounter(call, countID).value }),
 });
 
-/** Lets a counter go, by who knows its secret. */
+/** Releases a counter, under its secret. */
 export const releaseCounter = command({
   ordinal: 'ReleaseCounter',
   auth: 'one',
@@ -78,7 +78,7 @@ export const releaseCounter = command({
   },
 });
 
-/** Lets a counter go, by the owner. */
+/** Releases a counter, for the owner. */
 export const releaseCounterOwner = command({
   ordinal: 'ReleaseCounterOwner',
   auth: 'one',

@@ -1,7 +1,7 @@
 /**
- * Direct anonymous attestation (TPM Main Part 3, §26): TPM_DAA_Join and TPM_DAA_Sign, both a command
- * that is sent once for every stage. What the stages do is in daa-join.ts and daa-sign.ts; here is
- * what they have in common: the session, the digests over it, and its end.
+ * Direct anonymous attestation (TPM Main Part 3, §26): TPM_DAA_Join and TPM_DAA_Sign, both a
+ * command that is sent once for every stage. What the stages do is in daa-join.ts and daa-sign.ts;
+ * here is what they have in common: the session, the digests over it, and its end.
  * @module
  */
 import { encode, equal, Reader, struct, u8, u32 } from '../../../wire/codec.js';
@@ -93,7 +93,7 @@ function sessionFor(
   return session;
 }
 
-/** Notes that a stage is done; gives what the guest gets: of the first stage, the handle. */
+/** Records that a stage is done. Returns the output: of the first stage, the handle. */
 function goOn(
   { tpm, state }: Call,
   { stages, contextOf, contextFrom, staysAt }: Protocol,
@@ -110,7 +110,7 @@ function goOn(
 }
 
 /**
- * A refusal ends the session that the command named, whatever was wrong and whoever sent it: libtpms
+ * Any refusal ends the session that the command named, whatever the reason: libtpms
  * does so as soon as it could read the stage.
  */
 function endRefused({ state }: Call, refused: boolean, body: Uint8Array): void {

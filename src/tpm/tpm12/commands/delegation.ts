@@ -152,7 +152,7 @@ function demandSubset(call: Call<'one'>, wanted: DelegatePublic): Family {
   return family;
 }
 
-/** A blob that delegates, for who knows `authValue`. */
+/** A blob that delegates to holders of `authValue`. */
 function makeBlob(
   call: Call,
   publicInfo: DelegatePublic,
@@ -267,7 +267,7 @@ export const delegateReadTable = command({
 
 const INDEX_BYTES = 4;
 
-/** Makes a delegation good again after its family was verified anew. */
+/** Renews a delegation after its family's verification count changed. */
 export const delegateUpdateVerification = command({
   ordinal: 'Delegate_UpdateVerification',
   auth: 'one',
@@ -300,7 +300,7 @@ function demandOwnFamily(call: Call<'one'>, familyID: number): Family {
   return family;
 }
 
-/** Tells whether a delegation is good. */
+/** Verifies a delegation. */
 export const delegateVerifyDelegation = command({
   ordinal: 'Delegate_VerifyDelegation',
   auth: 'none',

@@ -27,7 +27,7 @@ import { contextBlob } from '../structures/context-blob.js';
 import { keyHandleEntry } from '../structures/key.js';
 import { EntityType, Resource } from '../structures/types.js';
 
-/** Gives a key away as a context, and lets it go. */
+/** Saves a key as a context, and evicts it. */
 export const saveKeyContext = command({
   ordinal: 'SaveKeyContext',
   auth: 'none',
@@ -47,7 +47,7 @@ export const saveKeyContext = command({
 
 const contextInput = { contextSize: u32, contextBlob };
 
-/** Takes a key back, under its old handle if that is free. */
+/** Loads a key, under its old handle if that is free. */
 export const loadKeyContext = command({
   ordinal: 'LoadKeyContext',
   auth: 'none',
@@ -66,7 +66,7 @@ export const loadKeyContext = command({
   },
 });
 
-/** Gives a session away as a context, and lets it go. */
+/** Saves a session as a context, and ends it here. */
 export const saveAuthContext = command({
   ordinal: 'SaveAuthContext',
   auth: 'none',
@@ -86,7 +86,7 @@ export const saveAuthContext = command({
   },
 });
 
-/** Takes a session back, under its old handle if that is free. */
+/** Loads a session, under its old handle if that is free. */
 export const loadAuthContext = command({
   ordinal: 'LoadAuthContext',
   auth: 'none',

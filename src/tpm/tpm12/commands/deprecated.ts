@@ -44,7 +44,7 @@ export const reset = command({
   },
 });
 
-/** Lets a loaded key go. */
+/** Evicts a loaded key. */
 export const evictKey = command({
   ordinal: 'EvictKey',
   auth: 'none',
@@ -72,7 +72,7 @@ export const ownerReadPubek = command({
   },
 });
 
-/** Hides the Endorsement Key from everybody but the owner. */
+/** Restricts reading the Endorsement Key to the owner. */
 export const disablePubekRead = command({
   ordinal: 'DisablePubekRead',
   auth: 'one',

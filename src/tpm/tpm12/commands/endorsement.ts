@@ -38,7 +38,7 @@ const withChecksum = (key: KeptEndorsementKey, antiReplay: Uint8Array) => {
 
 const keyAndChecksum = { pubEndorsementKey: pubkey, checksum: digest };
 
-/** Makes the key that tells this TPM from all others, once and for good. */
+/** Makes the Endorsement Key, once and for good. */
 export const createEndorsementKeyPair = command({
   ordinal: 'CreateEndorsementKeyPair',
   auth: 'none',
@@ -66,7 +66,7 @@ function createEndorsementKey(call: Call, antiReplay: Uint8Array, keyInfo: KeyPa
   return withChecksum(data.endorsementKey, antiReplay);
 }
 
-/** Makes an Endorsement Key that can be taken back, by who knows a secret. */
+/** Makes an Endorsement Key that can be revoked with a secret. */
 export const createRevocableEK = command({
   ordinal: 'CreateRevocableEK',
   auth: 'none',
@@ -82,7 +82,7 @@ export const createRevocableEK = command({
   },
 });
 
-/** Takes a revocable Endorsement Key back, and the owner with it. */
+/** Revokes a revocable Endorsement Key, and clears the owner. */
 export const revokeTrust = command({
   ordinal: 'RevokeTrust',
   auth: 'none',
@@ -115,7 +115,7 @@ function makeEndorsementKey({ tpm }: Call, algorithmParms: KeyParms): KeptEndors
   return { ...key, secret: { pubDataDigest: pubDataDigest(key), prime } };
 }
 
-/** Shows the Endorsement Key to anybody, until there is an owner. */
+/** Returns the Endorsement Key's public part, until there is an owner. */
 export const readPubek = command({
   ordinal: 'ReadPubek',
   auth: 'none',

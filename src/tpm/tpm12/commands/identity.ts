@@ -1,5 +1,6 @@
 /**
- * Identities (TPM Main Part 3, §15): a key that speaks for this TPM without telling which one it is.
+ * Identities (TPM Main Part 3, §15): a key that speaks for this TPM without telling which one it
+ * is.
  * @module
  */
 import { encode } from '../../../wire/codec.js';
@@ -63,7 +64,7 @@ export const makeIdentity = command({
   },
 });
 
-/** Gives the owner the key that its certificate came under, where it came for this identity. */
+/** Decrypts the session key of an identity's certificate, for the owner. */
 export const activateIdentity = command({
   ordinal: 'ActivateIdentity',
   auth: 'oneOrTwo',
@@ -85,7 +86,7 @@ export const activateIdentity = command({
   },
 });
 
-/** The session key, out of the structure of TPM 1.2, which tells itself by its tag, or of 1.1. */
+/** The session key, from the structure of TPM 1.2, known by its tag, or of 1.1. */
 function sessionKeyOf(call: Call, clear: Uint8Array, idDigest: Uint8Array) {
   if (!TAG_EK_BLOB.every((byte, at) => byte === clear[at])) {
     const contents = load(asymCaContents, clear);

@@ -1,6 +1,6 @@
 /**
- * All commands of the engine, by the chapters of TPM Main Part 3. Whatever record a chapter exports is
- * a command of the TPM: the dispatcher finds it, and TPM_GetCapability(TPM_CAP_ORD) reports it.
+ * All commands of the engine, by the chapters of TPM Main Part 3. Whatever record a chapter exports
+ * is a command of the TPM: the dispatcher finds it, and TPM_GetCapability(TPM_CAP_ORD) reports it.
  * @module
  */
 import assert from 'node:assert/strict';
@@ -71,7 +71,9 @@ const CHAPTERS: readonly object[] = [
   /* §27 */ deprecated, deprecatedContexts, dir, changeAuthAsym,
 ];
 
-/** Bits of Part 2, §20.2.1, whose commands there are not: redirection, field upgrade, maintenance. */
+/**
+ * Bits of Part 2, §20.2.1, whose commands there are not: redirection, field upgrade, maintenance.
+ */
 const OWNER_BITS_OF_ABSENT = [6, 7, 19, 20, 21];
 /** How many ordinals libtpms audits from the start (Part 3, §8, and its own choice). */
 const AUDITED_FROM_START = 22;

@@ -1,5 +1,6 @@
 /**
- * Integrity collection and reporting (TPM Main Part 3, §16): extending, reading, resetting and quoting PCRs.
+ * Integrity collection and reporting (TPM Main Part 3, §16): extending, reading, resetting and
+ * quoting PCRs.
  * @module
  */
 import { bool, concat, encode, u32 } from '../../../wire/codec.js';
@@ -39,7 +40,7 @@ export const extend = command({
   run: (call, { pcrNum, inDigest }) => ({ outDigest: extendPcr(call, pcrNum, inDigest) }),
 });
 
-/** Extends a PCR, and gives what it holds then, or zeros where the TPM is out of service. */
+/** Extends a PCR, and returns its new value, or zeros where the TPM is disabled. */
 export function extendPcr(
   { state, locality }: Call,
   pcrNum: number,

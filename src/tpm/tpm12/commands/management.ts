@@ -1,5 +1,5 @@
 /**
- * The end of a lockout (TPM Main Part 3, §24.1 TPM_ResetLockValue).
+ * Management (TPM Main Part 3, §9): TPM_ResetLockValue, which ends a lockout.
  * @module
  */
 

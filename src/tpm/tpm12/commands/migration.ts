@@ -1,6 +1,6 @@
 /**
- * Migration of keys (TPM Main Part 3, §11.1 to §11.4): a key that may leave goes to another TPM,
- * with its owner's leave and its own secret.
+ * Migration of keys (TPM Main Part 3, §11.1 to §11.4): a migratable key moves to another TPM,
+ * under the owner's migration authorisation and its own secret.
  * @module
  */
 import { encode, struct, u16 } from '../../../wire/codec.js';
@@ -22,7 +22,7 @@ import { EncScheme, type Pubkey, pubkey } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
 import { MigrateScheme } from '../structures/types.js';
 
-/** Part 2, TPM_MIGRATIONKEYAUTH: a key to migrate to, and the owner's leave. */
+/** Part 2, TPM_MIGRATIONKEYAUTH: a key to migrate to, and the owner's approval. */
 // biome-ignore format: table
 export const migrationKeyAuth = struct({
   migrationKey:    pubkey,
@@ -30,14 +30,16 @@ export const migrationKeyAuth = struct({
   digest,
 });
 
-/** The owner's leave. libtpms has the scheme in the order of its host in it. */
-function leave({ state }: Call, migrationKey: Pubkey, migrationScheme: number): Uint8Array {
+/**
+ * The owner's migration authorisation. In libtpms it covers the scheme in the host's byte order.
+ */
+function approvalOf({ state }: Call, migrationKey: Pubkey, migrationScheme: number): Uint8Array {
   const scheme = encode(u16, migrationScheme).reverse();
   return sha1(encode(pubkey, migrationKey), scheme, state.permanent.data.tpmProof);
 }
 
-/** Demands that the owner of this TPM gave leave for a key to migrate to. */
-export function demandLeave(
+/** Demands that the owner of this TPM approved a key to migrate to. */
+export function requireApproval(
   call: Call,
   {
     migrationKey,
@@ -45,10 +47,10 @@ export function demandLeave(
     digest: given,
   }: { migrationKey: Pubkey; migrationScheme: number; digest: Uint8Array },
 ): void {
-  demand(sameSecret(leave(call, migrationKey, migrationScheme), given), 'AUTHFAIL');
+  demand(sameSecret(approvalOf(call, migrationKey, migrationScheme), given), 'AUTHFAIL');
 }
 
-/** The owner gives leave to migrate to a key. */
+/** Approves a key to migrate to, for the owner. */
 export const authorizeMigrationKey = command({
   ordinal: 'AuthorizeMigrationKey',
   auth: 'one',
@@ -63,7 +65,7 @@ export const authorizeMigrationKey = command({
     demandUsualExponent(rsa.exponent);
     call.authoriseOwner();
     demand(encScheme === EncScheme.RSAES_OAEP_SHA1_MGF1, 'INAPPROPRIATE_ENC');
-    const given = leave(call, migrationKey, migrationScheme);
+    const given = approvalOf(call, migrationKey, migrationScheme);
     return { outData: { migrationKey, migrationScheme, digest: given } };
   },
 });
@@ -88,7 +90,7 @@ export const createMigrationBlob = command({
     demand(key.payload === Payload.ASYM, 'BAD_MIGRATION');
     const entityAuth = call.auth2 ?? call.auth;
     entityAuth.authorise(bareSecret(key.migrationAuth), 'OIAP', 'AUTH2FAIL');
-    demandLeave(call, to);
+    requireApproval(call, to);
     if (migrationType === MigrateScheme.MIGRATE) {
       return createBlob(call, key, key.migrationAuth, Payload.MIGRATE, to.migrationKey);
     }

@@ -142,7 +142,7 @@ function demandDefinable({ nvIndex, permission, pcrInfoRead, dataSize }: NvDataP
 /** Where a value lies, and what is written there. */
 const writeInput = { nvIndex: u32, offset: u32, data: sizedBuffer };
 
-/** Writes to an index that the owner, or nobody, guards; index 0 sets the global lock. */
+/** Writes to an index without a secret of its own; index 0 sets the global lock. */
 export const nvWriteValue = command({
   ordinal: 'NV_WriteValue',
   auth: 'optional',
@@ -179,7 +179,7 @@ export const nvWriteValue = command({
 function demandInService(call: Call): void {
   const { flags } = call.state.permanent;
   if (!flags.nvLocked) return;
-  // libtpms leaves this command by a side door, past the end of the session.
+  // On these two refusals libtpms skips the end of the session.
   call.sparesSession = true;
   demand(!flags.disable, 'DISABLED');
   demand(!call.state.stclearFlags.deactivated, 'DEACTIVATED');
@@ -227,7 +227,7 @@ const readInput = { nvIndex: u32, offset: u32, dataSize: u32 };
 
 const readOutput = { data: sizedBuffer };
 
-/** Reads from an index that the owner, or nobody, guards. */
+/** Reads from an index without a secret of its own. */
 export const nvReadValue = command({
   ordinal: 'NV_ReadValue',
   auth: 'optional',

@@ -9,7 +9,7 @@ import { command } from '../command.js';
 import { demand } from '../results.js';
 import { secret } from '../structures/basic.js';
 
-/** Lets the TPM work from the next command on. */
+/** Enables the TPM from the next command on. */
 export const physicalEnable = command({
   ordinal: 'PhysicalEnable',
   auth: 'none',
@@ -22,7 +22,7 @@ export const physicalEnable = command({
   },
 });
 
-/** Takes the TPM out of service from the next command on. */
+/** Disables the TPM from the next command on. */
 export const physicalDisable = command({
   ordinal: 'PhysicalDisable',
   auth: 'none',
@@ -49,7 +49,7 @@ export const physicalSetDeactivated = command({
   },
 });
 
-/** Allows or forbids that somebody takes ownership. Where there is an owner it does nothing. */
+/** Allows or forbids taking ownership. Where there is an owner it does nothing. */
 export const setOwnerInstall = command({
   ordinal: 'SetOwnerInstall',
   auth: 'none',
@@ -64,7 +64,7 @@ export const setOwnerInstall = command({
   },
 });
 
-/** Takes the TPM out of service and back, by its owner. */
+/** Disables or enables the TPM, for the owner. */
 export const ownerSetDisable = command({
   ordinal: 'OwnerSetDisable',
   auth: 'one',
@@ -79,7 +79,7 @@ export const ownerSetDisable = command({
   },
 });
 
-/** Deactivates the TPM until the next start, by the operator or by who stands before the machine. */
+/** Deactivates the TPM until the next start, for the operator or with physical presence. */
 export const setTempDeactivated = command({
   ordinal: 'SetTempDeactivated',
   auth: 'optional',
@@ -96,7 +96,7 @@ export const setTempDeactivated = command({
   },
 });
 
-/** Names the operator's secret. */
+/** Sets the operator's secret. */
 export const setOperatorAuth = command({
   ordinal: 'SetOperatorAuth',
   auth: 'none',

@@ -101,7 +101,7 @@ export const ownerClear = command({
   },
 });
 
-/** Removes the owner, by somebody who stands before the machine. */
+/** Removes the owner, with physical presence. */
 export const forceClear = command({
   ordinal: 'ForceClear',
   auth: 'none',

@@ -16,7 +16,7 @@ const FOR_NOW = 0x001c;
 
 const has = (set: number, bit: number): boolean => (set & bit) !== 0;
 
-/** How the machine's firmware says who stands before it, or how it will be said from now on. */
+/** Asserts physical presence, or sets how it is asserted. */
 export const physicalPresence = command({
   ordinal: 'TSC_PhysicalPresence',
   auth: 'none',

@@ -20,7 +20,7 @@ export const getRandom = command({
   },
 });
 
-/** Takes the guest's randomness, which the host's does not need. */
+/** Accepts the guest's entropy and ignores it: the host's needs none. */
 export const stirRandom = command({
   ordinal: 'StirRandom',
   auth: 'none',

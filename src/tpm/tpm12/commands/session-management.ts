@@ -35,7 +35,7 @@ import { Resource } from '../structures/types.js';
 interface Left {
   /** The bytes of a context that holds the session of this handle, which ends. */
   readonly save: (call: Call, head: Head) => Uint8Array;
-  /** Takes the session of a context back; gives its handle. */
+  /** Loads the session of a context; returns its handle. */
   readonly load: (call: Call, blob: ContextBlob, keep: boolean, entityHandle: number) => number;
 }
 
@@ -96,7 +96,7 @@ const SESSIONS: Readonly<Record<number, Left>> = {
   }),
 };
 
-/** Gives a key away as a context, and keeps it; or a session, and lets it go. */
+/** Saves a key as a context, and keeps it loaded; or a session, and ends it here. */
 export const saveContext = command({
   ordinal: 'SaveContext',
   auth: 'none',
@@ -120,7 +120,7 @@ export const saveContext = command({
   },
 });
 
-/** Takes a context back, under its old handle if that is asked for. */
+/** Loads a context, under its old handle if that is wanted. */
 export const loadContext = command({
   ordinal: 'LoadContext',
   auth: 'none',
@@ -149,7 +149,7 @@ function refuseContext({ state }: Call, blob: ContextBlob): never {
   throw new TpmFault('INVALID_RESOURCE');
 }
 
-/** Places that keys which the owner keeps must leave to others. */
+/** Places that the owner's keys may not take. */
 const FREE_PLACES_MIN = 2;
 
 const OWNERS_USAGES: readonly number[] = [

@@ -13,7 +13,7 @@ import { PERMANENT_FLAGS, type PermanentFlag } from '../state/permanent.js';
 import { sizedBuffer } from '../structures/codecs.js';
 
 interface Rule {
-  /** Who may: the owner, somebody who stands before the machine, either, or nobody in particular. */
+  /** What authorises it: the owner, physical presence, either; nothing where it is absent. */
   readonly who?: 'owner' | 'presence' | 'either';
   /** From which localities, as a set; everywhere where it is not said. */
   readonly localities?: number;
@@ -47,9 +47,9 @@ function demandRule(call: Call, value: boolean, rule: Rule): void {
   if (rule.localities !== undefined) {
     demand(mayFrom(rule.localities, call.locality), 'BAD_LOCALITY');
   }
-  const who = rule.who ?? 'anybody';
+  const who = rule.who ?? 'anyone';
   const may = {
-    anybody: true,
+    anyone: true,
     owner: call.isAuthorised,
     presence: call.physicallyPresent,
     either: call.isAuthorised || call.physicallyPresent,
@@ -166,7 +166,7 @@ export const setCapability = command({
     call.auth?.authorise(call.owner);
     const setter = SETTERS[capArea];
     demand(setter !== undefined, 'BAD_MODE');
-    // A sub-capability of any other size than 4 counts as 0, which is none.
+    // A sub-capability of any other size than 4 counts as 0, which is invalid.
     setter(call, subCap.length === 4 ? decode(u32, subCap) : 0, setValue);
     return {};
   },

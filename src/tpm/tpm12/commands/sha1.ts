@@ -1,6 +1,6 @@
 /**
- * Hashing for those who cannot (TPM Main Part 3, §13.1 to §13.4). There is one thread of it, and any
- * other command ends it.
+ * SHA-1 for callers that cannot hash (TPM Main Part 3, §13.1 to §13.4). There is one thread, and
+ * any other command ends it.
  * @module
  */
 import { u32 } from '../../../wire/codec.js';
@@ -31,7 +31,7 @@ export const sha1Start = command({
   },
 });
 
-/** Takes whole blocks. */
+/** Hashes whole blocks. */
 export const sha1Update = command({
   ordinal: 'SHA1Update',
   auth: 'none',
@@ -50,7 +50,7 @@ export const sha1Update = command({
   },
 });
 
-/** Takes the last bytes, at most a block, and gives the digest. The thread is over either way. */
+/** Hashes the last bytes, at most a block, and returns the digest. The thread ends either way. */
 function complete({ state }: Call, hashData: Uint8Array): Uint8Array {
   const thread = state.sha1Thread;
   state.sha1Thread = undefined;

@@ -15,7 +15,7 @@ import { freshStany, TestState } from '../state/state.js';
 
 import { StartupType } from '../structures/types.js';
 
-/** Takes the TPM from power on to work: afresh, from what TPM_SaveState kept, or deactivated. */
+/** Starts the TPM after power on: afresh, from what TPM_SaveState saved, or deactivated. */
 export const startup = command({
   ordinal: 'Startup',
   auth: 'none',
@@ -90,7 +90,7 @@ function startFromSaved({ tpm, state }: Call): void {
   }
 }
 
-/** Keeps the volatile state for TPM_Startup(ST_STATE). Any command after it forgets it again. */
+/** Saves the volatile state for TPM_Startup(ST_STATE). Any later command discards it. */
 export const saveState = command({
   ordinal: 'SaveState',
   auth: 'none',

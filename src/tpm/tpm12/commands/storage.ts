@@ -128,7 +128,7 @@ function cryptData(auth: GuestAuth, scheme: number, data: Uint8Array): Uint8Arra
   return ctrCrypt(sharedSecret.subarray(0, 16), counter, data);
 }
 
-/** Gives sealed data back, to who knows its secret, where the PCRs are as they should be. */
+/** Decrypts sealed data, under its secret, where the PCRs hold what it was sealed to. */
 export const unseal = command({
   ordinal: 'Unseal',
   auth: 'oneOrTwo',
@@ -175,7 +175,7 @@ function openSealed(call: Call, key: KeptKey, stored: StoredData) {
 
 const boundData = struct({ ver: structVer11, payload: u8, payloadData: restOf });
 
-/** Decrypts what anybody encrypted to a binding key. */
+/** Decrypts what was encrypted to a binding key. */
 export const unBind = command({
   ordinal: 'UnBind',
   auth: 'optional',

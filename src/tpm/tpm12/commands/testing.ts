@@ -35,7 +35,7 @@ export const continueSelfTest = command({
   },
 });
 
-/** Tells in words how the self-test went. The words are libtpms's. */
+/** Returns the result of the self-test, in libtpms's words. */
 export const getTestResult = command({
   ordinal: 'GetTestResult',
   auth: 'none',

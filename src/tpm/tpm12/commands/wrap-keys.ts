@@ -29,7 +29,7 @@ import { pubkey } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
 import { Handle } from '../structures/types.js';
 
-/** Makes a key, and gives it away encrypted to its parent. */
+/** Makes a key, and returns it encrypted to its parent. */
 export const createWrapKey = command({
   ordinal: 'CreateWrapKey',
   auth: 'one',
@@ -106,14 +106,16 @@ function loadUnder(call: Call, parentHandle: number, inKey: TravellingKey): numb
   return call.state.keys.add(loaded, call.tpm.entropy).handle;
 }
 
-/** A key with its secret part in clear, where its parent decrypts that and its numbers make a key. */
+/**
+ * A key with its secret part in clear, where its parent decrypts that and its numbers make a key.
+ */
 function openKey(inKey: TravellingKey, parent: KeptKey): KeyWithSecret {
   const key = { ...inKey, secret: load(storeAsymkey, decryptWith(parent, inKey.secret)) };
   demand(isRsaPart(key), 'BAD_PARAMETER');
   return key;
 }
 
-/** What a key shows to who may use it, or to anybody where the key says so. */
+/** The public part of a key, under its authorisation unless the key needs none. */
 export const getPubKey = command({
   ordinal: 'GetPubKey',
   auth: 'optional',

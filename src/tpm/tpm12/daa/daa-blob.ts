@@ -1,6 +1,6 @@
 /**
- * What of a DAA credential the host keeps for the TPM (TPM Main Part 2, §22.8 TPM_DAA_BLOB and §22.9
- * TPM_DAA_SENSITIVE): encrypted under the daaBlobKey of this TPM, and under an HMAC with its
+ * What of a DAA credential the host keeps for the TPM (TPM Main Part 2, §22.8 TPM_DAA_BLOB and
+ * §22.9 TPM_DAA_SENSITIVE): encrypted under the daaBlobKey of this TPM, and under an HMAC with its
  * daaProof. Both go when the owner asks for new ones.
  * @module
  */

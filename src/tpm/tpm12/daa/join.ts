@@ -82,7 +82,9 @@ const takeIssuerKey: Stage = step => {
   return NOTHING;
 };
 
-/** Whether the next command is of this stage again: there is a command for each key of the chain. */
+/**
+ * Whether the next command is of this stage again: there is a command for each key of the chain.
+ */
 export const joinsOn = ({ context, specific }: DaaSession): boolean =>
   context.stage === 1 && specific.count > 0;
 

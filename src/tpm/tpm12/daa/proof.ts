@@ -1,7 +1,7 @@
 /**
- * The arithmetic of DAA (TPM Main Part 3, §26): the stages that TPM_DAA_Join and TPM_DAA_Sign have in
- * common, and what both compute with. A TPM proves that it knows secrets, f and others, behind powers
- * of an issuer's parameters, and shows of each secret only `mask + challenge * secret`.
+ * The arithmetic of DAA (TPM Main Part 3, §26): the stages that TPM_DAA_Join and TPM_DAA_Sign have
+ * in common, and what both compute with. A TPM proves that it knows secrets, f and others, behind
+ * powers of an issuer's parameters, and shows of each secret only `mask + challenge * secret`.
  *
  * Every number comes from the guest. Their sizes are bounded by the command that they came in, and
  * exponents have at most 219 bytes; what cannot be computed is TPM_DAA_WRONG_W, as in libtpms.

@@ -1,6 +1,6 @@
 /**
- * TPM_DAA_Sign (TPM Main Part 3, §26.2): the TPM proves that an issuer let it join, over a message or
- * an identity key, and does not tell which TPM it is.
+ * TPM_DAA_Sign (TPM Main Part 3, §26.2): the TPM proves that an issuer let it join, over a message
+ * or an identity key, and does not tell which TPM it is.
  * @module
  */
 import { decode, equal, u8, u32 } from '../../../wire/codec.js';

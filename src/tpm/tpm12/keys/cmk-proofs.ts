@@ -1,6 +1,6 @@
 /**
- * Certified migration (TPM Main Part 2, §5.14 to §5.17 and §12): keys that migrate under the rules of
- * an authority, and the tickets that prove its consent.
+ * Certified migration (TPM Main Part 2, §5.14 to §5.17 and §12): keys that migrate under the rules
+ * of an authority, and the tickets that prove its consent.
  * @module
  */
 import { encode, type Of } from '../../../wire/codec.js';

@@ -1,7 +1,7 @@
 /**
  * The keys that are loaded (TPM Main Part 1, §4.2; Part 3, §10): 20 places, in which the keys that
- * the owner keeps over power cycles lie too. A key that goes leaves a place that the next one takes:
- * the order is what TPM_GetCapability shows, and what TPM_SaveState saves.
+ * the owner keeps over power cycles lie too. A key that goes leaves a place that the next one
+ * takes: the order is what TPM_GetCapability shows, and what TPM_SaveState saves.
  * @module
  */
 import type { Slots } from '../../kernel/slots.js';

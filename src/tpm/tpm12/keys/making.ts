@@ -1,6 +1,6 @@
 /**
- * Making keys (TPM Main Part 3, §6.1 and §10.4): what a template may ask for, and the key that comes
- * of it.
+ * Making keys (TPM Main Part 3, §6.1 and §10.4): what a template may ask for, and the key that
+ * comes of it.
  * @module
  */
 

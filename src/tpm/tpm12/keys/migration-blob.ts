@@ -31,7 +31,7 @@ export function createBlob(
   migrationKey: Pubkey,
 ): { random: Uint8Array; outData: Uint8Array } {
   const whole = encode(sizedBuffer, key.prime);
-  // A private part that is shorter than the seed would leave libtpms reading elsewhere.
+  // A private part that is shorter than the seed makes libtpms read out of bounds.
   demand(whole.length >= SEED_BYTES, 'BAD_KEY_PROPERTY');
   const message = encode(migrateAsymkey, {
     payload,

@@ -1,6 +1,6 @@
 /**
- * What keys do: decrypt and sign with their private part, encrypt with their public one, each in the
- * scheme that the key was made for (TPM Main Part 1, §31).
+ * What keys do: decrypt and sign with their private part, encrypt with their public one, each in
+ * the scheme that the key was made for (TPM Main Part 1, §31).
  * @module
  */
 import { encode } from '../../../wire/codec.js';

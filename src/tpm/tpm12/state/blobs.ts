@@ -1,6 +1,6 @@
 /**
- * A blob of libtpms: a structure with a SHA-1 behind it. The digest only shows errors: an attacker can
- * compute it again, so every byte is parsed as an attacker's.
+ * A blob of libtpms: a structure with a SHA-1 behind it. The digest only shows errors: an attacker
+ * can compute it again, so every byte is parsed as an attacker's.
  * @module
  */
 import { type Codec, concat, decode, encode, equal, WireError } from '../../../wire/codec.js';

@@ -25,7 +25,9 @@ const DYNAMIC_PCRS_LAST = 22;
 interface PcrAttributes {
   readonly from: number;
   readonly to: number;
-  /** Sets of localities, bit 0 for locality 0; a PCR that no locality resets lives until power off. */
+  /**
+   * Sets of localities, bit 0 for locality 0; a PCR that no locality resets lives until power off.
+   */
   readonly reset: number;
   readonly extend: number;
 }
@@ -101,7 +103,9 @@ export interface Release {
   readonly localities: number;
 }
 
-/** The same of PCR information in either form of a key or of sealed data; neither asks for nothing. */
+/**
+ * The same of PCR information in either form of a key or of sealed data; neither asks for nothing.
+ */
 export function releaseOf({ pcrs11, pcrs12 }: PcrInfos): Release {
   return {
     selection: pcrs11?.pcrSelection ?? pcrs12?.releasePCRSelection,

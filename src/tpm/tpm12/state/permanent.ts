@@ -1,6 +1,6 @@
 /**
- * Permanent data (TPM Main Part 2, §7.1 TPM_PERMANENT_FLAGS and §7.4 TPM_PERMANENT_DATA, the owner-evict
- * keys and the NV area), as one declared structure in libtpms's byte format.
+ * Permanent data (TPM Main Part 2, §7.1 TPM_PERMANENT_FLAGS and §7.4 TPM_PERMANENT_DATA, the owner-
+ * evict keys and the NV area), as one declared structure in libtpms's byte format.
  * @module
  */
 import {
@@ -225,7 +225,9 @@ const ownersSecrets = struct(
 /** Overwrites the secrets of an owner who is cleared. */
 export const wipeOwner = (data: Permanent['data']): void => wipe(ownersSecrets, data);
 
-/** Overwrites the secrets of a permanent state that is dropped. Loaded keys may live on elsewhere. */
+/**
+ * Overwrites the secrets of a permanent state that is dropped. Loaded keys may live on elsewhere.
+ */
 export function wipePermanent({ data, nv }: Permanent): void {
   wipe(permanentData, data);
   wipe(nvArea, nv);

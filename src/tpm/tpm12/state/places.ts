@@ -1,6 +1,6 @@
 /**
- * The places of loaded keys and of sessions, with what each kind has of its own: how many there are, and
- * what a guest gets where there is none left.
+ * The places of loaded keys and of sessions, with what each kind has of its own: how many there
+ * are, and the fault for a kind that is full.
  * @module
  */
 import { type Codec, wipe } from '../../../wire/codec.js';

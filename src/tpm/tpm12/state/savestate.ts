@@ -1,7 +1,7 @@
 /**
  * `savestate`: what TPM_SaveState keeps for TPM_Startup(ST_STATE), in libtpms's own byte format
- * (TPM Main Part 3, §3.3): TPM_STCLEAR_DATA with the PCRs that no locality resets, TPM_STCLEAR_FLAGS,
- * the loaded keys, the volatile flags of the NV indices, and a SHA-1 behind.
+ * (TPM Main Part 3, §3.3): TPM_STCLEAR_DATA with the PCRs that no locality resets,
+ * TPM_STCLEAR_FLAGS, the loaded keys, the volatile flags of the NV indices, and a SHA-1 behind.
  * @module
  */
 import {

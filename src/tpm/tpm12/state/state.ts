@@ -1,7 +1,8 @@
 /**
- * What a TPM has in memory, grouped by how long it lasts (TPM Main Part 2, §7): `permanent` lives in
- * `permall`; `stclear` from one TPM_Startup(ST_CLEAR) to the next, over TPM_SaveState; `stany` until
- * any start. What only this engine knows (self-test, ticks, a hash sequence) is named at the end.
+ * What a TPM has in memory, grouped by how long it lasts (TPM Main Part 2, §7): `permanent` lives
+ * in `permall`; `stclear` from one TPM_Startup(ST_CLEAR) to the next, over TPM_SaveState; `stany`
+ * until any start. What only this engine knows (self-test, ticks, a hash sequence) is named at the
+ * end.
  * @module
  */
 import type { Sha1Stream } from '../../crypto/sha1-stream.js';
@@ -22,7 +23,9 @@ export const TestState = { LIMITED: 1, FULL: 2, FAILURE: 3 } as const;
 
 export type TestState = (typeof TestState)[keyof typeof TestState];
 
-/** Part 2 §7.2 TPM_STCLEAR_FLAGS, in the order of the bits of the map and of the bytes on the bus. */
+/**
+ * Part 2 §7.2 TPM_STCLEAR_FLAGS, in the order of the bits of the map and of the bytes on the bus.
+ */
 export const STCLEAR_FLAGS = [
   'deactivated',
   'disableForceClear',

@@ -1,12 +1,13 @@
 /**
- * What a migration carries besides the stored blobs: everything that a running TPM knows. The format
- * is this engine's own (libtpms's holds structures of its build) and says so: it opens with its kind
- * and its revision, and with the digest of the `permall` that it belongs to, so that a state of
- * another TPM, or of another moment, does not pass. A SHA-256 closes it; like libtpms's own trailer
- * it shows errors, and who could change the state is kept out by the channel that carries it.
+ * What a migration carries besides the stored blobs: everything that a running TPM knows. The
+ * format is this engine's own (libtpms's holds structures of its build) and says so: it opens with
+ * its kind and its revision, and with the digest of the `permall` that it belongs to, so that a
+ * state of another TPM, or of another moment, does not pass. A SHA-256 closes it; like libtpms's
+ * own trailer it shows errors, and who could change the state is kept out by the channel that
+ * carries it.
  *
- * Rules for later revisions: a field once shipped keeps its place and its meaning; a change is a new
- * revision, and older ones go on being read.
+ * Rules for later revisions: a field once shipped keeps its place and its meaning; a change is a
+ * new revision, and older ones go on being read.
  * @module
  */
 import { createHash } from 'node:crypto';
@@ -59,6 +60,7 @@ function byPlace<T>(item: Codec<T>, places: number): Codec<(T | undefined)[]> {
     size: undefined,
     read(from) {
       const found = Array.from({ length: places }, (): T | undefined => undefined);
+      // struct() loses that `item` is a T.
       for (const { place, item: one } of held.read(from)) found[place] = one as T;
       return found;
     },
@@ -159,6 +161,7 @@ export function restoreVolatile(
   setNvVolatile('volatilestate', state.permanent, held.nv);
   const { authFailAge, ...stclear } = held.stclear;
   Object.assign(state, {
+    // `body` takes 1 to 3 only.
     testState: held.testState as TestState,
     stany: held.stany,
     stclearFlags: held.stclearFlags.flags,

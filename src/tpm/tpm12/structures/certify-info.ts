@@ -1,5 +1,6 @@
 /**
- * Signed structures (TPM Main Part 2, §11): what a TPM signs about a key, about PCRs, and on its own account.
+ * Signed structures (TPM Main Part 2, §11): what a TPM signs about a key, about PCRs, and on its
+ * own account.
  * @module
  */
 import { bool, bytes, encode, type Of, struct, u8, u16, u32 } from '../../../wire/codec.js';
@@ -57,7 +58,7 @@ const signInfo = structure(0x0005, {
   data:   sizedBuffer,
 });
 
-/** The bytes of a TPM_SIGN_INFO whose kind is told by the 4 letters of `fixed`. */
+/** The bytes of a TPM_SIGN_INFO; the 4 letters of `fixed` are its kind. */
 export const encodeSignInfo = (
   fixed: 'SIGN' | 'TSTP' | 'ADIG' | 'TRAN',
   replay: Uint8Array,

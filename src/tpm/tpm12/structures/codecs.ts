@@ -1,7 +1,7 @@
 /**
- * Codecs that TPM 1.2's structures are made of. Where a structure does not parse, the fault is the one
- * that libtpms gives: a wrong tag is TPM_INVALID_STRUCTURE, and so on; missing bytes are left to the
- * caller, as a WireError.
+ * Codecs that TPM 1.2's structures are made of. Where a structure does not parse, the fault is the
+ * one that libtpms gives: a wrong tag is TPM_INVALID_STRUCTURE, and so on; missing bytes are left
+ * to the caller, as a WireError.
  * @module
  */
 import { bool, type Codec, encode, Reader, sized, struct, u16, u32 } from '../../../wire/codec.js';
@@ -89,8 +89,8 @@ export function embedded<T>(inner: Codec<T>): Codec<T | undefined> {
 }
 
 /**
- * A structure behind its count, or nothing where that is 0: libtpms writes how long the structure is,
- * and asks for no more than that when it reads.
+ * A structure behind its count, or nothing where that is 0: libtpms writes how long the structure
+ * is, and asks for no more than that when it reads.
  */
 export function behindSize<T>(inner: Codec<T>): Codec<T | undefined> {
   return {
@@ -116,6 +116,7 @@ export function bitmap<const N extends string>(names: readonly N[]): Codec<Recor
     size: 4,
     read(from) {
       let rest = u32.read(from);
+      // Every name gets its value in the loop.
       const flags = {} as Record<N, boolean>;
       for (const name of names) {
         flags[name] = rest % 2 === 1;

@@ -96,7 +96,7 @@ export const encodeBlob = (blob: AnyBlob): Uint8Array =>
     ? encode(ownerBlob, blob)
     : encode(keyBlob, { ...blob, pubKeyDigest: blob.pubKeyDigest });
 
-/** A row of the table as anybody may read it. */
+/** The public part of a row of the table. */
 export const publicRow = struct({ index: u32, pub: delegatePublic });
 
 // biome-ignore format: table

@@ -1,6 +1,7 @@
 /**
- * Keys (TPM Main Part 2, §10, and §5.8 to §5.10): TPM_KEY and TPM_KEY12 as they travel, and as libtpms
- * keeps them in `permall`, with the private part in clear: the modulus, the exponent and one prime.
+ * Keys (TPM Main Part 2, §10, and §5.8 to §5.10): TPM_KEY and TPM_KEY12 as they travel, and as
+ * libtpms keeps them in `permall`, with the private part in clear: the modulus, the exponent and
+ * one prime.
  * @module
  */
 import {

@@ -38,7 +38,7 @@ const nvDataPublicOf = (pcr: Codec<PcrInfoShort>) =>
     dataSize:     u32,
   });
 
-/** §19.3 TPM_NV_DATA_PUBLIC: what anybody may know about an NV index; and as `permall` keeps it. */
+/** §19.3 TPM_NV_DATA_PUBLIC: the public part of an NV index; and as `permall` keeps it. */
 export const nvDataPublic = nvDataPublicOf(pcrInfoShort);
 
 export const nvDataPublicKept = nvDataPublicOf(pcrInfoKept);

@@ -1,12 +1,12 @@
 /**
- * Reading what a guest sent: bytes that are missing, and flags that are none, are its fault, and
+ * Parsing what a guest sent: missing bytes and invalid flags are its fault, and
  * become result codes here.
  * @module
  */
 import { type Codec, Reader, WireError } from '../../../wire/codec.js';
 import { TpmFault } from '../results.js';
 
-/** @throws TpmFault BAD_PARAM_SIZE where bytes are missing, BAD_PARAMETER for a value that is none */
+/** @throws TpmFault BAD_PARAM_SIZE where bytes are missing, BAD_PARAMETER for an invalid value */
 export function parse<T>(codec: Codec<T>, from: Reader): T {
   try {
     return codec.read(from);
