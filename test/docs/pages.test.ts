@@ -1,4 +1,7 @@
-/** The pages: their code is that of the examples, their links lead somewhere, the demo's output is current. */
+/**
+ * The pages: their code is that of the examples, their links lead somewhere, the demo's output is current.
+ * @long
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';

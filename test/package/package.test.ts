@@ -1,4 +1,7 @@
-/** The package as npm publishes it: complete, without what has no use, and sound for its consumers. */
+/**
+ * The package as npm publishes it: complete, without what has no use, and sound for its consumers.
+ * @long
+ */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
