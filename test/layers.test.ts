@@ -81,6 +81,67 @@ test('a script is a main of at most 30 lines', t => {
   );
 });
 
+/**
+ * The engine of TPM 1.2, lowest first (docs/architecture.md): a file imports what is above it here, or
+ * its own row. `state/` is data; a session knows no command; a command knows no dispatcher.
+ */
+const TPM12: readonly (readonly string[])[] = [
+  ['engine.ts'],
+  ['kernel/', 'crypto/'],
+  ['tpm12/results.ts', 'tpm12/limits.ts', 'tpm12/ordinals.ts'],
+  ['tpm12/structures/'],
+  ['tpm12/version.ts', 'tpm12/state/'],
+  ['tpm12/environment.ts'],
+  ['tpm12/auth/'],
+  ['tpm12/audit-log.ts', 'tpm12/ticks.ts', 'tpm12/permanent-store.ts', 'tpm12/call.ts'],
+  [
+    'tpm12/keys/',
+    'tpm12/context-seal.ts',
+    'tpm12/nv-area.ts',
+    'tpm12/monotonic.ts',
+    'tpm12/audit-trail.ts',
+  ],
+  [
+    'tpm12/self-test.ts',
+    'tpm12/contexts.ts',
+    'tpm12/wrapping.ts',
+    'tpm12/clearing.ts',
+    'tpm12/daa/',
+  ],
+  ['tpm12/command.ts'],
+  ['tpm12/command-table.ts'],
+  ['tpm12/commands/'],
+  ['tpm12/dispatch.ts'],
+  ['tpm12/tpm12.ts'],
+];
+
+const rankOf = (file: string): number =>
+  TPM12.findIndex(row => row.some(name => file.startsWith(`tpm/${name}`)));
+
+test('within the engine of TPM 1.2 imports go one way, too', t => {
+  const files = [...importsOf].filter(([file]) => layerOf(file) === 'tpm');
+  t.deepEqual(
+    files.filter(([file]) => rankOf(file) < 0).map(([file]) => file),
+    [],
+  );
+  const wrong = files.flatMap(([file, imports]) =>
+    imports
+      .filter(path => layerOf(path) === 'tpm' && rankOf(path) > rankOf(file))
+      .map(path => `${file} imports ${path}`),
+  );
+  t.deepEqual(wrong, []);
+});
+
+test('no two files of the engines have one name', t => {
+  const names = [...importsOf.keys()]
+    .filter(file => layerOf(file) === 'tpm')
+    .map(file => file.slice(file.lastIndexOf('/') + 1));
+  t.deepEqual(
+    names.filter((name, at) => names.indexOf(name) !== at),
+    [],
+  );
+});
+
 test('no file imports itself by a detour', t => {
   const left = new Map(importsOf);
   // Files that import only what is gone go, until none does: what is left is in a circle, or above one.

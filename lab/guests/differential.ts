@@ -60,9 +60,9 @@ export class Met12 {
       const names = [...results].sort((a, b) => a - b).map(one => resultName(one).slice(4));
       return [ordinalName(ordinal), wellFormed, succeeded, malformed, names.join(' ')];
     });
-    const departures = DEPARTURES.map(({ name, why }) => [
-      name,
-      this.departures.get(name) ?? 0,
+    const departures = DEPARTURES.filter(({ holds }) => holds !== undefined).map(({ on, why }) => [
+      on,
+      this.departures.get(on) ?? 0,
       why,
     ]);
     return [

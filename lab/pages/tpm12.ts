@@ -1,15 +1,23 @@
-/** The table of ordinals in docs/tpm12.md, from the commands that the engine has. @module */
+/** The tables of docs/tpm12.md: ordinals, and departures from libtpms. @module */
 import { join } from 'node:path';
 import { ORDINALS, ordinalName } from '../../src/guest/constants.js';
 import type { Command } from '../../src/tpm/tpm12/command.js';
 import { COMMANDS } from '../../src/tpm/tpm12/commands/index.js';
 import { Tag } from '../../src/tpm/tpm12/structures/types.js';
 import { ROOT } from '../files.js';
+import { DEPARTURES } from '../reference/departures.js';
 
-const BEGIN = '<!-- ordinals: made by scripts/tpm12-page.ts, not by hand -->\n';
-const END = '<!-- end of ordinals -->\n';
+/** The marks around a generated table. */
+const beginOf = (what: string): string =>
+  `<!-- ${what}: made by scripts/tpm12-page.ts, not by hand -->\n`;
+const endOf = (what: string): string => `<!-- end of ${what} -->\n`;
 
-export const PAGE = join(ROOT, 'docs', 'tpm12.md');
+/** A page, and the lines of the table in it. */
+interface Page {
+  readonly path: string;
+  readonly what: 'ordinals' | 'departures';
+  readonly lines: () => readonly string[];
+}
 
 /** How many sessions a command comes with, by the tags that it takes. */
 const sessionsOf = ({ tags }: Command): string => {
@@ -40,10 +48,25 @@ function fullTable(): string[] {
   ];
 }
 
+/** Where the engine departs from libtpms; a star marks what a test shows on both. */
+function departureTable(): string[] {
+  const rows = DEPARTURES.map(
+    ({ on, libtpms, here, why, shown }) =>
+      `| ${shown === true ? '* ' : ''}${on} | ${libtpms} | ${here} | ${why} |`,
+  );
+  return ['| | libtpms 0.9.2 | here | why |', '| --- | --- | --- | --- |', ...rows];
+}
+
+export const PAGES: readonly Page[] = [
+  { path: join(ROOT, 'docs', 'tpm12.md'), what: 'ordinals', lines: fullTable },
+  { path: join(ROOT, 'docs', 'tpm12.md'), what: 'departures', lines: departureTable },
+];
+
 /** `text` with its table updated. */
-export function withOrdinals(text: string): string {
+export function withTable(text: string, { path, what, lines }: Page): string {
+  const [BEGIN, END] = [beginOf(what), endOf(what)];
   const [before, rest] = text.split(BEGIN);
   const [, after] = (rest ?? '').split(END);
-  if (after === undefined) throw new Error('docs/tpm12.md has lost the marks around its ordinals');
-  return `${before}${BEGIN}\n${fullTable().join('\n')}\n\n${END}${after}`;
+  if (after === undefined) throw new Error(`${path} has lost the marks around its table`);
+  return `${before}${BEGIN}\n${lines().join('\n')}\n\n${END}${after}`;
 }

@@ -29,7 +29,14 @@ export function demandOtherFile(option: string, path: string, image: string | un
   if (file?.isFile() && isQcow2(firstBytes(path))) refuse('a qcow2 image');
 }
 
-const statOf = (path: string): Stats | undefined => statSync(path, { throwIfNoEntry: false });
+/** Nothing where the path cannot be followed, which opening it will report. */
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
 
 /** The magic of a file; nothing where it cannot be read, which opening it will report. */
 function firstBytes(path: string): Uint8Array {

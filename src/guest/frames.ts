@@ -4,17 +4,8 @@
  * back. Nothing here sends anything. Source: TPM Main Part 3 §1.1 and Part 2 §6.
  * @module
  */
-import {
-  type Codec,
-  concat,
-  decode,
-  encode,
-  Reader,
-  struct,
-  u16,
-  u32,
-  WireError,
-} from '../wire/codec.js';
+import { frame, frameHeader, HEADER_BYTES } from '../tpm/kernel/frame.js';
+import { type Codec, concat, decode, Reader, WireError } from '../wire/codec.js';
 import { TAG } from './constants.js';
 import { RESULT, TpmResponseError, TpmResponseFault } from './result-codes.js';
 
@@ -38,12 +29,7 @@ export interface Exchange<T> {
   verify(response: Uint8Array): T;
 }
 
-export const HEADER_BYTES = 10;
-const header = struct({ tag: u16, paramSize: u32, code: u32 });
-
-/** The bytes of a request: header, then `body`. */
-export const frame = (tag: number, ordinal: number, body: Uint8Array): Uint8Array =>
-  concat(encode(header, { tag, paramSize: HEADER_BYTES + body.length, code: ordinal }), body);
+export { frame, HEADER_BYTES };
 
 /** What stands between the ordinal and the authorisation. */
 export const bodyOf = <T>({ handles = new Uint8Array(), params }: Command<T>): Uint8Array =>
@@ -58,9 +44,9 @@ export const plain = <T>(command: Command<T>): Exchange<T> => ({
 
 /** What follows the header of a response that says success; anything else is thrown. */
 export function unframe(ordinal: number, tag: number, response: Uint8Array): Uint8Array {
-  const head = form(ordinal, () => header.read(new Reader(response)));
-  if (head.paramSize !== response.length) {
-    const why = `it says ${head.paramSize} bytes and has ${response.length}`;
+  const head = form(ordinal, () => frameHeader.read(new Reader(response)));
+  if (head.size !== response.length) {
+    const why = `it says ${head.size} bytes and has ${response.length}`;
     throw new TpmResponseFault('RESPONSE_FORM', ordinal, why);
   }
   const failed = head.code !== RESULT.SUCCESS;

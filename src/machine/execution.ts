@@ -14,7 +14,7 @@ import { MachineError } from './errors.js';
 export interface Task {
   /** The image that it may store to; undefined for a store that needs no lock. */
   readonly image: BlockNode | undefined;
-  /** Aborted once the response is not wanted any more. */
+  /** Aborted once the response is no longer needed. */
   readonly signal: AbortSignal;
   /** Runs the command to its end, synchronously. To be called at most once. */
   run(): Uint8Array;
@@ -96,7 +96,7 @@ export class Turns {
     return this.#waiting.size > 0;
   }
 
-  /** Gives the command to `executor` once all earlier ones have ended. */
+  /** Passes the command to `executor` once all earlier ones have ended. */
   async take(
     executor: Executor,
     { image, run }: Pick<Task, 'image' | 'run'>,
@@ -123,7 +123,7 @@ export class Turns {
     while (this.busy) await this.#last;
   }
 
-  /** The power cycle ends: no command that waits is run any more. */
+  /** The power cycle ends: commands that wait are not run. */
   end(): void {
     for (const waiting of this.#waiting) waiting.abort();
   }

@@ -16,10 +16,10 @@ export interface FrontOptions {
   /** Whether writes to locality 4 reach the registers: see TisOptions. Default: false. */
   readonly locality4?: boolean;
   /**
-   * When a command that the guest gives to the registers runs: at once, within the access, where a
-   * contended image stops the thread (inline, the default); at once if the lock of the image is free,
-   * else as soon as it is (when free: for a process with an event loop); or when the executor says.
-   * Until then STS shows it as running.
+   * When a command that the guest starts through the registers runs: within the access, where a
+   * contended image blocks the thread (inline, the default); at once if the lock of the image is free,
+   * otherwise as soon as it is (when free: for a process with an event loop); or when the executor
+   * decides. Until then STS shows it as running.
    */
   readonly execution?: 'inline' | 'when free' | Executor;
 }

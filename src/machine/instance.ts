@@ -120,7 +120,7 @@ export class Instance {
     }
   }
 
-  /** The state of the running TPM, which goes on. */
+  /** The state of the running TPM, which keeps running. */
   save(): InstanceState {
     return stateOf(this.#engine, this.#parts.store);
   }

@@ -12,6 +12,7 @@ export class Lease implements Disposable {
   readonly #image: BlockNode | undefined;
   readonly #mode: GuardMode;
   #guard: Guard | undefined;
+  #role: LeaseRole | undefined;
 
   /**
    * Tried once, as QEMU does: a guard is held for long.
@@ -28,7 +29,7 @@ export class Lease implements Disposable {
    * @throws LockError LOCKED; the lease then has the role it had
    */
   become(role: LeaseRole): void {
-    const before = this.#guard?.role as LeaseRole | undefined;
+    const before = this.#role;
     if (before === role) return;
     this.release();
     try {
@@ -43,6 +44,7 @@ export class Lease implements Disposable {
   release(): void {
     this.#guard?.release();
     this.#guard = undefined;
+    this.#role = undefined;
   }
 
   [Symbol.dispose](): void {
@@ -50,6 +52,8 @@ export class Lease implements Disposable {
   }
 
   #acquire(role: LeaseRole): void {
-    if (this.#image !== undefined) this.#guard = takeGuard(this.#image, role, this.#mode);
+    if (this.#image === undefined) return;
+    this.#guard = takeGuard(this.#image, role, this.#mode);
+    this.#role = role;
   }
 }

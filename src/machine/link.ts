@@ -24,7 +24,7 @@ export interface LinkOptions {
   readonly data: unknown;
   readonly trace: Trace | undefined;
   readonly failed: (error: NvtpmError) => void;
-  /** Called once if the worker ends before it was asked to. */
+  /** Called once if the worker ends unexpectedly. */
   readonly died: (error: MachineError) => void;
 }
 
@@ -36,7 +36,8 @@ interface Waiting {
 export class Link {
   readonly #options: LinkOptions;
   readonly #worker: Worker;
-  readonly #flags = new Int32Array(new SharedArrayBuffer(FLAG_BYTES));
+  readonly #shared = new SharedArrayBuffer(FLAG_BYTES);
+  readonly #flags = new Int32Array(this.#shared);
   readonly #waiting = new Map<number, Waiting>();
   readonly #exited: Promise<void>;
   #id = 0;
@@ -49,13 +50,13 @@ export class Link {
     const settings: WorkerSettings = {
       setup: options.setup.href,
       data: options.data,
-      flags: this.#flags.buffer as SharedArrayBuffer,
+      flags: this.#shared,
       traced: options.trace !== undefined,
     };
     this.#worker = new Worker(new URL('./worker-main.js', import.meta.url), {
       workerData: settings,
     });
-    this.#worker.on('message', (reply: Reply) => this.#hear(reply));
+    this.#worker.on('message', (reply: Reply) => this.#receive(reply));
     this.#worker.on('error', error => {
       this.#why = error;
     });
@@ -119,15 +120,17 @@ export class Link {
     await this.#exited;
   }
 
-  #hear(reply: Reply): void {
+  #receive(reply: Reply): void {
     switch (reply.is) {
       case 'done':
+        // Of the type that the call of this id returns: both sides have the same `Calls`.
         this.#take(reply.id)?.resolve(reply.result as never);
         return;
       case 'failed':
         this.#take(reply.id)?.reject(unpackError(reply.error));
         return;
       case 'failure':
+        // The worker sends only NvtpmErrors here.
         this.#options.failed(unpackError(reply.error) as NvtpmError);
         return;
       case 'trace':

@@ -149,7 +149,7 @@ export class Machine {
 
   /**
    * A reset of the platform: the TPM starts over from its stored state, the registers too. If that
-   * state cannot be loaded any more, the machine is off afterwards.
+   * state can no longer be loaded, the machine is off afterwards.
    * @throws NvramError, StateError; LockError; IoError
    */
   reset(): void {
@@ -176,8 +176,8 @@ export class Machine {
   }
 
   /**
-   * The state of the running machine, which goes on: an emulator's snapshot. It belongs to the image
-   * as it is now.
+   * The state of the running machine, which keeps running: an emulator's snapshot. It belongs to the
+   * present content of the image.
    * @throws MachineError BUSY; StoreFailure; NvramError, LockError, IoError
    */
   save(): MachineState {
@@ -258,7 +258,7 @@ export class Machine {
   #switchOff(to: 'off' | 'cut', release: (instance: Instance) => void): void {
     const phase = this.#phase;
     if (phase.is === 'off' || phase.is === 'gone') return;
-    // The interrupt line goes down with the power.
+    // Lowers the interrupt line.
     phase.front.reset();
     this.#phase = OFF;
     if (phase.is === 'on') {
@@ -327,6 +327,7 @@ export class Machine {
   }
 
   #demand<P extends Power>(is: P): Phase & { is: P } {
+    // Narrowing by a comparison does not reach a type parameter.
     if (this.#phase.is === is) return this.#phase as Phase & { is: P };
     throw new MachineError(
       'PHASE',

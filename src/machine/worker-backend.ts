@@ -8,7 +8,7 @@ import type { CallName, Calls } from './worker-messages.js';
 
 /** @param isOn whether commands reach the instance: false once it is handed over, or the machine is off */
 export function workerBackend(link: Link, isOn: () => boolean): TisBackend {
-  // Replies to these are not awaited: calls are answered in order, so the next command comes after them.
+  // Not awaited: calls are handled in order, so the next command runs after these.
   const send = <N extends CallName>(name: N, ...args: Parameters<Calls[N]>): void => {
     if (isOn()) link.call(name, ...args).result.catch(() => {});
   };

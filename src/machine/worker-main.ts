@@ -1,6 +1,6 @@
 /**
  * The program of a worker: an instance with its image, and nothing else. Calls arrive as messages and
- * run one after another, to their end. A bug ends the worker, and the other side hears of it.
+ * run one after another, to their end. A bug ends the worker, and Link reports it.
  * @module
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
@@ -150,6 +150,7 @@ function serve(port: MessagePort, worker: Worker, flags: Int32Array): void {
 }
 
 async function main(port: MessagePort): Promise<void> {
+  // From Link, which makes this worker.
   const { setup, data, flags, traced } = workerData as WorkerSettings;
   const words = new Int32Array(flags);
   const { default: prepare } = (await import(setup)) as { default: WorkerSetup };

@@ -1,5 +1,5 @@
 /**
- * What a machine and the worker that holds its instance say to each other.
+ * The messages between a machine and the worker that holds its instance.
  * @module
  */
 import { ImageError } from '../block/node.js';
@@ -12,7 +12,7 @@ import { MachineError } from './errors.js';
 import type { InstanceState } from './state.js';
 import type { StoreInfo } from './storage.js';
 
-/** What a worker is asked, each answered by one message, in the order in which they came. */
+/** The calls of a worker: each has one reply, in the order of the calls. */
 export interface Calls {
   coldStart(): EngineKind;
   takeOver(state: InstanceState): EngineKind;

@@ -160,7 +160,7 @@ export class WorkerMachine {
     });
   }
 
-  /** A power cut, at once: the worker is ended, whatever it does, and so is a transition. */
+  /** A power cut: terminates the worker at once, in the middle of a command or a transition. */
   async cutPower(): Promise<void> {
     const phase = this.#phase;
     if ('link' in phase) {
@@ -195,7 +195,7 @@ export class WorkerMachine {
     try {
       return await link.call('handOver').result;
     } catch (error) {
-      // An instance that has ended has nothing to tell of its store.
+      // An instance that has ended refuses this.
       const isOn = await link.call('storeInfo').result.then(
         () => true,
         () => false,

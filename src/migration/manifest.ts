@@ -6,6 +6,7 @@
  */
 import { type MachineState, STATE_KIND, STATE_VERSION } from '../machine/state.js';
 import { broken, type Rules } from '../rules.js';
+import { ENGINE_NAMES, TPM_VERSIONS } from '../tpm/engine.js';
 import { MigrationError } from './errors.js';
 
 export const KIND = 'nvtpm-migration';
@@ -54,8 +55,8 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 const SHAPE: Rules<unknown> = {
   [`the kind is ${KIND}`]:                     m => at(m, 'kind') === KIND,
   [`the version is ${VERSION}`]:               m => at(m, 'version') === VERSION,
-  'the engine has a name':                     m => ['nvtpm', 'libtpms'].includes(at(m, 'engine.name') as string),
-  'the engine has a version':                  m => ['1.2', '2.0'].includes(at(m, 'engine.version') as string),
+  'the engine has a name':                     m => ENGINE_NAMES.some(name => name === at(m, 'engine.name')),
+  'the engine has a version':                  m => TPM_VERSIONS.some(version => version === at(m, 'engine.version')),
   'the volatile state has a version':          m => isCount(at(m, 'volatile.version')),
   'the volatile state is in base64':           m => matches(BASE64)(at(m, 'volatile.bytes')),
   'the uuid of the store is 16 bytes in hex':  m => isUuid(at(m, 'store.uuid')),

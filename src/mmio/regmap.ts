@@ -1,14 +1,14 @@
 /**
- * A register map: one table says where each register lies, who may touch it, what its bits mean
- * and what a guest write does to them. Masks, reset values, write rules and the page in the
+ * A register map: one table says where each register lies, which localities reach it, what its bits
+ * mean and what a guest's write does to them. Masks, reset values, write rules and the page in the
  * documentation all follow from the table, and the table is checked when the module loads.
  * @module
  */
 import { assert } from '../assert.js';
 
 /**
- * What a guest write does to a field. A `strobe` holds nothing: writing 1 asks the device for an
- * action, and what the bit reads back is the device's answer. `w1s` stays set until reset.
+ * What a guest write does to a field. A `strobe` holds nothing: writing 1 requests an action, and what
+ * the bit reads is up to the device. `w1s` stays set until reset.
  */
 export type Access = 'ro' | 'rw' | 'w1c' | 'w1s' | 'strobe';
 
@@ -90,7 +90,7 @@ export function reg<const F extends Fields>(placing: Placing, fields: F): Regist
   };
 }
 
-/** Returns `map` as given, once it is sure that its registers keep clear of one another. */
+/** Returns `map` as given. @throws Error if two registers overlap, or one is not aligned */
 export function registerMap<const M extends Readonly<Record<string, Register>>>(
   space: number,
   map: M,

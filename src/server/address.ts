@@ -1,7 +1,7 @@
 /**
- * Where another program finds a face of the machine, spelt as QEMU spells it for -qtest and -qmp:
- * `unix:PATH[,server=on|off][,wait=on|off]` or `stdio`. A comma in a path is doubled. There is no
- * TCP: whoever reaches a face owns the TPM, and a file has an owner.
+ * The address of an interface of the machine, spelt as for QEMU's -qtest and -qmp:
+ * `unix:PATH[,server=on|off][,wait=on|off]` or `stdio`. A comma in a path is doubled. There is no TCP: a
+ * client controls the TPM, and a Unix socket has an owner and a mode.
  * @module
  */
 import { NvtpmError } from '../errors.js';
@@ -11,19 +11,19 @@ export type Address =
   | {
       readonly kind: 'unix';
       readonly path: string;
-      /** Listen; else connect to somebody who does. */
+      /** Whether to listen; else to connect to a program that does. */
       readonly server: boolean;
-      /** With `server`: do not start before the first client is there. */
+      /** With `server`: whether to wait for the first client before anything starts. */
       readonly wait: boolean;
     };
 
-/** An address that cannot be understood, or that the system refuses. */
-export class FaceError extends NvtpmError {
-  override readonly name = 'FaceError';
+/** An address that is malformed, or that the system refuses. */
+export class EndpointError extends NvtpmError {
+  override readonly name = 'EndpointError';
   readonly code: 'ADDRESS' | 'LISTEN' | 'CONNECT';
   readonly outcome: 'USAGE' | 'IO';
 
-  constructor(code: FaceError['code'], message: string, cause?: unknown) {
+  constructor(code: EndpointError['code'], message: string, cause?: unknown) {
     super(message, { cause });
     this.code = code;
     this.outcome = code === 'ADDRESS' ? 'USAGE' : 'IO';
@@ -43,7 +43,7 @@ const SWITCHES: Readonly<Record<string, { server?: boolean; wait?: boolean }>> =
   'nowait':     { wait: false },
 };
 
-/** @throws FaceError ADDRESS */
+/** @throws EndpointError ADDRESS */
 export function parseAddress(text: string): Address {
   if (text === 'stdio') return { kind: 'stdio' };
   if (!text.startsWith('unix:')) {
@@ -56,17 +56,18 @@ export function parseAddress(text: string): Address {
     .map(part => part.replaceAll('\0', ','));
   if (path === '') refuse(text, 'the path is missing');
   if (Buffer.byteLength(path) > PATH_BYTES_MAX) {
-    refuse(text, `a path of a socket has at most ${PATH_BYTES_MAX} bytes`);
+    refuse(text, `the path of a socket has at most ${PATH_BYTES_MAX} bytes`);
   }
   let found = { server: false, wait: true };
   for (const word of words) {
     const meaning = Object.hasOwn(SWITCHES, word) ? SWITCHES[word] : undefined;
-    if (meaning === undefined) refuse(text, `${word} is none of ${Object.keys(SWITCHES)}`);
+    if (meaning === undefined)
+      refuse(text, `${word} is not one of ${Object.keys(SWITCHES).join(', ')}`);
     found = { ...found, ...meaning };
   }
   return { kind: 'unix', path, ...found };
 }
 
 function refuse(text: string, why: string): never {
-  throw new FaceError('ADDRESS', `${text} is not an address: ${why}`);
+  throw new EndpointError('ADDRESS', `${text} is not an address: ${why}`);
 }

@@ -1,7 +1,7 @@
 /**
  * The open connections of one server, up to a limit. Idle connections never lock a new one out: at the
- * limit, the connection makes room that has been idle longest. One that has not completed a request
- * goes before one that has, so that silent connections displace each other and no client at work.
+ * limit, the one idle longest is closed. Those that have not completed a request are closed before those
+ * that have, so that silent connections displace each other, and no client that is in use.
  * @module
  */
 

@@ -15,7 +15,7 @@ export interface Output {
   write(text: string): void;
 }
 
-/** What an interface knows of one client. */
+/** The state that an interface keeps for one client. */
 export interface Session {
   /** Handles the requests that `chunk` completes, one for each item that is taken from the iterable. */
   take(chunk: Uint8Array): Iterable<unknown>;

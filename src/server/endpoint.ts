@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, Socket } from 'node:net';
 import { errnoOf } from '../errors.js';
-import { type Address, FaceError } from './address.js';
+import { type Address, EndpointError } from './address.js';
 import { Connections } from './connections.js';
 import { type Attach, Conversation, type Streams } from './conversation.js';
 import { PARTIAL_MS } from './deadline.js';
@@ -34,9 +34,10 @@ export class Endpoint {
   /** Connected, and neither served nor taken yet. */
   readonly #unserved = new Set<Conversation>();
   #serving: Serving | undefined;
-  /** The client that an exclusive interface is attached to; resolves when it has gone. */
+  /** Resolves when the last client in the queue of an exclusive interface has disconnected. */
   #seat: Promise<void> = Promise.resolve();
-  #arrived: (() => void) | undefined;
+  /** Called with each connection that is not served. */
+  #arrived: ((conversation: Conversation) => void) | undefined;
   #closed = false;
 
   private constructor(server: Server | undefined) {
@@ -46,7 +47,7 @@ export class Endpoint {
 
   /**
    * Listens or connects; with `wait`, resolves once a client has connected, or `signal` is aborted.
-   * @throws FaceError LISTEN, CONNECT
+   * @throws EndpointError LISTEN, CONNECT
    */
   static async open(address: Address, signal: AbortSignal): Promise<Endpoint> {
     if (address.kind === 'stdio') {
@@ -65,10 +66,23 @@ export class Endpoint {
     return endpoint;
   }
 
-  /** The next connection as a socket, of an endpoint that is not served; undefined once aborted. */
+  /**
+   * The first connection that sends data, as a socket, of an endpoint that is not served; undefined once
+   * `signal` is aborted. A connection that sends nothing keeps no later one waiting.
+   */
   async next(signal: AbortSignal): Promise<Socket | undefined> {
-    await this.#connected(signal);
-    const [conversation] = this.#unserved;
+    if (signal.aborted) return undefined;
+    const conversation = await new Promise<Conversation | undefined>(resolve => {
+      signal.addEventListener('abort', () => resolve(undefined), { once: true });
+      const watch = async (each: Conversation): Promise<void> => {
+        await each.begun();
+        if (each.streams.input.readableLength > 0) resolve(each);
+        else each.close();
+      };
+      this.#arrived = each => void watch(each);
+      for (const each of this.#unserved) void watch(each);
+    });
+    this.#arrived = undefined;
     const socket = conversation?.streams.input;
     if (conversation === undefined || !(socket instanceof Socket)) return undefined;
     this.#unserved.delete(conversation);
@@ -100,9 +114,12 @@ export class Endpoint {
       this.#unserved.delete(conversation);
       this.#connections.remove(conversation);
     });
-    if (this.#serving === undefined) this.#unserved.add(conversation);
-    else this.#start(conversation, this.#serving);
-    this.#arrived?.();
+    if (this.#serving !== undefined) {
+      this.#start(conversation, this.#serving);
+      return;
+    }
+    this.#unserved.add(conversation);
+    this.#arrived?.(conversation);
   }
 
   #start(conversation: Conversation, serving: Serving): void {
@@ -125,7 +142,7 @@ export class Endpoint {
   async #connected(signal: AbortSignal): Promise<void> {
     if (this.#unserved.size > 0 || signal.aborted) return;
     await new Promise<void>(resolve => {
-      this.#arrived = resolve;
+      this.#arrived = () => resolve();
       signal.addEventListener('abort', () => resolve(), { once: true });
     });
     this.#arrived = undefined;
@@ -134,7 +151,7 @@ export class Endpoint {
 
 /**
  * Connects to a Unix socket.
- * @throws FaceError CONNECT
+ * @throws EndpointError CONNECT
  */
 export async function reach(path: string): Promise<Socket> {
   const socket = connect(path);
@@ -142,7 +159,7 @@ export async function reach(path: string): Promise<Socket> {
     await once(socket, 'connect');
   } catch (error) {
     const why = `cannot connect to ${path}: no program listens there (${errnoOf(error)})`;
-    throw new FaceError('CONNECT', `${why}; start it first, or check the path`, error);
+    throw new EndpointError('CONNECT', `${why}; start it first, or check the path`, error);
   }
   return socket;
 }

@@ -2,12 +2,11 @@
  * TPM commands in a byte stream. The size in a command's header is all the framing there is.
  * @module
  */
+import { HEADER_BYTES } from '../tpm/kernel/frame.js';
+import { LIMITS } from '../tpm/tpm12/limits.js';
 import { concat } from '../wire/codec.js';
+import { controlMessageName } from './control-messages.js';
 
-/** Tag, size and ordinal are 2 + 4 + 4 bytes. */
-const HEADER_BYTES = 10;
-/** The largest command that a TPM takes. */
-const COMMAND_BYTES_MAX = 4096;
 const CONTROL_BYTES = 4;
 
 // biome-ignore format: table
@@ -16,12 +15,11 @@ export type Frame =
   /** Of a size that no command has, so that the start of the next frame is unknown. */
   | { readonly is: 'malformed'; readonly bytes: Uint8Array }
   /** A message of swtpm's control protocol, which belongs on another socket. */
-  | { readonly is: 'control';   readonly bytes: Uint8Array };
+  | { readonly is: 'control';   readonly name: string };
 
-interface Head {
-  readonly is: Frame['is'];
-  readonly length: number;
-}
+type Head =
+  | { readonly is: 'command' | 'malformed'; readonly length: number }
+  | { readonly is: 'control'; readonly length: number; readonly name: string };
 
 export class Frames {
   #pending: Uint8Array = new Uint8Array();
@@ -45,29 +43,25 @@ export class Frames {
 
   /** Removes the first frame; undefined while it is not complete. */
   take(): Frame | undefined {
-    if (this.#head === undefined) return undefined;
-    const { is, length } = this.#head;
-    const bytes = this.#pending.slice(0, length);
+    const head = this.#head;
+    if (head === undefined) return undefined;
+    const bytes = this.#pending.slice(0, head.length);
     this.#pending = this.#pending.subarray(bytes.length);
     this.#head = headOf(this.#pending);
-    return { is, bytes };
+    return head.is === 'control' ? { is: head.is, name: head.name } : { is: head.is, bytes };
   }
 }
 
 function headOf({ buffer, byteOffset, length: available }: Uint8Array): Head | undefined {
   if (available < CONTROL_BYTES) return undefined;
   const view = new DataView(buffer, byteOffset, available);
-  if (isControl(view.getUint32(0))) return { is: 'control', length: CONTROL_BYTES };
+  // In a TPM command, tag 0x0000 and such a number would be half of a size that is far too large.
+  const name = controlMessageName(view.getUint32(0));
+  if (name !== undefined) return { is: 'control', length: CONTROL_BYTES, name };
   if (available < HEADER_BYTES) return undefined;
   const length = view.getUint32(2);
-  if (length < HEADER_BYTES || length > COMMAND_BYTES_MAX) {
-    return { is: 'malformed', length: COMMAND_BYTES_MAX };
+  if (length < HEADER_BYTES || length > LIMITS.bufferBytes) {
+    return { is: 'malformed', length: LIMITS.bufferBytes };
   }
   return available < length ? undefined : { is: 'command', length };
 }
-
-/**
- * A control message is its number, which is small: in a TPM command, tag 0x0000 would precede the upper
- * half of a size that is far too large. A command with tag 0x0000 and a size it can have is none.
- */
-const isControl = (word: number): boolean => word > 0 && word <= 0xffff;

@@ -1,6 +1,6 @@
 /**
- * A machine that runs for others: its run state, its events, its end. The faces (qtest, QMP) act on
- * it and hear of it here, and know nothing of each other. States and events have QEMU's names.
+ * A machine that other programs control: its run state, its events, its end. The interfaces (qtest, QMP)
+ * act on it here, and do not know each other. States and events have QEMU's names.
  * @module
  */
 import type { Socket } from 'node:net';
@@ -24,12 +24,12 @@ export type RunState =
 /** Why a machine ended. */
 export type EndReason = 'host-qmp-quit' | 'host-signal';
 
-interface Happening {
+interface Change {
   readonly event: 'STOP' | 'RESUME' | 'RESET' | 'POWERDOWN' | 'SHUTDOWN';
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-export interface HostEvent extends Happening {
+export interface HostEvent extends Change {
   readonly timestamp: { readonly seconds: number; readonly microseconds: number };
 }
 
@@ -38,13 +38,15 @@ export interface MigrationStatus {
   readonly why?: string;
 }
 
-/** The machine cannot do that as it is. */
-export class HostError extends Error {
+/** The run state of the machine does not allow this. */
+export class HostError extends NvtpmError {
   override readonly name = 'HostError';
+  readonly code = 'PHASE';
+  readonly outcome = 'FAILED';
 }
 
-/** How long a migration counts as active while the image cannot be asked where the machine is. */
-const ASK_MS = 1000;
+/** How long a migration counts as active while the image does not show where the machine is. */
+const ACTIVE_MS = 1000;
 
 export interface HostOptions {
   /** Makes the machine; its interrupt line ends here. */
@@ -55,7 +57,6 @@ export interface HostOptions {
 }
 
 export class Host {
-  // For life.
   readonly #trace: Trace;
   readonly #now: () => number;
   readonly machine: Machine;
@@ -81,7 +82,7 @@ export class Host {
       this.#end = resolve;
       this.#fail = reject;
     });
-    // Another instance has the TPM: nothing that this one answers would last.
+    // Another instance has the store: nothing that this one acknowledges would last.
     this.machine.onFailure(error => {
       if (error instanceof NvramError && error.code === 'FENCED') this.fail(error);
     });
@@ -101,13 +102,13 @@ export class Host {
     return this.#migration;
   }
 
-  /** Hears every event from now on. Gives what ends the hearing. */
+  /** Calls `listener` with every event. Returns a function that removes it. */
   onEvent(listener: (event: HostEvent) => void): () => void {
     this.#events.add(listener);
     return () => this.#events.delete(listener);
   }
 
-  /** Hears the level of the interrupt line whenever it changes. */
+  /** Calls `listener` with the level of the interrupt line whenever it changes. */
   onInterrupt(listener: (level: boolean) => void): () => void {
     this.#lines.add(listener);
     return () => this.#lines.delete(listener);
@@ -119,14 +120,14 @@ export class Host {
     this.#state = 'running';
   }
 
-  /** Takes over the machine that arrives on `socket`; ends with the fault if it may not come. */
+  /** Takes over the machine that arrives on `socket`. @throws the fault, if it is refused */
   async takeOver(socket: Socket): Promise<void> {
     using channel = new Channel(socket);
     await accept(this.machine, channel, { trace: this.#trace });
     this.#become('running', { event: 'RESUME' });
   }
 
-  /** The machine waits for one that arrives. */
+  /** From now on the run state says that a machine is expected. */
   awaitIncoming(): void {
     this.#state = 'inmigrate';
   }
@@ -135,13 +136,13 @@ export class Host {
     if (this.#state === 'running') this.#become('paused', { event: 'STOP' });
   }
 
-  /** @throws HostError once the machine has moved away, or has not come yet */
+  /** @throws HostError once the machine has moved away, or before it has arrived */
   resume(): void {
     this.#mustBeHere();
     if (this.#state === 'paused') this.#become('running', { event: 'RESUME' });
   }
 
-  /** @throws HostError; what Machine.reset throws, and then it is the end */
+  /** @throws HostError; what Machine.reset throws, which also ends the run */
   reset(): void {
     this.#mustBeHere();
     try {
@@ -150,22 +151,22 @@ export class Host {
       this.fail(error);
       throw error;
     }
-    this.#tell({ event: 'RESET', data: { guest: false, reason: 'host-qmp-system-reset' } });
+    this.#send({ event: 'RESET', data: { guest: false, reason: 'host-qmp-system-reset' } });
   }
 
-  /** Presses the power button: that is for the guest to see, and there may be none. */
+  /** Presses the power button: an event, which no guest here reacts to. */
   powerDown(): void {
-    this.#tell({ event: 'POWERDOWN' });
+    this.#send({ event: 'POWERDOWN' });
   }
 
-  /** Starts to move the machine to whoever listens at `path`; `migration` tells how it goes. */
+  /** Starts to migrate the machine to a target at the Unix socket `path`; see `migration`. */
   migrate(path: string): void {
     this.#mustBeHere();
     this.#migration = { status: 'active' };
     this.#migrating = this.#leave(path).catch(error => this.fail(error));
   }
 
-  /** Ends the machine in order, once a migration that is under way is over. */
+  /** Ends the machine in order, after a migration that is under way. */
   quit(reason: EndReason): void {
     if (this.#state === 'shutdown') return;
     this.#become('shutdown', { event: 'SHUTDOWN', data: { guest: false, reason } });
@@ -173,7 +174,7 @@ export class Host {
     void this.#migrating.then(() => this.#end(reason));
   }
 
-  /** Something is wrong with the image, or with us: the machine ends, and `ended` says why. */
+  /** Ends the machine because of a fault of the image, or a bug: `ended` rejects with it. */
   fail(error: unknown): void {
     this.#fail(error);
   }
@@ -191,12 +192,12 @@ export class Host {
       this.#become('finish-migrate', before === 'running' ? { event: 'STOP' } : undefined);
       const { end, why } = await migrate(this.machine, channel, {
         trace: this.#trace,
-        askMs: ASK_MS,
+        askMs: ACTIVE_MS,
       });
       if (end === 'kept' || (end === 'stuck' && (await this.#isBack(why)))) back(why);
       else this.#left(end === 'moved' ? { status: 'completed' } : { status: 'failed', why });
     } catch (error) {
-      // A machine that could not leave runs on; one that could not come back has ended.
+      // If handing over failed, the machine still runs; if taking back failed, it has ended.
       if (!(error instanceof NvtpmError) || this.machine.power === 'off') throw error;
       back(error.message);
     } finally {
@@ -204,7 +205,7 @@ export class Host {
     }
   }
 
-  /** Goes on asking the image where the machine is, as long as it takes, or until the end. */
+  /** Asks the image where the machine is, again until it has an answer or the run ends. */
   async #isBack(why: string): Promise<boolean> {
     this.#migration = { status: 'failed', why };
     const found = await takeBack(this.machine, { signal: this.#quitting.signal });
@@ -216,20 +217,20 @@ export class Host {
     this.#settle('postmigrate');
   }
 
-  /** The end of a migration, unless somebody has meanwhile ended the machine. */
-  #settle(state: RunState, event?: Happening): void {
+  /** The end of a migration, unless the run has ended meanwhile. */
+  #settle(state: RunState, event?: Change): void {
     if (this.#state === 'finish-migrate') this.#become(state, event);
   }
 
-  #become(state: RunState, event: Happening | undefined): void {
+  #become(state: RunState, event: Change | undefined): void {
     this.#state = state;
-    if (event !== undefined) this.#tell(event);
+    if (event !== undefined) this.#send(event);
   }
 
-  #tell(happening: Happening): void {
+  #send(change: Change): void {
     const now = this.#now();
     const timestamp = { seconds: Math.floor(now / 1e6), microseconds: Math.floor(now % 1e6) };
-    for (const listener of this.#events) listener({ timestamp, ...happening });
+    for (const listener of this.#events) listener({ timestamp, ...change });
   }
 
   #mustBeHere(): void {

@@ -3,7 +3,7 @@
  * commands over a socket for programs that need no machine around the TPM (`serve`).
  * @module
  */
-export { type Address, FaceError, parseAddress } from './address.js';
+export { type Address, EndpointError, parseAddress } from './address.js';
 export { type RunEnding, type RunOptions, runMachine } from './run.js';
 export {
   type Listening,

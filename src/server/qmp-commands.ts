@@ -3,16 +3,16 @@
  * arguments and results are QEMU's.
  * @module
  */
-import { FaceError, parseAddress } from './address.js';
+import { EndpointError, parseAddress } from './address.js';
 import type { Host, RunState } from './host.js';
 
-/** What a client is told about who answers, in the form of QEMU's version. */
+/** The version that a client reads, in the form of QEMU's. */
 export interface QmpVersion {
   readonly qemu: { readonly major: number; readonly minor: number; readonly micro: number };
   readonly package: string;
 }
 
-/** A request that is refused: one of the two classes that QMP still has. */
+/** A refused request, with one of the two error classes that QMP still has. */
 export class QmpError extends Error {
   readonly code: 'GenericError' | 'CommandNotFound';
 
@@ -41,7 +41,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   'query-version':     { run: ({ version }) => version },
   'query-commands':    { run: () => Object.keys(COMMANDS).map(name => ({ name })) },
   'query-name':        { run: () => undefined },
-  // As a QEMU that was given none.
+  // As a QEMU without -uuid.
   'query-uuid':        { run: () => ({ UUID: '00000000-0000-0000-0000-000000000000' }) },
   'query-status':      { run: ({ host }) => statusOf(host.state) },
   'query-tpm':         { run: () => [{ id: 'tpm0', model: 'tpm-tis', options: BACKEND }] },
@@ -56,13 +56,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   'query-migrate':     { run: ({ host }) => progressOf(host) },
 };
 
-/** The TPM is one with its emulator: there is no chardev in between, but clients expect a name. */
+/** There is no chardev between the TPM and its emulator, but clients expect a name. */
 const BACKEND = { type: 'emulator', data: { chardev: 'nvtpm' } } as const;
 
 function negotiate({ enable = [] }: Arguments): undefined {
-  const [wish] = enable as unknown[];
-  if (wish === undefined) return;
-  const why = `Capability ${String(wish).slice(0, 64)} is not available`;
+  if (!Array.isArray(enable) || enable.length === 0) return;
+  const why = `Capability ${String(enable[0]).slice(0, 64)} is not available`;
   throw new QmpError('GenericError', why);
 }
 
@@ -81,10 +80,10 @@ function progressOf({ migration }: Host): object | undefined {
 /** The path of a Unix socket where the target listens. */
 function target({ uri }: Arguments): string {
   try {
-    const address = parseAddress(uri as string);
+    const address = parseAddress(String(uri));
     if (address.kind === 'unix') return address.path;
   } catch (error) {
-    if (!(error instanceof FaceError)) throw error;
+    if (!(error instanceof EndpointError)) throw error;
   }
   throw new QmpError('GenericError', "Parameter 'uri' expects a valid migration protocol");
 }

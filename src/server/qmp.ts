@@ -5,7 +5,7 @@
  */
 import { NvtpmError } from '../errors.js';
 import type { Output, Session } from './conversation.js';
-import { type Host, HostError } from './host.js';
+import type { Host } from './host.js';
 import { JsonStream, type Parsed } from './json-stream.js';
 import { COMMANDS, QmpError, type QmpVersion } from './qmp-commands.js';
 
@@ -143,8 +143,6 @@ function checkArguments(
 /** An error in QMP's form. @throws what is neither the client's fault nor the machine's: a bug */
 function describe(error: unknown): { class: string; desc: string } {
   if (error instanceof QmpError) return { class: error.code, desc: error.message };
-  if (error instanceof HostError || error instanceof NvtpmError) {
-    return { class: 'GenericError', desc: error.message };
-  }
+  if (error instanceof NvtpmError) return { class: 'GenericError', desc: error.message };
   throw error;
 }

@@ -1,6 +1,6 @@
 /**
- * The qtest protocol: a test on the other side drives the registers, and the processor is nobody.
- * Lines of words, as QEMU reads them; what QEMU would abort on is answered with FAIL.
+ * The qtest protocol: a test drives the registers; there is no processor. Lines of words, as QEMU reads
+ * them; where QEMU would abort, the answer is FAIL.
  * @module
  */
 import type { Output, Session } from './conversation.js';
@@ -10,7 +10,7 @@ import { GuestMemory } from './memory.js';
 
 /** What one request may read or write, in bytes: well over all there is. */
 export const TRANSFER_MAX = 64 * 1024;
-/** Characters of a line: a write of that much in hex, and the words before it. */
+/** Characters of a line: a write of TRANSFER_MAX bytes in hex, and the words before it. */
 const LINE_MAX = 2 * TRANSFER_MAX + 256;
 /** The interrupt controller, as libqtest's users name it, and the line of the TPM. */
 const CONTROLLER = 'ioapic';
@@ -18,30 +18,30 @@ const LINE = 5;
 /** Interrupts that have a line on the wire of this protocol. */
 const LINES_MAX = 256;
 
-/** A request that makes no sense; its message follows FAIL. */
+/** An invalid request; its message follows FAIL. */
 class Refusal extends Error {}
 
 type Words = readonly (string | undefined)[];
-type Handler = (face: Qtest, words: Words) => string;
+type Handler = (qtest: Qtest, words: Words) => string;
 
 /** What follows OK, by the request's first word. */
 // biome-ignore format: table
 const REQUESTS: Readonly<Record<string, Handler>> = {
-  readb: (face, [address]) => face.load(address, 1),
-  readw: (face, [address]) => face.load(address, 2),
-  readl: (face, [address]) => face.load(address, 4),
-  readq: (face, [address]) => face.load(address, 8),
-  writeb: (face, [address, value]) => face.store(address, 1, value),
-  writew: (face, [address, value]) => face.store(address, 2, value),
-  writel: (face, [address, value]) => face.store(address, 4, value),
-  writeq: (face, [address, value]) => face.store(address, 8, value),
-  read: (face, [address, size]) => ` 0x${face.read(address, size, 1).toString('hex')}`,
-  write: (face, [address, size, data]) => face.write(address, bytesOf(size, 'hex', data)),
-  b64read: (face, [address, size]) => ` ${face.read(address, size, 1).toString('base64')}`,
-  b64write: (face, [address, size, data]) => face.write(address, bytesOf(size, 'base64', data)),
-  memset: (face, [address, size, value]) =>
-    face.write(address, new Uint8Array(sizeOf(size, 0)).fill(Number(BigInt.asUintN(8, number(value))))),
-  // No device has ports here: nobody drives the bus.
+  readb: (qtest, [address]) => qtest.load(address, 1),
+  readw: (qtest, [address]) => qtest.load(address, 2),
+  readl: (qtest, [address]) => qtest.load(address, 4),
+  readq: (qtest, [address]) => qtest.load(address, 8),
+  writeb: (qtest, [address, value]) => qtest.store(address, 1, value),
+  writew: (qtest, [address, value]) => qtest.store(address, 2, value),
+  writel: (qtest, [address, value]) => qtest.store(address, 4, value),
+  writeq: (qtest, [address, value]) => qtest.store(address, 8, value),
+  read: (qtest, [address, size]) => ` 0x${qtest.read(address, size, 1).toString('hex')}`,
+  write: (qtest, [address, size, data]) => qtest.write(address, bytesOf(size, 'hex', data)),
+  b64read: (qtest, [address, size]) => ` ${qtest.read(address, size, 1).toString('base64')}`,
+  b64write: (qtest, [address, size, data]) => qtest.write(address, bytesOf(size, 'base64', data)),
+  memset: (qtest, [address, size, value]) =>
+    qtest.write(address, new Uint8Array(sizeOf(size, 0)).fill(Number(BigInt.asUintN(8, number(value))))),
+  // No device has ports here: the bus floats.
   inb: (_, [port]) => floating(port, '0x00ff'),
   inw: (_, [port]) => floating(port, '0xffff'),
   inl: (_, [port]) => floating(port, '0xffffffff'),
@@ -49,24 +49,24 @@ const REQUESTS: Readonly<Record<string, Handler>> = {
   outw: (_, words) => outward(words),
   outl: (_, words) => outward(words),
   endianness: () => ' little',
-  irq_intercept_in: (face, [path]) => face.intercept(path),
-  // What leaves the controller would go to the processor, which is nobody.
+  irq_intercept_in: (qtest, [path]) => qtest.intercept(path),
+  // The output of the controller would go to a processor, and there is none.
   irq_intercept_out: (_, [path]) => known(path),
-  set_irq_in: (face, [path, , line, level]) => face.drive(path, line, level),
-  clock_step: (face, [ns]) => face.clock(value => value + (ns === undefined ? 0n : number(ns))),
-  clock_set: (face, [ns]) => face.clock(value => max(value, number(ns))),
+  set_irq_in: (qtest, [path, , line, level]) => qtest.drive(path, line, level),
+  clock_step: (qtest, [ns]) => qtest.clock(value => value + (ns === undefined ? 0n : number(ns))),
+  clock_set: (qtest, [ns]) => qtest.clock(value => max(value, number(ns))),
   module_load: (_, [prefix, name]) => {
-    if (prefix === undefined || name === undefined) throw new Refusal('it takes a prefix and a name');
+    if (prefix === undefined || name === undefined) throw new Refusal('a prefix and a name are required');
     return '';
   },
 };
 
-/** The face towards tests, of one client at a time. What was intercepted outlives a client. */
+/** The interface for tests, of one client at a time. An interception outlives its client. */
 export class Qtest {
   readonly #memory: GuestMemory;
   #output: Output | undefined;
   #intercepted = false;
-  /** What the client was told last of each line that is up. */
+  /** The lines whose last level that the client was sent is up. */
   #up = new Set<number>();
   #clock = 0n;
 
@@ -150,7 +150,7 @@ export class Qtest {
     return ` ${this.#clock}`;
   }
 
-  /** Tells the client, if it wants to know, and does not know already. */
+  /** Sends the client a level that it intercepts, and was not sent before. */
   #interrupt(line: number, level: boolean): void {
     if (!this.#intercepted || this.#up.has(line) === level) return;
     if (level) this.#up.add(line);
@@ -162,12 +162,14 @@ export class Qtest {
 /** A number as C's strtoull reads it: decimal, 0x… or 0…, with a sign, in 64 bits. */
 function number(word: string | undefined): bigint {
   const match = /^([+-]?)(0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*)$/i.exec(word ?? '');
-  if (match === null || word!.length > 32) throw new Refusal('a number is missing, or is none');
-  const digits = match[2]!;
+  const digits = match?.[2];
+  if (digits === undefined || digits.length > 32) {
+    throw new Refusal('a number is missing or malformed');
+  }
   const octal = /^0[0-7]/.test(digits);
   const value = BigInt(octal ? `0o${digits.slice(1)}` : digits);
   if (value >= 2n ** 64n) throw new Refusal('a number has more than 64 bits');
-  return BigInt.asUintN(64, match[1] === '-' ? -value : value);
+  return BigInt.asUintN(64, match?.[1] === '-' ? -value : value);
 }
 
 function sizeOf(word: string | undefined, min: number): number {
@@ -178,7 +180,7 @@ function sizeOf(word: string | undefined, min: number): number {
   return Number(size);
 }
 
-/** So many bytes of data; those that are not given are 0. */
+/** `word` bytes of data; those missing are 0. */
 function bytesOf(word: string | undefined, encoding: 'hex' | 'base64', data = ''): Uint8Array {
   const size = sizeOf(word, 1);
   const digits = encoding === 'hex' ? /^0x((?:[0-9a-f]{2})*)$/i.exec(data)?.[1] : data;

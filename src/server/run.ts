@@ -41,7 +41,7 @@ export interface RunEnding {
 
 /**
  * Runs a machine until QMP's quit or the signal.
- * @throws FaceError; what ended the machine: NvramError, LockError, IoError, MigrationError
+ * @throws EndpointError; what ended the machine: NvramError, LockError, IoError, MigrationError
  */
 export async function runMachine(options: RunOptions): Promise<RunEnding> {
   const endpoints: Endpoint[] = [];

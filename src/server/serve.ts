@@ -49,7 +49,7 @@ export interface ServeEnding {
 /**
  * Runs a TPM until the signal, or (with `terminate`) the last client's end. The address is bound first,
  * so that a wrong one changes nothing in the image. Volatile state is lost at the end, as in a power cut.
- * @throws FaceError; what powering on throws: NvramError, LockError, IoError; at the end, why the TPM
+ * @throws EndpointError; what powering on throws: NvramError, LockError, IoError; at the end, why the TPM
  *   was in failure mode
  */
 export async function serveMachine(options: ServeOptions): Promise<ServeEnding> {

@@ -1,12 +1,10 @@
 /**
- * One connection to a TPM's socket: commands in, responses out, in order. A client that does not read
- * its responses gets none of its further commands run; what it has sent stays in a buffer of bounded
- * size, and in the kernel's.
+ * One connection to a TPM's socket: commands in, responses out, in order. While a client does not read
+ * its responses, none of its further commands runs, and none is read beyond a buffer of bounded size.
  * @module
  */
 import type { Socket } from 'node:net';
 import type { Connection } from './connections.js';
-import { controlMessageName } from './control-messages.js';
 import { Deadline } from './deadline.js';
 import { type Frame, Frames } from './frames.js';
 import type { Contender, Rotation } from './rotation.js';
@@ -74,7 +72,7 @@ export class TpmClient implements Contender, Connection {
     if (frame === undefined) return;
     this.#deadline.clear();
     if (frame.is === 'control') {
-      this.#refuse(frame.bytes);
+      this.#refuse(frame.name);
       return;
     }
     const response = this.#options.run(frame.bytes);
@@ -93,19 +91,17 @@ export class TpmClient implements Contender, Connection {
     this.#socket.destroy();
   }
 
-  #respond(frame: Frame, response: Uint8Array | undefined): void {
+  #respond({ is }: Frame, response: Uint8Array | undefined): void {
     const socket = this.#socket;
     this.#options.used(this);
     if (socket.destroyed) return;
     if (response !== undefined) socket.write(response);
-    const isLast = response === undefined || this.#options.disconnect || frame.is === 'malformed';
+    const isLast = response === undefined || this.#options.disconnect || is === 'malformed';
     if (isLast) socket.destroySoon();
     else this.#flow();
   }
 
-  #refuse(message: Uint8Array): void {
-    const number = new DataView(message.buffer, message.byteOffset).getUint32(0);
-    const name = controlMessageName(number) ?? `message ${number}`;
+  #refuse(name: string): void {
     this.#options.notice(
       `received ${name} of swtpm's control protocol, as QEMU's -tpmdev emulator sends it; ` +
         'this socket is --server and takes TPM commands only; the connection was closed',

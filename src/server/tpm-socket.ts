@@ -6,7 +6,7 @@
  */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
-import { FaceError } from './address.js';
+import { EndpointError } from './address.js';
 import { Connections } from './connections.js';
 import { PARTIAL_MS } from './deadline.js';
 import { linger } from './linger.js';
@@ -55,7 +55,7 @@ const CONNECTIONS_MAX = 64;
 
 /**
  * Listens at an address.
- * @throws FaceError LISTEN
+ * @throws EndpointError LISTEN
  */
 export async function openTpmSocket(options: TpmSocketOptions): Promise<TpmSocket> {
   const clients = new Connections<TpmClient>(CONNECTIONS_MAX);
@@ -141,6 +141,10 @@ async function listen(server: Server, address: TpmAddress): Promise<void> {
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
     const where = `port ${port} of ${bindaddr}`;
-    throw new FaceError('LISTEN', `cannot listen at ${where}: ${why}; choose another one`, error);
+    throw new EndpointError(
+      'LISTEN',
+      `cannot listen at ${where}: ${why}; choose another one`,
+      error,
+    );
   }
 }

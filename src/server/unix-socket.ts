@@ -8,7 +8,7 @@ import { lstatSync, rmSync, statSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { errnoOf } from '../errors.js';
-import { FaceError, PATH_BYTES_MAX } from './address.js';
+import { EndpointError, PATH_BYTES_MAX } from './address.js';
 
 /** For its owner only: a client of the socket controls the TPM. */
 export const OWNER_ONLY = 0o600;
@@ -17,12 +17,12 @@ const ALL_MODE_BITS = 0o777;
 /**
  * Makes `server` listen at `path`; closing the server removes the path. For the main thread only, since
  * the mode is set by the umask, which a worker cannot change.
- * @throws FaceError LISTEN
+ * @throws EndpointError LISTEN
  */
 export async function listenAt(server: Server, path: string, mode = OWNER_ONLY): Promise<void> {
   try {
     if (Buffer.byteLength(path) > PATH_BYTES_MAX) {
-      throw new Error(`a path of a socket has at most ${PATH_BYTES_MAX} bytes`);
+      throw new Error(`the path of a socket has at most ${PATH_BYTES_MAX} bytes`);
     }
     await makeRoom(path);
     const listening = once(server, 'listening');
@@ -36,7 +36,7 @@ export async function listenAt(server: Server, path: string, mode = OWNER_ONLY):
     await listening;
   } catch (error) {
     const why = `cannot listen at ${path}: ${error instanceof Error ? error.message : error}`;
-    throw new FaceError('LISTEN', `${why}; choose another path`, error);
+    throw new EndpointError('LISTEN', `${why}; choose another path`, error);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * What the TIS front end needs of whatever stands behind it, and of the machine around it.
+ * What the TIS front end needs of the TPM behind it, and of the machine around it.
  * @module
  */
 

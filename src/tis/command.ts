@@ -1,5 +1,5 @@
 /**
- * The one command that a TPM has in hand at a time: its state, its bytes, the STS register.
+ * The current command of a TPM: its state, its bytes, the STS register.
  * Source: STS and the state transition table of TCG PC Client TIS 1.3 and PTP.
  * @module
  */
@@ -8,7 +8,7 @@ import { fromHex, toHex } from '../hex.js';
 import type { TisBackend } from './backend.js';
 import { Fifo, sizeField } from './fifo.js';
 import { CAUSE } from './interrupts.js';
-import { ONES, type Personality, TIS } from './registers.js';
+import { ones, type Personality, TIS } from './registers.js';
 import { type Action, type Event, move, type State } from './state.js';
 
 const { mask, unit } = TIS.STS;
@@ -19,7 +19,7 @@ const TPM_ORD_CONTINUE_SELF_TEST = 0x53;
 /** Tag, size and code are 2 + 4 + 4 bytes. */
 export const HEADER_SIZE = 10;
 
-/** The answer where the TPM gave none that can be one: TPM_FAIL, or TPM_RC_FAILURE. */
+/** Stands for a malformed response: TPM_FAIL, or TPM_RC_FAILURE. */
 // biome-ignore format: table
 const FAILURE: Readonly<Record<Personality, Uint8Array>> = {
   '1.2': Uint8Array.of(0x00, 0xc4, 0, 0, 0, 10, 0, 0, 0x00, 0x09),
@@ -37,9 +37,9 @@ export interface CommandState {
 }
 
 export interface CommandEvents {
-  /** Something happened that the locality in use may want to be interrupted for. */
+  /** Something happened that the active locality may have enabled an interrupt for. */
   raise(causes: number): void;
-  /** The command is gone and its locality may change now. */
+  /** The command has ended and its locality may change now. */
   left(): void;
 }
 
@@ -54,7 +54,7 @@ export class Command {
   #selfTestDone = false;
   /** How the running command ends. */
   #ending: 'finished' | 'aborted' | 'abandoned' = 'finished';
-  /** Which execution this is: an answer to an earlier one comes too late. */
+  /** Which execution this is: a response to an earlier one is discarded. */
   #turn = 0;
   /** The operands of the access that is being carried out. */
   #locality = 0;
@@ -78,7 +78,7 @@ export class Command {
     return this.#state;
   }
 
-  /** Back to the state after power on. A running command is asked to stop; its answer is lost. */
+  /** Back to the state after power on. A running command is cancelled; its response is discarded. */
   reset(): void {
     const runs = this.#state === 'execution';
     this.#state = 'idle';
@@ -101,7 +101,7 @@ export class Command {
     return value + mask.stsValid;
   }
 
-  /** A write to STS of the locality in use. */
+  /** A write to STS of the active locality. */
   control(value: number, locality: number): void {
     this.#locality = locality;
     if (value & mask.commandCancel && this.#personality === '2.0') this.#on('commandCancel');
@@ -118,17 +118,17 @@ export class Command {
     this.#on('fifoWrite');
   }
 
-  /** A read of `size` bytes from the FIFO. Where there is nothing left, the bus reads ones. */
+  /** A read of `size` bytes from the FIFO. Past the end, the bus reads ones. */
   read(size: number): number {
-    this.#value = ONES[size]!;
+    this.#value = ones(size);
     this.#size = size;
     this.#on('fifoRead');
     return this.#value;
   }
 
-  /** The locality in use is to change. False where a command runs: `left` tells when it is over. */
+  /** The active locality is to change. False where a command runs: `left` is called at its end. */
   leave(): boolean {
-    // Asked first: the TPM may stop at once, and then `left` was already told.
+    // Before the event: the TPM may stop at once, and `left` has then been called already.
     const runs = this.#state === 'execution';
     this.#on('localityLeft');
     return !runs;
@@ -142,7 +142,7 @@ export class Command {
     this.#actions[action]();
   }
 
-  // Each finds the device in the new state: a TPM that answers at once moves on from there.
+  // Each finds the device in the new state: a TPM that responds at once moves on from there.
   readonly #actions: Readonly<Record<Action, () => void>> = {
     begin: () => {
       this.#fifo.clear();
@@ -170,7 +170,7 @@ export class Command {
   #deliver(): void {
     if (this.#fifo.left === 0) return;
     for (let shift = 0; shift < 8 * this.#size && this.#fifo.left > 0; shift += 8) {
-      // What stands there is ones: they turn into the byte.
+      // The value starts as ones: this turns them into the byte.
       this.#value ^= (this.#fifo.pull() ^ 0xff) << shift;
     }
     this.#value >>>= 0;
@@ -179,7 +179,7 @@ export class Command {
 
   #stop(ending: 'aborted' | 'abandoned'): void {
     const first = this.#ending === 'finished';
-    // A locality that is about to change cannot be made ready any more.
+    // A locality that is about to change does not become ready.
     if (this.#ending !== 'abandoned') this.#ending = ending;
     if (first) this.#backend.cancel();
   }
@@ -189,7 +189,7 @@ export class Command {
     const command = this.#fifo.contents();
     this.#ending = 'finished';
     this.#backend.execute(command, this.#locality, response => {
-      // Answered twice, or after a reset: nobody is waiting.
+      // A second response, or one after a reset: discarded.
       if (turn !== this.#turn || this.#state !== 'execution') return;
       this.#finish(command, response);
     });
@@ -234,6 +234,4 @@ export class Command {
 
 /** The ordinal of a command, or the result code of a response. -1 where it is cut short. */
 const ordinal = (bytes: Uint8Array): number =>
-  bytes.length < HEADER_SIZE
-    ? -1
-    : bytes[6]! * 0x100_0000 + bytes[7]! * 0x1_0000 + bytes[8]! * 0x100 + bytes[9]!;
+  bytes.length < HEADER_SIZE ? -1 : new DataView(bytes.buffer, bytes.byteOffset).getUint32(6);

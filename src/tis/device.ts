@@ -1,10 +1,9 @@
 /**
- * The TIS front end of a TPM, as a guest finds it at 0xFED40000: registers on one side, a TPM on
- * the other. Source: TCG PC Client TIS 1.3 (TPM 1.2) and PTP (TPM 2.0); docs/tis.md has the
- * registers, and says where QEMU's tpm-tis differs.
+ * The TIS front end of a TPM: the registers that a guest finds at 0xFED40000. Source: TCG PC Client TIS
+ * 1.3 (TPM 1.2) and PTP (TPM 2.0); docs/tis.md has the registers, and where QEMU's tpm-tis differs.
  *
- * The guest is the attacker. No access throws, waits, or takes memory; what makes no sense is
- * ignored, and can be seen in the trace.
+ * The guest is the attacker. No access throws, waits, or allocates memory that it keeps; an invalid one
+ * is ignored, and is in the trace.
  * @module
  */
 import { assert } from '../assert.js';
@@ -16,7 +15,7 @@ import { CAUSE, Interrupts } from './interrupts.js';
 import { Arbiter } from './locality.js';
 import {
   LOCALITY_SPACE,
-  ONES,
+  ones,
   type Personality,
   type RegisterName,
   SLOTS,
@@ -26,12 +25,13 @@ import {
 } from './registers.js';
 import { checkState, type TisState, TisStateError } from './saved.js';
 
-/** The sizes of a FIFO that a driver can live with, in bytes. */
+/** The sizes of a FIFO that a driver can use, in bytes. */
 export const BUFFER_MIN = 128;
 export const BUFFER_MAX = 4096;
 
-/** What a dynamic launch measures from, and the only locality whose HASH registers answer. */
+/** The locality of a dynamic launch, the only one with HASH registers. */
 const HASH_LOCALITY = 4;
+
 /** The TPM behind the registers, and the device's surroundings. */
 export interface TisOptions {
   readonly backend: TisBackend;
@@ -53,7 +53,7 @@ export interface TisOptions {
 
 /** The registers of a TPM, as a device on a bus. */
 export class Tis {
-  // For life.
+  // Fixed.
   readonly #backend: TisBackend;
   readonly #personality: Personality;
   readonly #bufferSize: number;
@@ -108,7 +108,7 @@ export class Tis {
    * Outside of the window, or with another size, it reads as ones.
    */
   read(offset: number, size: number): number {
-    if (!fits(offset, size, TIS_SPACE)) return ONES[size] ?? 0xffff_ffff;
+    if (!fits(offset, size, TIS_SPACE)) return ones(size);
     const value = offset % size === 0 ? this.#load(offset, size) : this.#gather(offset, size);
     this.#report('read', offset, size, value);
     return value;
@@ -118,7 +118,7 @@ export class Tis {
   write(offset: number, size: number, value: number): void {
     if (!fits(offset, size, TIS_SPACE)) return;
     this.#report('write', offset, size, value);
-    if (offset % size === 0) this.#store(offset, size, (value & ONES[size]!) >>> 0);
+    if (offset % size === 0) this.#store(offset, size, (value & ones(size)) >>> 0);
     else this.#scatter(offset, size, value >>> 0);
   }
 
@@ -150,7 +150,7 @@ export class Tis {
   /** An unaligned write. */
   #scatter(offset: number, size: number, value: number): void {
     splitAccess(offset, size, (at, step, done) => {
-      this.#store(at, step, (value >>> (8 * done)) & ONES[step]!);
+      this.#store(at, step, (value >>> (8 * done)) & ones(step));
     });
   }
 
@@ -158,10 +158,10 @@ export class Tis {
   #load(offset: number, size: number): number {
     const locality = offset >>> 12;
     const name = SLOTS[(offset >>> 2) & 0x3ff];
-    if (name === undefined || !this.#reaches(TIS[name].reads, locality)) return ONES[size]!;
+    if (name === undefined || !this.#reaches(TIS[name].reads, locality)) return ones(size);
     if (name === 'DATA_FIFO' || name === 'XDATA_FIFO') return this.#command.read(size);
     const raw = this.#register(name, locality, size);
-    return size === 4 ? raw : (raw >>> (8 * (offset & 3))) & ONES[size]!;
+    return size === 4 ? raw : (raw >>> (8 * (offset & 3))) & ones(size);
   }
 
   #register(name: RegisterName, locality: number, size: number): number {
@@ -177,7 +177,7 @@ export class Tis {
       case 'INTF_CAPABILITY':
         return INTF_CAPABILITY[this.#personality];
       case 'STS':
-        // Who reads burstCount byte by byte must not see 0 where it is 256.
+        // A driver that reads burstCount byte by byte must not see 0 where it is 256.
         return this.#command.status(size === 1 ? 0xff : 0xffff);
       case 'INTERFACE_ID':
         if (this.#personality === '1.2') return 0xffff_ffff;
@@ -212,7 +212,7 @@ export class Tis {
         if (this.#arbiter.write(locality, placed) && this.#command.leave()) this.#settle();
         return;
       case 'INT_ENABLE':
-        this.#interrupts.setEnable(locality, placed, (ONES[size]! << shift) >>> 0);
+        this.#interrupts.setEnable(locality, placed, (ones(size) << shift) >>> 0);
         return;
       case 'INT_STATUS':
         this.#interrupts.clearStatus(locality, placed);
@@ -234,7 +234,7 @@ export class Tis {
     }
   }
 
-  /** Between HASH_START and HASH_END nothing else acts; the others may go on asking for the TPM. */
+  /** Between HASH_START and HASH_END nothing else acts; other localities may request the TPM. */
   #storeHash(
     name: RegisterName,
     locality: number,
@@ -281,7 +281,7 @@ export class Tis {
     if (state === 'idle' || state === 'ready') this.#backend.resetEstablished?.(locality);
   }
 
-  /** The locality in use has given the TPM up, or has lost it, and no command is in its way. */
+  /** The active locality has released the TPM, or has lost it, and no command runs. */
   #settle(): void {
     this.#arbiter.settle();
     const { active } = this.#arbiter;
@@ -296,7 +296,7 @@ export class Tis {
     return reach === 'locality 4' && locality === HASH_LOCALITY;
   }
 
-  /** What passes through the FIFO may be a secret and stays out of the trace. */
+  /** The bytes of the FIFO may be secrets, and are not in the trace. */
   #report(access: 'read' | 'write', offset: number, size: number, value: number): void {
     if (this.#trace === undefined) return;
     const name = SLOTS[(offset >>> 2) & 0x3ff];
@@ -311,7 +311,7 @@ export class Tis {
   }
 
   /**
-   * Everything that a guest could tell apart, as plain data that survives JSON.
+   * Everything that a guest can observe, as plain data that survives JSON.
    * @throws TisStateError BUSY while a command runs: end or cancel it first.
    */
   saveState(): TisState {
@@ -330,7 +330,7 @@ export class Tis {
   }
 
   /**
-   * Goes on where another device was when it was saved. Nothing changes if the state does not fit.
+   * Continues from another device's saved state. Nothing changes if the state is refused.
    * @throws TisStateError with every rule that the state breaks.
    */
   restoreState(state: unknown): void {

@@ -1,7 +1,7 @@
 /**
- * The guest's side of the TIS, as an operating system has it: takes a locality, hands a command
- * over through the FIFO, waits, takes the response, and gives the locality back. It knows nothing
- * but the registers, so it drives our device, another emulator's, or a real one.
+ * The guest's side of the TIS, as in an operating system: acquires a locality, writes a command to the
+ * FIFO, waits, reads the response, and releases the locality. It uses registers only, so it drives our
+ * device, another emulator's, or a real one.
  * Source: the command flow of TCG PC Client TIS 1.3; the order of steps is that of Linux's tpm_tis.
  * @module
  */
@@ -21,9 +21,9 @@ export interface Bus {
 // biome-ignore format: table
 export type TisDriverErrorCode =
   | 'ABSENT'    // No TIS answers at that address.
-  | 'LOCALITY'  // The locality could not be had, or was lost: another one uses the TPM.
-  | 'TIMEOUT'   // The TPM did not get to where it should within the polls allowed.
-  | 'PROTOCOL'; // The TPM is in a state that it should not be in.
+  | 'LOCALITY'  // The locality could not be acquired, or was lost: another one uses the TPM.
+  | 'TIMEOUT'   // The TPM did not reach the expected state within the polls allowed.
+  | 'PROTOCOL'; // The TPM is in an unexpected state.
 
 /** A driver of the TIS for one locality, as an operating system has it. */
 export class TisDriverError extends NvtpmError {
@@ -43,15 +43,15 @@ export interface TisDriverOptions {
   readonly base?: number;
   /** Default 0. */
   readonly locality?: number;
-  /** How often a register is read before the driver gives up. Default 100,000. */
+  /** How often a register is read before TIMEOUT. Default 100,000. */
   readonly polls?: number;
   /** Called between two polls: to sleep, or to let the TPM run. */
   readonly wait?: () => void;
-  /** The longest response that is believed, in bytes. Default 4096. */
+  /** The longest response that is accepted, in bytes. Default 4096. */
   readonly responseMax?: number;
 }
 
-/** What the identification registers say. */
+/** The content of the identification registers. */
 export interface TisIdentity {
   readonly family: Personality;
   readonly vendor: number;
@@ -80,7 +80,7 @@ export class TisDriver {
     this.#responseMax = options.responseMax ?? 4096;
   }
 
-  /** @throws TisDriverError ABSENT where the identification registers read as nothing at all. */
+  /** @throws TisDriverError ABSENT where the identification registers read as an empty bus */
   identify(): TisIdentity {
     const didVid = this.#read(TIS.DID_VID.offset, 4);
     if (didVid === 0 || didVid === 0xffff_ffff) {
@@ -97,8 +97,8 @@ export class TisDriver {
   }
 
   /**
-   * Runs one command and returns the response, whatever the TPM answered.
-   * @throws TisDriverError where the device does not play its part. The locality is given back.
+   * Runs one command and returns the response, whatever its result code.
+   * @throws TisDriverError where the device does not follow the protocol. The locality is released.
    */
   transmit(command: Uint8Array): Uint8Array {
     this.#takeLocality();
@@ -106,7 +106,7 @@ export class TisDriver {
       this.#send(command);
       return this.#receive();
     } finally {
-      // Also ends whatever is left of a command that went wrong.
+      // Also aborts a command that failed.
       this.#write(TIS.STS.offset, 1, STS.commandReady);
       this.#write(TIS.ACCESS.offset, 1, ACCESS.activeLocality);
     }
@@ -121,28 +121,30 @@ export class TisDriver {
     this.#write(TIS.ACCESS.offset, 1, ACCESS.requestUse);
     const has = (): boolean => (this.#read(TIS.ACCESS.offset, 1) & mine) === mine;
     if (this.#poll(has)) return;
-    // Ends the waiting, so that the next one who gives the TPM up does not give it to nobody.
+    // Withdraws the request: else this locality would get the TPM later, and keep it.
     this.#write(TIS.ACCESS.offset, 1, ACCESS.activeLocality);
     throw new TisDriverError('LOCALITY', 'another locality uses the TPM and does not give it up');
   }
 
   #send(command: Uint8Array): void {
-    if (command.length === 0) throw new TisDriverError('PROTOCOL', 'there is no command to send');
+    const last = command.length - 1;
+    const lastByte = command[last];
+    if (lastByte === undefined) throw new TisDriverError('PROTOCOL', 'the command is empty');
     if ((this.#status() & STS.commandReady) === 0) {
       this.#write(TIS.STS.offset, 1, STS.commandReady);
       this.#await(STS.commandReady, 'ready for a command');
     }
-    const last = command.length - 1;
     for (let sent = 0; sent < last; ) {
       const end = Math.min(sent + this.#burst(), last);
-      for (; sent < end; sent += 1) this.#write(TIS.DATA_FIFO.offset, 1, command[sent]!);
+      for (const byte of command.subarray(sent, end)) this.#write(TIS.DATA_FIFO.offset, 1, byte);
+      sent = end;
       this.#await(STS.stsValid, 'done with a burst');
       if ((this.#status() & STS.expect) === 0) {
         throw new TisDriverError('PROTOCOL', `the TPM takes ${sent} of ${command.length} bytes`);
       }
     }
     this.#burst();
-    this.#write(TIS.DATA_FIFO.offset, 1, command[last]!);
+    this.#write(TIS.DATA_FIFO.offset, 1, lastByte);
     this.#await(STS.stsValid, 'done with the command');
     if ((this.#status() & STS.expect) !== 0) {
       throw new TisDriverError('PROTOCOL', 'the TPM expects more bytes than the command has');

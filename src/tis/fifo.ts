@@ -1,5 +1,5 @@
 /**
- * The buffer that a command goes in by and a response comes out of. It has its full size from the
+ * The buffer of a command that is written or a response that is read. It has its full size from the
  * start and never grows, whatever a guest writes or a size field claims.
  * @module
  */
@@ -28,12 +28,12 @@ export class Fifo {
     return this.#at;
   }
 
-  /** How many bytes can still be put in. */
+  /** How many bytes can still be appended. */
   get room(): number {
     return this.#bytes.length - this.#length;
   }
 
-  /** How many bytes can still be taken out. */
+  /** How many bytes are still to be removed. */
   get left(): number {
     return this.#length - this.#at;
   }
@@ -47,22 +47,22 @@ export class Fifo {
     this.#at = 0;
   }
 
-  /** Puts one byte in. The caller has seen that there is room. */
+  /** Appends a byte. There must be room. */
   push(byte: number): void {
     assert(this.#length < this.#bytes.length);
     this.#bytes[this.#length] = byte;
     this.#length += 1;
   }
 
-  /** Takes one byte out. The caller has seen that one is left. */
+  /** Removes the next byte. One must be left. */
   pull(): number {
-    assert(this.#at < this.#length);
-    const byte = this.#bytes[this.#at]!;
+    const byte = this.#bytes[this.#at];
+    assert(byte !== undefined && this.#at < this.#length);
     this.#at += 1;
     return byte;
   }
 
-  /** Holds `contents` from now on, of which `at` bytes were taken out. */
+  /** Replaces the contents by `contents`, of which `at` bytes have been removed. */
   fill(contents: Uint8Array, at = 0): void {
     assert(contents.length <= this.#bytes.length && at <= contents.length);
     this.#bytes.set(contents);
@@ -70,23 +70,23 @@ export class Fifo {
     this.#at = at;
   }
 
-  /** A copy of what was put in. */
+  /** A copy of the contents, removed bytes included. */
   contents(): Uint8Array {
     return this.#bytes.slice(0, this.#length);
   }
 
-  /** The size field that commands and responses have at offset 2, once it is there. */
+  /** The size field at offset 2; undefined while it is incomplete. */
   get sizeField(): number | undefined {
     return this.#length < 6 ? undefined : sizeField(this.#bytes);
   }
 
-  /** Whether what is in here is a complete command: as long as it says, or as long as it can be. */
+  /** Whether the contents are a complete command: as long as its size field, or as the buffer. */
   get complete(): boolean {
     const size = this.sizeField;
     return (size !== undefined && this.#length >= size) || this.room === 0;
   }
 }
 
-/** The size field of a command or response (TPM Main Part 3, TPM 2.0 Part 1: tag, size, code). */
+/** The size field of a command or response of at least 6 bytes (tag, size, code). */
 export const sizeField = (bytes: Uint8Array): number =>
-  bytes[2]! * 0x100_0000 + bytes[3]! * 0x1_0000 + bytes[4]! * 0x100 + bytes[5]!;
+  new DataView(bytes.buffer, bytes.byteOffset).getUint32(2);

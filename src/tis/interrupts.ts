@@ -1,9 +1,10 @@
 /**
  * INT_ENABLE and INT_STATUS of every locality, and the one line that they share. The line is high
- * while the locality in use has an enabled event that it has not cleared.
+ * while the active locality has an enabled event that it has not cleared.
  * Source: the interrupt registers of TCG PC Client TIS 1.3.
  * @module
  */
+import { assert } from '../assert.js';
 import type { InterruptLine } from './backend.js';
 import { LOCALITIES, TIS } from './registers.js';
 
@@ -42,11 +43,11 @@ export class Interrupts {
   }
 
   enable(locality: number): number {
-    return this.#enable[locality]!;
+    return ofLocality(this.#enable, locality);
   }
 
   status(locality: number): number {
-    return this.#status[locality]!;
+    return ofLocality(this.#status, locality);
   }
 
   /** A write of those bits of INT_ENABLE that `lanes` has. */
@@ -61,7 +62,7 @@ export class Interrupts {
     this.#drive();
   }
 
-  /** Something happened to `locality`: interrupts if that one wants to know. */
+  /** Something happened to `locality`: interrupts if it has enabled that. */
   raise(locality: number, causes: number): void {
     const enable = this.enable(locality);
     if ((enable & INT_ENABLE.mask.globalIntEnable) === 0) return;
@@ -93,13 +94,20 @@ export class Interrupts {
     return { enable: [...this.#enable], status: [...this.#status] };
   }
 
-  /** The line follows once the caller has said who is active. */
+  /** The line is driven by the caller's follow(), which says which locality is active. */
   restore(state: InterruptState): void {
     const { enable, status, ...rest } = state;
     rest satisfies Record<string, never>;
     for (let locality = 0; locality < LOCALITIES; locality += 1) {
-      this.#enable[locality] = enable[locality]!;
-      this.#status[locality] = status[locality]!;
+      this.#enable[locality] = ofLocality(enable, locality);
+      this.#status[locality] = ofLocality(status, locality);
     }
   }
+}
+
+/** The value of a locality, of which there are five: the address and the saved state were checked. */
+function ofLocality(values: readonly number[], locality: number): number {
+  const value = values[locality];
+  assert(value !== undefined);
+  return value;
 }

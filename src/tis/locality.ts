@@ -1,7 +1,7 @@
 /**
- * Who has the TPM: localities ask for it, wait, take it from a lower one, and give it up.
- * Source: the ACCESS register of TCG PC Client TIS 1.3. One write may ask for several things at
- * once; what then happens is the vendor's choice, and is QEMU's here.
+ * Which locality is active: localities request the TPM, wait, seize it from a lower one, and release it.
+ * Source: the ACCESS register of TCG PC Client TIS 1.3. The result of a write that requests several things
+ * at once is the vendor's choice, and is QEMU's here.
  * @module
  */
 import { LOCALITIES, TIS } from './registers.js';
@@ -10,7 +10,7 @@ const { mask } = TIS.ACCESS;
 
 /** Which locality is active, and which ones wait, at the moment of saving. */
 export interface ArbiterState {
-  /** The locality that has the TPM, null for none. */
+  /** The active locality, null for none. */
   readonly active: number | null;
   /** For each locality. */
   readonly requestUse: readonly boolean[];
@@ -18,8 +18,8 @@ export interface ArbiterState {
 }
 
 /**
- * Changes of the locality in use happen in two steps, because a running command has to end first:
- * a write only says that the locality is to `leave`, and `settle` makes the change.
+ * The active locality changes in two steps, because a running command has to end first: a write only
+ * returns that a change is due, and `settle` makes it.
  */
 export class Arbiter {
   #active: number | undefined;
@@ -51,7 +51,7 @@ export class Arbiter {
     return value;
   }
 
-  /** A write to ACCESS. True where the locality in use changes: settle() is then due. */
+  /** A write to ACCESS. True where the active locality changes: settle() is then due. */
   write(locality: number, value: number): boolean {
     if (value & mask.beenSeized) this.#beenSeized &= ~bitOf(locality);
     if (value & mask.seize) return this.#seize(locality);
@@ -73,7 +73,7 @@ export class Arbiter {
     return true;
   }
 
-  /** Gives the TPM to the one who seizes it, else to the highest that waits, else to nobody. */
+  /** Activates the locality that seizes the TPM, else the highest that waits, else none. */
   settle(): void {
     const heir = this.#seizer ?? highest(this.#requestUse);
     if (this.#seizer !== undefined && this.#active !== undefined) {
@@ -84,7 +84,7 @@ export class Arbiter {
     this.#active = heir;
   }
 
-  /** Gives the TPM to `locality` without its asking: what HASH_START does. */
+  /** Activates `locality` without a request: what HASH_START does. */
   grant(locality: number): void {
     this.#requestUse &= ~bitOf(locality);
     this.#active = locality;

@@ -13,28 +13,31 @@ export const LOCALITIES = 5;
 export const LOCALITY_SPACE = 0x1000;
 export const TIS_SPACE = LOCALITIES * LOCALITY_SPACE;
 
-/** What the bus reads where nothing is, by the bytes of the access. */
-export const ONES: readonly number[] = [0, 0xff, 0xffff, 0xff_ffff, 0xffff_ffff];
+/** What the bus reads where there is no register; also the mask of a value of `size` bytes: 1, 2 or 4. */
+export function ones(size: number): number {
+  if (size === 1) return 0xff;
+  return size === 2 ? 0xffff : 0xffff_ffff;
+}
 
-/** Which TPM stands behind the registers. */
+/** The version of the TPM behind the registers. */
 export type Personality = '1.2' | '2.0';
 
 // biome-ignore format: table
 export const TIS = registerMap(LOCALITY_SPACE, {
   ACCESS: reg({ offset: 0x000, bytes: 1, reads: 'any', writes: 'any',
-    about: 'Who uses the TPM. A Seize hides the other requests of the same write.' }, {
+    about: 'Which locality uses the TPM. A Seize hides the other requests of the same write.' }, {
     tpmEstablishment:  bit(0, 'ro', 'Active low: 0 once a dynamic launch has run.', 1),
-    requestUse:        bit(1, 'strobe', 'Asks for the TPM; reads 1 while waiting for it.'),
+    requestUse:        bit(1, 'strobe', 'Requests the TPM; reads 1 while waiting for it.'),
     pendingRequest:    bit(2, 'ro', 'Another locality is waiting.'),
     seize:             bit(3, 'strobe', 'Takes the TPM from a lower locality. Reads 0.'),
     beenSeized:        bit(4, 'w1c', 'The TPM was taken from this locality.'),
-    activeLocality:    bit(5, 'strobe', 'This locality has the TPM; writing 1 gives it up, or ends the waiting.'),
+    activeLocality:    bit(5, 'strobe', 'This locality has the TPM; writing 1 releases it, or withdraws a request.'),
     tpmRegValidSts:    bit(7, 'ro', 'The other bits are valid: always.', 1),
   }),
 
   INT_ENABLE: reg({ offset: 0x008, bytes: 4, reads: 'any', writes: 'active',
     about: 'Which events interrupt. Each locality has its own.' }, {
-    dataAvailIntEnable:       bit(0, 'rw', 'A response is there.'),
+    dataAvailIntEnable:       bit(0, 'rw', 'A response can be read.'),
     stsValidIntEnable:        bit(1, 'rw', 'STS.stsValid was set, or the last byte was read.'),
     localityChangeIntEnable:  bit(2, 'rw', 'This locality got the TPM.'),
     typePolarity:             bits(4, 3, 'rw', 'Kept, without effect: the line is a level.', 0b01),
@@ -44,7 +47,7 @@ export const TIS = registerMap(LOCALITY_SPACE, {
 
   INT_VECTOR: reg({ offset: 0x00c, bytes: 1, reads: 'any', writes: 'none',
     about: 'The interrupt that the line is wired to.' }, {
-    sirqVec: bits(3, 0, 'ro', 'Set by whoever wires the device.', 5),
+    sirqVec: bits(3, 0, 'ro', 'Set where the device is wired.', 5),
   }),
 
   INT_STATUS: reg({ offset: 0x010, bytes: 4, reads: 'any', writes: 'active',
@@ -61,7 +64,7 @@ export const TIS = registerMap(LOCALITY_SPACE, {
     stsValidIntSupport:       bit(1, 'ro', 'Has this interrupt.', 1),
     localityChangeIntSupport: bit(2, 'ro', 'Has this interrupt.', 1),
     interruptLevelHigh:       bit(3, 'ro', 'Not offered.'),
-    interruptLevelLow:        bit(4, 'ro', 'The one mandatory choice.', 1),
+    interruptLevelLow:        bit(4, 'ro', 'The only mandatory one.', 1),
     interruptEdgeRising:      bit(5, 'ro', 'Not offered.'),
     interruptEdgeFalling:     bit(6, 'ro', 'Not offered.'),
     commandReadyIntSupport:   bit(7, 'ro', 'Has this interrupt.', 1),
@@ -79,14 +82,14 @@ export const TIS = registerMap(LOCALITY_SPACE, {
     tpmGo:                  bit(5, 'strobe', 'Runs the command.'),
     commandReady:           bit(6, 'strobe', 'The TPM is ready; writing 1 aborts, and makes it ready.'),
     stsValid:               bit(7, 'ro', 'expect and dataAvail are valid.'),
-    burstCount:             bits(23, 8, 'ro', 'Bytes to read or write before the next look. A read of one byte shows 255 at most.'),
+    burstCount:             bits(23, 8, 'ro', 'Bytes that can be read or written before STS is read again. A read of one byte shows at most 255.'),
     commandCancel:          bit(24, 'strobe', 'TPM 2.0: ends the running command early.'),
     resetEstablishmentBit:  bit(25, 'strobe', 'TPM 2.0, localities 3 and 4: clears the establishment flag.'),
     tpmFamily:              bits(27, 26, 'ro', '0: TPM 1.2. 1: TPM 2.0.'),
   }),
 
   HASH_END: reg({ offset: 0x020, bytes: 4, reads: 'none', writes: 'locality 4',
-    about: 'Ends a dynamic launch measurement, whatever is written; gives the TPM up. Decoded at its first byte only.' }, {}),
+    about: 'Ends a dynamic launch measurement, whatever is written; releases the TPM. Decoded at its first byte only.' }, {}),
 
   DATA_FIFO: reg({ offset: 0x024, bytes: 4, reads: 'active', writes: 'active',
     about: 'Command in, response out, lowest byte first. In locality 4, between HASH_START and HASH_END: HASH_DATA.' }, {}),
@@ -99,8 +102,8 @@ export const TIS = registerMap(LOCALITY_SPACE, {
     interfaceType:      bits(3, 0, 'ro', '0: FIFO (this one).'),
     interfaceVersion:   bits(7, 4, 'ro', '0: the FIFO interface of the PTP.'),
     capLocality:        bit(8, 'ro', 'Five localities.', 1),
-    capFIFO:            bit(13, 'ro', 'The FIFO interface is there.', 1),
-    capCRB:             bit(14, 'ro', 'The CRB interface is not.'),
+    capFIFO:            bit(13, 'ro', 'The FIFO interface is present.', 1),
+    capCRB:             bit(14, 'ro', 'The CRB interface is not present.'),
     interfaceSelector:  bits(18, 17, 'ro', 'There is nothing to select.'),
     intfSelLock:        bit(19, 'w1s', 'Locks the selector until reset, in all localities.'),
   }),
@@ -109,8 +112,8 @@ export const TIS = registerMap(LOCALITY_SPACE, {
     about: 'DATA_FIFO again, over 64 bytes.' }, {}),
 
   DID_VID: reg({ offset: 0xf00, bytes: 4, reads: 'any', writes: 'none',
-    about: 'Who made it.' }, {
-    vid: bits(15, 0, 'ro', 'IBM, as QEMU has it: drivers know it.', 0x1014),
+    about: 'Vendor and device.' }, {
+    vid: bits(15, 0, 'ro', 'IBM, as in QEMU: drivers know it.', 0x1014),
     did: bits(31, 16, 'ro', 'The first of its kind.', 0x0001),
   }),
 

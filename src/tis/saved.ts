@@ -1,6 +1,6 @@
 /**
  * The device's state between two accesses, as one plain versioned object, and the rules that it
- * must pass before a device takes it over. What arrives here may come from anybody.
+ * must pass before a device takes it over. It is untrusted input.
  * @module
  */
 import { NvtpmError } from '../errors.js';
@@ -37,7 +37,7 @@ export type TisStateErrorCode =
   | 'MISMATCH'   // Of another kind of device than this one.
   | 'UNSOUND'; // No device can be in this state.
 
-/** A device state that cannot be saved or taken over, and every rule that stands in the way. */
+/** A device state that cannot be saved or restored, with every rule that it breaks. */
 export class TisStateError extends NvtpmError {
   override readonly name = 'TisStateError';
   readonly outcome = 'FAILED';
@@ -53,11 +53,11 @@ export class TisStateError extends NvtpmError {
 
 // biome-ignore format: table
 const ADVICE: Readonly<Record<TisStateErrorCode, string>> = {
-  BUSY:      'let the command end, or cancel it, and save then',
-  VERSION:   'take it to a version of nvtpm that knows it',
-  MALFORMED: 'it is damaged, or not what saveState() gave',
+  BUSY:      'wait for the command to end, or cancel it',
+  VERSION:   'restore it with a version of nvtpm that supports it',
+  MALFORMED: 'it is damaged, or saveState() did not make it',
   MISMATCH:  'make the device with the same personality and buffer size',
-  UNSOUND:   'it is damaged, or was made up',
+  UNSOUND:   'it is damaged, or saveState() did not make it',
 };
 
 type Shape = { readonly [field: string]: ((value: unknown) => boolean) | Shape };
@@ -101,7 +101,7 @@ const SHAPE = {
   hashing:         isBoolean,
 } satisfies Record<keyof TisState, Shape[string]>;
 
-/** What fits the device that takes the state over. */
+/** What holds of a state of the same kind of device. */
 const MATCHES: Readonly<
   Record<string, (state: TisState, personality: Personality, bufferSize: number) => boolean>
 > = {
@@ -115,7 +115,7 @@ const MATCHES: Readonly<
 const RULES: Readonly<Record<string, (state: TisState) => boolean>> = {
   'the locality in use does not wait for itself': ({ localities }) =>
     localities.active === null || localities.requestUse[localities.active] === false,
-  'nobody waits for a TPM that is free': ({ localities }) =>
+  'no locality waits for a TPM that is free': ({ localities }) =>
     localities.active !== null || !localities.requestUse.includes(true),
   'without a locality in use there is no command': ({ localities, command }) =>
     localities.active !== null || command.state === 'idle',
@@ -123,7 +123,7 @@ const RULES: Readonly<Record<string, (state: TisState) => boolean>> = {
   'the FIFO fits into the buffer': ({ command, bufferSize }) =>
     command.fifo.length / 2 <= bufferSize,
   'the FIFO holds what the state of the command says': ({ command }) => fifoFits(command),
-  'no more of the response was read than there is': ({ command }) =>
+  'at most the whole response has been read': ({ command }) =>
     command.at <= (command.state === 'completion' ? command.fifo.length / 2 : 0),
   'the interrupt registers hold only bits that they have': ({ interrupts }) =>
     interrupts.enable.every(value => within(value, TIS.INT_ENABLE.writable)) &&
@@ -161,6 +161,7 @@ export function checkState(state: unknown, personality: Personality, bufferSize:
     throw new TisStateError('VERSION', ['it is not of the kind nvtpm-tis in version 1']);
   }
   refuse('MALFORMED', [...misshapen(state, SHAPE, '')]);
+  // SHAPE has every field of TisState with its type.
   const sound = state as TisState;
   refuse(
     'MISMATCH',

@@ -1,7 +1,6 @@
 /**
- * The states of a command, and every move between them that there is; an event that a state has no
- * cell for is ignored. Source: the state transition table of TCG PC Client TIS 1.3 and PTP, with
- * the short cut that drivers know: commandReady leads to Ready without a stay in Idle.
+ * The states of a command, and every move between them; an event without a cell is ignored. Source: the state transition table of TCG PC Client TIS 1.3 and PTP, with
+ * the short cut that drivers expect: commandReady leads to Ready without a stay in Idle.
  * @module
  */
 
@@ -16,21 +15,21 @@ export type Event =
   | 'fifoRead'       // A byte was read from the FIFO.
   | 'responseRetry'  // STS.responseRetry was written.
   | 'commandCancel'  // STS.commandCancel was written.
-  | 'localityLeft'   // The locality in use gives the TPM up, or loses it.
-  | 'finished'       // The TPM has answered.
-  | 'aborted'        // The TPM has answered after commandReady had asked it to stop.
-  | 'abandoned'; // The TPM has answered after its locality had left.
+  | 'localityLeft'   // The active locality releases the TPM, or loses it.
+  | 'finished'       // The TPM has responded.
+  | 'aborted'        // The TPM has responded after commandReady had asked it to stop.
+  | 'abandoned'; // The TPM has responded after its locality had left.
 
 // biome-ignore format: table
 export type Action =
-  | 'begin'      // Empties the FIFO and tells that the TPM is ready.
+  | 'begin'      // Empties the FIFO, and signals that the TPM is ready.
   | 'clear'      // Empties the FIFO.
   | 'receive'    // Takes bytes of the command.
   | 'execute'    // Hands the command to the TPM.
-  | 'stop'       // Asks the TPM to stop; the answer will be thrown away.
-  | 'abandon'    // The same, and nobody waits for the TPM any more.
-  | 'cancel'     // Asks the TPM to stop; the answer will be delivered.
-  | 'answer'     // Makes the response readable and tells so.
+  | 'stop'       // Asks the TPM to stop; the response will be discarded.
+  | 'abandon'    // The same, after its locality has left.
+  | 'cancel'     // Asks the TPM to stop; the response will be delivered.
+  | 'answer'     // Makes the response readable, and signals it.
   | 'deliver'    // Hands out bytes of the response.
   | 'rewind'; // Back to the first byte of the response.
 

@@ -64,22 +64,39 @@ export type Entropy = (length: number) => Uint8Array;
  */
 export type Clock = () => number;
 
+/** The engines there are, and the versions of the TPM specification. */
+export const ENGINE_NAMES = ['nvtpm', 'libtpms'] as const;
+export const TPM_VERSIONS = ['1.2', '2.0'] as const;
 /** Which engine it is, and which TPM it is. */
 export interface EngineKind {
-  readonly name: 'nvtpm' | 'libtpms';
-  readonly version: '1.2' | '2.0';
+  readonly name: (typeof ENGINE_NAMES)[number];
+  readonly version: (typeof TPM_VERSIONS)[number];
 }
 
-/** What a TPM is like, for people and for tests. */
-export interface EngineInfo {
-  readonly version: '1.2' | '2.0';
+/** What a TPM of any version reports of itself. */
+interface CommonInfo {
   readonly owned: boolean;
-  readonly enabled: boolean;
-  readonly activated: boolean;
   /** The public part of the Endorsement Key, if there is one: the RSA modulus, big-endian. */
   readonly ek: Uint8Array | undefined;
   readonly nvIndices: readonly number[];
 }
+
+/** What a TPM 1.2 reports of itself. */
+export interface Tpm12Info extends CommonInfo {
+  readonly version: '1.2';
+  readonly enabled: boolean;
+  readonly activated: boolean;
+}
+
+/** What a TPM 2.0 reports of itself. */
+export interface Tpm20Info extends CommonInfo {
+  readonly version: '2.0';
+  /** Which hierarchies are enabled (TPM 2.0 Part 1, §13). */
+  readonly hierarchies: Readonly<Record<'platform' | 'owner' | 'endorsement', boolean>>;
+}
+
+/** What an engine reports of its TPM, by the TPM's version. */
+export type EngineInfo = Tpm12Info | Tpm20Info;
 
 /** Makes an engine. May refuse: of some engines a process can have only one. */
 export type EngineFactory = () => Engine;

@@ -80,7 +80,7 @@ const BROKEN: readonly [code: ImageErrorCode, at: number, bytes: string, says: R
   ['MALFORMED',    72, '0000000000000008', /compression type and its feature bit agree/],
   ['MALFORMED',   104, '01',               /compression type and its feature bit agree/],
   ['MALFORMED',   104, '02',               /compression type is known/],
-  ['UNSUPPORTED',  32, '00000002',         /nothing is encrypted/],
+  ['UNSUPPORTED',  32, '00000002',         /encryption by QEMU is not supported/],
   ['UNSUPPORTED',  72, '0000000000000004', /external data file/],
   ['UNSUPPORTED',  72, '0000000000000010', /extended L2 entries/],
   ['UNSUPPORTED',  72, '0000000000000020', /unknown incompatible feature: bit 5/],

@@ -121,6 +121,13 @@ test('a missing directory, a directory, and a file that cannot be made are IO, w
   const gone = await cli(['info', join(folder, 'gone.qcow2')]);
   t.is(gone.exit, 12);
   t.regex(gone.err, /gone\.qcow2.*check the path/);
+  const [image, file] = [join(folder, 'tpm.qcow2'), join(folder, 'file')];
+  writeFileSync(file, '');
+  t.is((await cli(['create', image])).exit, 0);
+  const below = await cli(['info', image, '--trace', join(file, 'trace')]);
+  t.is(below.exit, 12, below.err);
+  t.regex(below.err, /cannot open .*file\/trace: a part of the path is not a directory/);
+  t.is((await cli(['info', join(file, 'tpm.qcow2'), '--trace', join(folder, 't')])).exit, 12);
   mkdirSync(join(folder, 'folder'));
   t.is((await cli(['info', join(folder, 'folder')])).exit, 12);
 });

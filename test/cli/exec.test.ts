@@ -53,6 +53,14 @@ test('malformed commands get the TPM’s own error code, and the device stays up
   ]);
 });
 
+test('every locality runs commands', async t => {
+  const file = await madeImage(t);
+  for (const locality of ['0', '1', '2', '3', '4']) {
+    const run = await cli(['exec', file, PCR_READ, '--locality', locality]);
+    t.is(run.out, `00c40000001e00000000${'00'.repeat(20)}\n`, locality);
+  }
+});
+
 test('results are named beside the bytes, and in --json', async t => {
   const file = await madeImage(t);
   const refused = '00c10000000a00000fff';

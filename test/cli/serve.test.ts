@@ -12,6 +12,8 @@ import { nvtpm } from '../../lab/program/cli.js';
 import { Serving } from '../../lab/program/serving.js';
 import { askAt, SwtpmSubject } from '../../lab/tools/subjects.js';
 import { peerTest } from '../_peers.js';
+import { newImage } from '../machine/_machines.js';
+import { cli } from './_in-process.js';
 
 const PCR_READ = '00c1 0000000e 00000015 00000000';
 const PCR_ZERO = `00c40000001e00000000${'00'.repeat(20)}`;
@@ -29,7 +31,7 @@ const done = (result: number): string => `00c40000000a${result.toString(16).padS
 
 function madeImage(t: ExecutionContext): string {
   const image = join(scratch(t), 'tpm.qcow2');
-  nvtpm(['create', image, '--size', '1M']);
+  newImage(image);
   return image;
 }
 
@@ -90,7 +92,7 @@ for (const [flags, answer] of FLAGS) {
 
 peerTest('swtpm answers so after the same flags', ['swtpm'], async t => {
   for (const [flags, answer] of FLAGS) {
-    // Without this, swtpm waits for somebody at its control channel.
+    // Without this, swtpm waits for CMD_INIT on its control channel.
     const subject = new SwtpmSubject(scratch(t), `not-need-init,${flags}`);
     await subject.start();
     t.is(await askAt(subject.port, PCR_READ), answer, flags);
@@ -164,7 +166,7 @@ test('--pid: the file is there while it listens', async t => {
   t.false(existsSync(file));
 });
 
-test('two servers on one image: the second is LOCKED, and the first goes on', async t => {
+test('two servers on one image: the second is LOCKED, the first still answers', async t => {
   const image = madeImage(t);
   const first = await served(t, image, ...PORT_ANY, ...CLEAR);
   const path = `${image}.sock`;
@@ -198,7 +200,7 @@ test('an image without a TPM is refused where one is expected', t => {
   t.is(exit, 3);
 });
 
-test('a sealed store wants its key', async t => {
+test('an encrypted store needs its key', async t => {
   const folder = scratch(t);
   const [image, password] = [join(folder, 'tpm.qcow2'), join(folder, 'pw')];
   writeFileSync(password, 'a password');
@@ -209,7 +211,7 @@ test('a sealed store wants its key', async t => {
   t.is(await serving.ask(PCR_READ), PCR_ZERO);
 });
 
-test('an image that goes away: TPM_FAIL, then failure mode, told once', async t => {
+test('an image that is deleted: TPM_FAIL, then failure mode, reported once', async t => {
   const image = madeImage(t);
   const serving = await served(t, image, ...PORT_ANY, ...CLEAR);
   for (const command of [CMD_ENABLE, PRESENT]) t.is(await serving.ask(command), done(0));
@@ -218,38 +220,55 @@ test('an image that goes away: TPM_FAIL, then failure mode, told once', async t 
   t.is(await serving.ask(DISABLE), done(0x1c));
   t.is(await serving.ask(PCR_READ), done(0x1c));
   const { err } = await serving.stop();
-  const told = err.split('\n').filter(line => /failure mode/.test(line));
-  t.is(told.length, 1, err);
-  t.regex(told[0]!, /ESTALE/);
+  const reported = err.split('\n').filter(line => /failure mode/.test(line));
+  t.is(reported.length, 1, err);
+  t.regex(reported[0] ?? '', /ESTALE/);
 });
 
 // biome-ignore format: table
 const BAD: readonly [args: readonly string[], why: RegExp][] = [
-  [[],                                                    /nobody could reach the TPM: give it --server/],
-  [['--server', ''],                                      /a tcp server has no /],
-  [['--server', 'type=vsock,port=1'],                     /vsock is no type of a server/],
+  [[],                                                    /--server is required: type=tcp,port=N/],
+  [['--server', ''],                                      /a tcp server has no ""/],
+  [['--server', 'type=vsock,port=1'],                     /unknown type "vsock"/],
   [['--server', 'type=tcp'],                              /the port is missing/],
   [['--server', 'port=65536'],                            /a port is 0 to 65535/],
   [['--server', 'port=-1'],                               /a port is 0 to 65535/],
-  [['--server', 'port=1,port=2'],                         /port is there twice/],
-  [['--server', 'port=1,path=/x'],                        /a tcp server has no path/],
+  [['--server', 'port=1,port=2'],                         /port is given twice/],
+  [['--server', 'port=1,path=/x'],                        /a tcp server has no "path"/],
   [['--server', 'port=1,bindaddr=localhost'],             /localhost is not an IP address/],
   [['--server', 'port=1,disconnect=maybe'],               /disconnect is true or false/],
   [['--server', 'type=unixio'],                           /the path is missing/],
   [['--server', 'type=unixio,path='],                     /the path is missing/],
-  [['--server', 'type=unixio,path=x,port=1'],             /a unixio server has no port/],
+  [['--server', 'type=unixio,path=x,port=1'],             /a unixio server has no "port"/],
   [['--server', 'type=unixio,path=x,mode=0999'],          /a mode is octal/],
   [['--server', 'type=unixio,path=x,mode=01777'],         /a mode is octal/],
-  [[...PORT_ANY, '--flags', 'need-init'],                 /need-init is none/],
-  [[...PORT_ANY, '--flags', 'startup-constructor'],       /startup-constructor is none/],
-  [[...PORT_ANY, '--flags', 'startup-clear,startup-state'], /the TPM is started once/],
-  [[...PORT_ANY, '--pid', '/run/x'],                      /write file=PATH/],
+  [[...PORT_ANY, '--flags', 'need-init'],                 /unknown flag "need-init"/],
+  [[...PORT_ANY, '--flags', 'startup-constructor'],       /unknown flag "startup-constructor"/],
+  [[...PORT_ANY, '--flags', 'startup-clear,startup-state'], /more than one startup flag/],
+  [[...PORT_ANY, '--flags', 'startup-none,startup-none'], /more than one startup flag/],
+  [[...PORT_ANY, '--pid', '/run/x'],                      /invalid --pid "\/run\/x": expected file=PATH/],
 ];
-test('what makes no sense is a usage error, and nothing is touched', t => {
+test('invalid options are usage errors, and the image is not opened', async t => {
   for (const [args, why] of BAD) {
-    const { exit, out, err } = nvtpm(['serve', 'no such image', ...args]);
+    const { exit, out, err } = await cli(['serve', 'no such image', ...args]);
     t.is(exit, 2, args.join(' '));
     t.regex(err, why);
     t.is(out, '');
   }
+});
+
+test('a pid file that cannot be written is IO, and the TPM is closed in order', async t => {
+  const image = madeImage(t);
+  const run = nvtpm(['serve', image, ...PORT_ANY, '--pid', `file=${image}.d/pid`]);
+  t.is(run.exit, 12);
+  t.regex(run.err, /cannot write .*pid: there is no such file or directory/);
+  const { nvram } = nvtpm(['info', image, '--json']).json() as never;
+  t.like(nvram, { outcome: 'OK', mark: 'clean' });
+});
+
+test('a socket in a directory that does not exist is IO, in a sentence', async t => {
+  const image = madeImage(t);
+  const run = await cli(['serve', image, '--server', `type=unixio,path=${image}.d/socket`]);
+  t.is(run.exit, 12);
+  t.regex(run.err, /cannot listen at .*socket: there is no directory .*tpm\.qcow2\.d; choose/);
 });

@@ -1,4 +1,4 @@
-/** `nvtpm run` as a process of its own, with a client of its qtest face and clients of its monitor. */
+/** `nvtpm run` as a process of its own, with a client of its qtest interface and clients of its monitor. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -121,7 +121,7 @@ export class Running {
   }
 }
 
-/** A client of the qtest face; a World for the steps of test/tis. */
+/** A client of the qtest interface; a World for the steps of test/tis. */
 export class QtestClient {
   readonly #lines: Lines;
   /** The IRQ lines since the last look. */

@@ -144,6 +144,36 @@ test('a client that does not read its output is closed, and the others are serve
   t.is(await ask(await connected(t, path), 'a'), 'a');
 });
 
+test('a migration arrives although other connections send nothing', async t => {
+  const path = join(scratch(t), 'socket');
+  const address = { kind: 'unix', path, server: true, wait: false } as const;
+  const endpoint = await Endpoint.open(address, new AbortController().signal);
+  t.teardown(() => endpoint.close());
+  await connected(t, path);
+  const next = endpoint.next(new AbortController().signal);
+  await connected(t, path);
+  // As a script looks whether a program listens.
+  const probe = await connected(t, path);
+  probe.end();
+  const source = await connected(t, path);
+  source.write('{}\n');
+  const socket = await next;
+  const [data] = socket === undefined ? [] : await once(socket, 'data');
+  t.is(String(data), '{}\n');
+});
+
+test('a wait for a migration ends with its signal', async t => {
+  const path = join(scratch(t), 'socket');
+  const address = { kind: 'unix', path, server: true, wait: false } as const;
+  const endpoint = await Endpoint.open(address, new AbortController().signal);
+  t.teardown(() => endpoint.close());
+  const quit = new AbortController();
+  const next = endpoint.next(quit.signal);
+  await connected(t, path);
+  quit.abort();
+  t.is(await next, undefined);
+});
+
 test('an exception of a session is reported', async t => {
   const bug = new Error('a bug');
   const handle = (): never => {

@@ -49,7 +49,7 @@ async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await new Promise(resolve => setTimeout(resolve, 1));
 }
 
-test('stuck: with a reader in the way the host goes on asking, and runs on once it has gone (B6)', async t => {
+test('stuck: while a reader holds the guard the host retries, and runs again once it is released (B6)', async t => {
   const { host, path, events } = running(t);
   using backup = openImage(path, { readOnly: true });
   let guard: { release(): void } | undefined;
@@ -77,7 +77,7 @@ test('stuck: with a reader in the way the host goes on asking, and runs on once 
   host.machine.powerOff();
 });
 
-test('quit ends the asking; the image stays handed over', async t => {
+test('quit ends the retries; the image stays handed over', async t => {
   const { host, path } = running(t);
   using backup = openImage(path, { readOnly: true });
   const to = target(t, socket => {
@@ -93,7 +93,7 @@ test('quit ends the asking; the image stays handed over', async t => {
   t.is(host.machine.power, 'off');
 });
 
-test('kept: a target that says yes and takes nothing leaves the host running', async t => {
+test('kept: a target that answers yes and takes nothing leaves the host running', async t => {
   const { host, events } = running(t);
   host.migrate(target(t, socket => socket.write('{"taken":true}\n')));
   await until(() => host.migration?.status !== 'active');

@@ -6,13 +6,13 @@ import test, { type ExecutionContext } from 'ava';
 import { scratch } from '../../lab/files.js';
 import { linger } from '../../src/server/linger.js';
 
-/** What the event loop reads in one piece, and still reads once it is told to wait. */
+/** What the event loop reads in one piece, and still reads after pause(). */
 const PIECE_BYTES = 64 * 1024;
 /** More than that, so that there is more when it has. */
 const BYTES = 150_000;
 const sent = Uint8Array.from({ length: BYTES }, (_, at) => (at * 7919) % 251);
 
-/** What a server receives of what a client sends at once, and how it came. */
+/** What a server receives of one write of a client, and how much the event loop read. */
 async function receive(t: ExecutionContext, attach: (socket: Socket) => void) {
   const path = join(scratch(t), 'socket');
   const server = createServer().listen(path);
@@ -30,20 +30,20 @@ async function receive(t: ExecutionContext, attach: (socket: Socket) => void) {
   return { bytes: Buffer.concat(chunks), readByLoop: socket.bytesRead };
 }
 
-test('what is read past the event loop comes in order, and so does the end', async t => {
+test('bytes that are read past the event loop arrive in order, and so does the end', async t => {
   const { bytes, readByLoop } = await receive(t, socket => linger(socket, () => true));
   t.is(Buffer.compare(bytes, sent), 0);
   const past = process.platform === 'linux';
-  t.is(readByLoop < BYTES, past, 'some of it came past the event loop, where there is a way');
+  t.is(readByLoop < BYTES, past, 'some of it was read past the event loop, on Linux');
 });
 
-test('where somebody else waits, the event loop reads everything', async t => {
+test('where another client is connected, the event loop reads everything', async t => {
   const { bytes, readByLoop } = await receive(t, socket => linger(socket, () => false));
   t.is(Buffer.compare(bytes, sent), 0);
   t.is(readByLoop, BYTES);
 });
 
-test('a client that is to wait is not read from', async t => {
+test('a paused connection is not read', async t => {
   let first = 0;
   const { bytes } = await receive(t, socket => {
     socket.once('data', chunk => {

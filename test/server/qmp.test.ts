@@ -50,7 +50,7 @@ peerTest('every request is answered as recorded: QEMU', QTEST_PEERS, async t => 
     t.deepEqual(await monitor.ask(request), answer, request);
 });
 
-test('what is no JSON is refused, and the next client is answered', async t => {
+test('malformed JSON is refused, and the next client is answered', async t => {
   const running = Running.start(t);
   // biome-ignore format: table
   for (const text of ['{foo}', 'junk', ']', '{"execute":"query-name"}]', '{"a":"b\n', `"${'x'.repeat(100_000)}`,
@@ -91,13 +91,13 @@ test('the state of the machine, and the events of its changes', async t => {
   await other.run('query-status');
   t.deepEqual(other.events, monitor.events);
   await deaf.ask('{"execute":"qmp_capabilities"}');
-  t.deepEqual(deaf.events, [], 'events are for those who have negotiated');
+  t.deepEqual(deaf.events, [], 'events need negotiated capabilities');
   const { seconds, microseconds } = monitor.events[0]!['timestamp'] as Record<string, number>;
   t.true(Math.abs(seconds! - Date.now() / 1000) < 600);
   t.true(Number.isInteger(microseconds) && microseconds! >= 0 && microseconds! < 1e6);
 });
 
-test('what a program asks about the machine', async t => {
+test('queries about the machine', async t => {
   const running = Running.start(t);
   const monitor = await running.monitor();
   const version = (await monitor.run('query-version')) as { package: string };
@@ -113,7 +113,7 @@ test('what a program asks about the machine', async t => {
   }
 });
 
-test('a reset starts the TPM over, from what was stored', async t => {
+test('system_reset starts the TPM from its stored state', async t => {
   const running = Running.start(t);
   const client = await running.qtest();
   const monitor = await running.monitor();
@@ -133,7 +133,7 @@ test('a reset starts the TPM over, from what was stored', async t => {
   t.is(await startup(), '00c40000000a00000000');
 });
 
-test('clients come and go, and one that breaks off does no harm', async t => {
+test('connections that break do not affect later clients', async t => {
   const running = Running.start(t);
   for (let i = 0; i < 20; i += 1) {
     const socket = await connected(running.at('qmp'), running.process);
@@ -145,7 +145,7 @@ test('clients come and go, and one that breaks off does no harm', async t => {
   t.like(await monitor.run('query-status'), { running: true });
 });
 
-test('a client that does not read is dropped, and the others go on', async t => {
+test('a client that does not read is closed, and the others are served', async t => {
   const running = Running.start(t);
   const lazy = await connected(running.at('qmp'), running.process);
   lazy.on('error', () => {});
@@ -165,7 +165,7 @@ test('a client that does not read is dropped, and the others go on', async t => 
   await closed;
 });
 
-/** Everything that a stream of these chunks is taken for. */
+/** The values and faults in a stream of these chunks. */
 function parse(...chunks: readonly string[]): unknown[] {
   const stream = new JsonStream();
   return chunks.flatMap(chunk =>

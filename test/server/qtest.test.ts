@@ -1,5 +1,5 @@
 /**
- * The qtest face of `nvtpm run`: the table of requests, what makes no sense, and the registers.
+ * The qtest interface of `nvtpm run`: requests, invalid input, and the registers.
  * @long
  */
 import test from 'ava';
@@ -97,7 +97,7 @@ const NONSENSE = [
   'x'.repeat(200_000), 'x'.repeat(2_000_000), '\0\xff\x80',
 ];
 
-test('what makes no sense is refused, and the next request is answered', async t => {
+test('an invalid request is refused, and the next one is answered', async t => {
   const running = Running.start(t);
   const client = await running.qtest();
   for (const request of NONSENSE) {
@@ -109,7 +109,7 @@ test('what makes no sense is refused, and the next request is answered', async t
   t.is(running.process.exitCode, null);
 });
 
-test('the clock of this protocol goes where it is set, and not back', async t => {
+test('the clock of this protocol moves forwards only', async t => {
   const client = await Running.start(t).qtest();
   // biome-ignore format: table
   for (const [request, answer] of [
@@ -117,7 +117,7 @@ test('the clock of this protocol goes where it is set, and not back', async t =>
   ] as const) t.is(await client.ask(request), answer, request);
 });
 
-test('the interrupt line is told to who intercepts it, and falls at a reset', async t => {
+test('a client that intercepts the interrupt line gets its level, which falls at a reset', async t => {
   const running = Running.start(t);
   const client = await running.qtest();
   const monitor = await running.monitor();
@@ -127,7 +127,7 @@ test('the interrupt line is told to who intercepts it, and falls at a reset', as
     await client.write(0xfed4_0018, 1, 0x40);
   };
   await raise();
-  t.deepEqual(client.irqs, [], 'nobody has asked');
+  t.deepEqual(client.irqs, [], 'without an interception');
   await client.write(0xfed4_0010, 1, 0x80);
   await client.write(0xfed4_0000, 1, 0x20);
   await client.ask('irq_intercept_in ioapic');
@@ -144,7 +144,7 @@ test('the interrupt line is told to who intercepts it, and falls at a reset', as
   t.is(await client.read(0xfed4_0000, 1), 0x81);
 });
 
-test('one client at a time; the next one waits for its turn', async t => {
+test('one client at a time; the next one waits until it has gone', async t => {
   const running = Running.start(t);
   const first = await running.qtest();
   t.is(await first.ask('endianness'), 'OK little');

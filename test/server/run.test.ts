@@ -52,7 +52,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   });
 }
 
-test('quit ends it too, after its answer', async t => {
+test('quit ends it, after its reply', async t => {
   const running = Running.start(t);
   const monitor = await running.monitor();
   t.deepEqual(await monitor.ask('{"execute":"quit","id":9}'), { return: {}, id: 9 });
@@ -62,7 +62,7 @@ test('quit ends it too, after its answer', async t => {
   t.regex(out, /running .*\n.*ended by host-qmp-quit, generation \d+\n$/);
 });
 
-test('a socket that somebody listens at stays theirs', async t => {
+test('a socket at which a program listens is not replaced', async t => {
   const first = Running.start(t);
   const monitor = await first.monitor();
   const other = join(first.folder, 'other.qcow2');
@@ -117,7 +117,7 @@ test('the command line is checked before anything is touched', t => {
   t.deepEqual(readFileSync(image), before);
 });
 
-test('qtest over standard input and output: nothing else is printed there', async t => {
+test('qtest over standard input and output, where nothing else is printed', async t => {
   const image = join(scratch(t), 'tpm.qcow2');
   nvtpm(['create', image]);
   const child = spawn(process.execPath, [PROGRAM, 'run', image, '--qtest', 'stdio']);
@@ -158,7 +158,7 @@ test('it connects to sockets as libqtest expects it: qtest first, then QMP', asy
   t.is(exit, 0);
 });
 
-test('with wait=on nothing starts before the client is there; a signal ends the waiting', async t => {
+test('with wait=on nothing starts before the client has connected; a signal ends the wait', async t => {
   const folder = scratch(t);
   const image = join(folder, 'tpm.qcow2');
   nvtpm(['create', image]);
@@ -181,7 +181,7 @@ test('with wait=on nothing starts before the client is there; a signal ends the 
   t.deepEqual(readFileSync(image), before);
 });
 
-test('a file that is no socket is not replaced; a socket that was left is', async t => {
+test('a file that is not a socket is not replaced; a socket that a killed run left is', async t => {
   const folder = scratch(t);
   const image = join(folder, 'tpm.qcow2');
   nvtpm(['create', image]);
@@ -226,7 +226,7 @@ test('a machine moves from one process to another', async t => {
   const arrival = await target.monitor();
   t.like(await arrival.run('query-status'), { status: 'inmigrate', running: false });
   const there = await target.qtest();
-  t.is(await there.read(0xfed4_0000, 1), 0, 'there is nothing yet');
+  t.is(await there.read(0xfed4_0000, 1), 0, 'no registers before the machine arrives');
   t.like(await arrival.ask('{"execute":"system_reset"}'), { error: { class: 'GenericError' } });
   t.deepEqual(await migrated(monitor, path), { status: 'completed' });
   t.like(await monitor.run('query-status'), { status: 'postmigrate' });
@@ -244,7 +244,7 @@ test('a machine moves from one process to another', async t => {
   t.is(nvtpm(['check', source.image]).exit, 0);
 });
 
-test('a target that says no leaves the machine where it is', async t => {
+test('a target that refuses leaves the machine running at the source', async t => {
   const source = Running.start(t);
   const monitor = await source.monitor();
   const client = await source.qtest();
@@ -263,12 +263,12 @@ test('a target that says no leaves the machine where it is', async t => {
     ['STOP', 'RESUME'],
   );
   t.is(await client.read(0xfed4_0000, 1), 0xa1);
-  const nobody = await migrated(monitor, join(source.folder, 'nobody'));
-  t.regex(nobody['error-desc'] as string, /no program listens there/);
+  const unreachable = await migrated(monitor, join(source.folder, 'missing'));
+  t.regex(unreachable['error-desc'] as string, /no program listens there/);
   t.like(await monitor.run('query-status'), { status: 'running' });
 });
 
-test('a target whose offer is nonsense ends, and has written nothing', async t => {
+test('a target that receives a malformed manifest ends, and has written nothing', async t => {
   const first = Running.start(t);
   await (await first.monitor()).run('quit');
   await first.ended();

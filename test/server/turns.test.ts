@@ -1,8 +1,11 @@
 /** Clients of one TPM: turns, limits on connections and on incomplete commands, and the end. */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import test from 'ava';
-import { hex, toHex } from '../../lab/files.js';
+import { hex, scratch, toHex } from '../../lab/files.js';
+import { peerTest } from '../_peers.js';
 import {
   ask,
   connected,
@@ -20,6 +23,7 @@ import {
 const MANY = 5000;
 /** Commands that may run while one travels from socket to socket of this process. */
 const FEW = 50;
+const PEERS = ['qemu-system-x86_64'] as const;
 const ordinalOf = (command: Uint8Array): string => toHex(command.slice(6, 10));
 
 test('a client waits for one command of another client, not for all that it has sent', async t => {
@@ -198,6 +202,35 @@ test('a message of swtpm’s control protocol ends the connection with a notice 
   t.regex(notices[0] ?? '', /this socket is --server/);
   const client = await connected(t, port);
   t.is(await ask(client, READ), READ_ECHO);
+});
+
+peerTest('a real QEMU at this socket fails at once, and the notice says why', PEERS, async t => {
+  const notices: string[] = [];
+  const path = join(scratch(t), 'tpm.sock');
+  await served(t, {
+    address: { type: 'unixio', path },
+    notice: sentence => notices.push(sentence),
+  });
+  // biome-ignore format: table
+  const qemu = spawn('qemu-system-x86_64', [
+    '-S', '-nodefaults', '-display', 'none', '-m', '16', '-chardev', `socket,id=c,path=${path}`,
+    '-tpmdev', 'emulator,id=t,chardev=c', '-device', 'tpm-tis,tpmdev=t',
+  ], { stdio: 'ignore' });
+  t.teardown(() => qemu.kill('SIGKILL'));
+  const [exit] = await once(qemu, 'exit');
+  t.is(exit, 1);
+  t.regex(notices.join(), /received CMD_SET_DATAFD/);
+});
+
+test('words that are not control messages are malformed commands', async t => {
+  const notices: string[] = [];
+  const { port } = await served(t, { notice: sentence => notices.push(sentence) });
+  for (const word of ['00000014', '0000ffff', '00010000']) {
+    const client = await connected(t, port);
+    client.end(hex(`${word} 0000 00000099`));
+    t.is(await receive(client, 100), STARTUP_ECHO, word);
+  }
+  t.deepEqual(notices, []);
 });
 
 test('a command with tag 0x0000 goes to the TPM', async t => {

@@ -29,7 +29,7 @@ export class FakeTpm implements TisBackend {
   flag = false;
   /** What it answers at once; undefined: it waits for answer(). */
   reply: string | undefined = EXCHANGE['1.2'].reply;
-  /** Who waits for an answer, or did: the last one is the running command. */
+  /** The callbacks of all commands so far; the last one is of the running command. */
   readonly dones: ((response: Uint8Array) => void)[] = [];
 
   execute(command: Uint8Array, locality: number, done: (response: Uint8Array) => void): void {

@@ -77,7 +77,7 @@ test('a TPM that takes its time is waited for', t => {
   t.is(toHex(new TisDriver(b.tis, { wait }).transmit(COMMAND)), EXCHANGE['1.2'].reply);
 });
 
-test('a TPM that never answers: TIMEOUT, and the command is cancelled', t => {
+test('a TPM that never responds: TIMEOUT, and the command is cancelled', t => {
   const b = bench();
   b.tpm.reply = undefined;
   const driver = new TisDriver(b.tis, { polls: 10 });
@@ -88,7 +88,7 @@ test('a TPM that never answers: TIMEOUT, and the command is cancelled', t => {
   t.is(b.access(), '81 81 81 81 81');
 });
 
-test('a locality that another one keeps: LOCALITY, and nobody waits for it any more', t => {
+test('a TPM that another locality keeps: LOCALITY, and the request is withdrawn', t => {
   const b = bench();
   b.put(2, REG.ACCESS, 0x02);
   const driver = new TisDriver(b.tis, { polls: 10 });

@@ -19,7 +19,7 @@ test('while a command runs STS is valid and says nothing else; FIFO and tpmGo ar
   t.false(b.tis.busy);
 });
 
-test('commandReady cancels: ready once the TPM has answered, and the answer is thrown away', t => {
+test('commandReady cancels: ready once the TPM has responded, and the response is discarded', t => {
   const b = benchIn('execution');
   b.put(0, REG.STS, 0x40);
   b.put(0, REG.STS, 0x40);
@@ -30,7 +30,7 @@ test('commandReady cancels: ready once the TPM has answered, and the answer is t
   t.is(b.get(0, REG.DATA_FIFO), 0xffff_ffff);
 });
 
-test('commandCancel of TPM 2.0 cancels, and the answer is delivered; TPM 1.2 has no such bit', t => {
+test('commandCancel of TPM 2.0 cancels, and the response is delivered; TPM 1.2 has no such bit', t => {
   const two = benchIn('execution', { personality: '2.0' });
   two.put(0, REG.STS + 3, 0x01);
   t.is(two.tpm.cancels, 1);
@@ -43,7 +43,7 @@ test('commandCancel of TPM 2.0 cancels, and the answer is delivered; TPM 1.2 has
   t.is(one.tpm.cancels, 0);
 });
 
-test('a seize cancels; the locality changes when the TPM has answered', t => {
+test('a seize cancels; the locality changes when the TPM has responded', t => {
   const b = benchIn('execution');
   b.put(2, REG.ACCESS, 0x08);
   t.is(b.tpm.cancels, 1);
@@ -53,11 +53,11 @@ test('a seize cancels; the locality changes when the TPM has answered', t => {
   b.put(2, REG.ACCESS, 0x08);
   t.is(b.tpm.cancels, 1);
   b.tpm.answer();
-  t.is(b.access(), '91 81 81 a1 81', 'the highest of those who seized has it');
+  t.is(b.access(), '91 81 81 a1 81', 'the highest that seized it has it');
   t.is(b.get(3, REG.STS), 0x0010_0000);
 });
 
-test('giving the TPM up cancels; the next has it when the TPM has answered', t => {
+test('releasing the TPM cancels; the next has it when the TPM has responded', t => {
   const b = benchIn('execution');
   b.put(1, REG.ACCESS, 0x02);
   b.put(3, REG.ACCESS, 0x02);
@@ -70,7 +70,7 @@ test('giving the TPM up cancels; the next has it when the TPM has answered', t =
   t.is(b.get(3, REG.STS), 0x0010_0000);
 });
 
-test('giving the TPM up with nobody waiting frees it when the TPM has answered', t => {
+test('releasing the TPM with no locality waiting frees it when the TPM has responded', t => {
   const b = benchIn('execution');
   b.put(0, REG.ACCESS, 0x20);
   t.is(b.access(), 'a1 81 81 81 81');
@@ -88,7 +88,7 @@ test('a TPM that stops at once when cancelled lets the locality change at once, 
   t.is(b.access(), '95 83 85 a5 85');
 });
 
-test('after a reset the answer of the cancelled command finds nobody', t => {
+test('after a reset the response to the cancelled command is discarded', t => {
   const b = benchIn('execution');
   b.tis.reset();
   t.is(b.tpm.cancels, 1);
@@ -107,7 +107,7 @@ test('a reset over a TPM that stops at once is no event', t => {
   t.is(b.access(), '81 81 81 81 81');
 });
 
-test('an answer to an earlier command, or a second one, is not taken for that to the next', t => {
+test('a response to an earlier command, or a second one, is not delivered for the next', t => {
   const b = benchIn('execution');
   const again = (): void => {
     b.put(0, REG.ACCESS, 0x02);
@@ -138,7 +138,7 @@ const MALFORMED: Record<string, string> = {
 };
 
 for (const [what, reply] of Object.entries(MALFORMED)) {
-  test(`a TPM that answers ${what} has failed, and the guest is told so`, t => {
+  test(`a response of ${what} becomes a failure response`, t => {
     for (const [personality, failure] of [
       ['1.2', '00c40000000a00000009'],
       ['2.0', '80010000000a00000101'],

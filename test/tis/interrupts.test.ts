@@ -76,7 +76,7 @@ test('the way of one command: ready, response there, last byte read', t => {
   t.deepEqual(drain(b), [true]);
 });
 
-test('aborts tell that the TPM is ready: at once, and when the TPM has answered', t => {
+test('aborts tell that the TPM is ready: at once, and when the TPM has responded', t => {
   const b = enabled(READY);
   b.put(0, REG.STS, 0x40);
   b.put(0, REG.INT_STATUS, READY);
@@ -111,7 +111,7 @@ test('clearing what is not set, or what is not yours, does nothing', t => {
   t.deepEqual(drain(b), [true]);
 });
 
-test('a locality that gets the TPM is told, also when it was free', t => {
+test('a locality that gets the TPM is interrupted, also when the TPM was free', t => {
   const b = enabled(CHANGE);
   b.put(0, REG.ACCESS, 0x20);
   t.deepEqual(drain(b), []);

@@ -78,7 +78,7 @@ for (const state of STATES) {
   });
 }
 
-test('the TPM is told the locality of whoever sends the command', t => {
+test('the TPM gets the locality that sends the command', t => {
   for (const locality of [0, 1, 2, 3, 4]) {
     const b = benchIn('completion', {}, locality);
     t.deepEqual(b.tpm.commands, [{ command: EXCHANGE['1.2'].command, locality }]);

@@ -25,7 +25,7 @@ const STATES = ['idle', 'ready', 'reception', 'complete', 'completion'] as const
 
 for (const personality of ['1.2', '2.0'] as const) {
   for (const state of STATES) {
-    test(`a device in ${state} goes on elsewhere: TPM ${personality}`, t => {
+    test(`a device in ${state} continues elsewhere: TPM ${personality}`, t => {
       const make = (): Bench => {
         const b = benchIn(state, { personality }, 1);
         b.put(1, REG.INT_ENABLE, 0x8000_0087, 4);
@@ -88,7 +88,7 @@ test('while a command runs there is no state to save', t => {
   t.notThrows(() => b.tis.saveState());
 });
 
-test('what is taken over replaces a running command, whose answer finds nobody', t => {
+test('a restored state replaces a running command, whose response is discarded', t => {
   const saved = carried(benchIn('ready'));
   const b = benchIn('execution');
   b.tis.restoreState(saved);
@@ -130,7 +130,7 @@ const REFUSED: [string, string, (state: Loose) => void][] = [
   ['UNSOUND',   'the FIFO holds what',            s => { s.command['state'] = 'idle'; s.command['at'] = 0; }],
   ['UNSOUND',   'the FIFO holds what',            s => { s.command['state'] = 'reception'; s.command['fifo'] = ''; }],
   ['UNSOUND',   'the FIFO holds what',            s => { s.command['state'] = 'reception'; s.command['fifo'] += '00'; }],
-  ['UNSOUND',   'no more of the response',        s => { s.command['at'] = 11; }],
+  ['UNSOUND',   'at most the whole response',        s => { s.command['at'] = 11; }],
   ['UNSOUND',   'only bits that they have',       s => { s.interrupts['enable'] = [8, 8, 8, 8, 0x48]; }],
   ['UNSOUND',   'only bits that they have',       s => { s.interrupts['status'] = [8, 0, 0, 0, 0]; }],
   ['UNSOUND',   'only bits that they have',       s => { s.interrupts['status'] = [2 ** 32 + 1, 0, 0, 0, 0]; }],

@@ -9,6 +9,9 @@ import { CAP, commands, frame, nvPublic, PROPERTY, plain } from '../../src/guest
 import { COMMANDS } from '../../src/tpm/tpm12/commands/index.js';
 import { decodePermall, encodePermall } from '../../src/tpm/tpm12/state/permall.js';
 import { type Permanent, wipeOwner, wipePermanent } from '../../src/tpm/tpm12/state/permanent.js';
+import { keptKey, keyHandleEntry, noKey } from '../../src/tpm/tpm12/structures/key.js';
+import { load } from '../../src/tpm/tpm12/structures/parsing.js';
+import { concat, encode, u32 } from '../../src/wire/codec.js';
 
 /** INPUT_BUFFER, as libtpms's TPM_GetCapability reports it. */
 const INPUT_BUFFER = 4096;
@@ -98,4 +101,9 @@ test('the engine and the random guests count the same handles, each by its own t
     t.deepEqual(handleBytes, handlesOf(ordinal), name);
     t.deepEqual(wrapped.handleBytes, wrappedHandlesOf(ordinal), `${name}, wrapped`);
   }
+});
+
+test('a loaded key without its private part is refused where it is read', t => {
+  const bare = concat(encode(u32, 0x1234), encode(keptKey, noKey()), new Uint8Array(5));
+  t.throws(() => load(keyHandleEntry, bare), { message: 'TPM_BAD_PARAMETER' });
 });

@@ -105,10 +105,10 @@ const MALFORMED_UNLESS: Rules<Header> = {
 
 /** Features of the format that are not supported. */
 // biome-ignore format: table
-const UNSUPPORTED_UNLESS: Rules<Header> = {
-  'nothing is encrypted':                        h => h.cryptMethod === 0,
-  'there is no external data file':              h => !has(h, INCOMPATIBLE.dataFile),
-  'there are no extended L2 entries':            h => !has(h, INCOMPATIBLE.extendedL2),
+const SUPPORTED: Rules<Header> = {
+  'encryption by QEMU is not supported':         h => h.cryptMethod === 0,
+  'an external data file is not supported':      h => !has(h, INCOMPATIBLE.dataFile),
+  'extended L2 entries are not supported':       h => !has(h, INCOMPATIBLE.extendedL2),
 };
 
 export const geometryOf = ({ clusterBits, refcountOrder }: Header): Geometry =>
@@ -180,7 +180,7 @@ export function demandSupport(
   purpose: Purpose,
   nameOf: (bit: number) => string | undefined,
 ): void {
-  const missing = broken(UNSUPPORTED_UNLESS, header).map(rule => `not supported unless ${rule}`);
+  const missing = broken(SUPPORTED, header);
   for (let bit = 0; bit < 64; bit += 1) {
     if (!has(header, (1n << BigInt(bit)) & ~KNOWN)) continue;
     missing.push(`unknown incompatible feature: ${nameOf(bit) ?? `bit ${bit}`}`);

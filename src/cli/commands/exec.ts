@@ -35,7 +35,8 @@ echo '00c1 0000000e 00000046 00000008  # TPM_GetRandom' | nvtpm exec tpm.qcow2 -
   run: async ({ file, rest, options, common, printer, stdin }) => {
     const requests = await readCommands(rest, stdin);
     return withImage(file, undefined, common, image => {
-      const machine = machineOver(image, common, options.expectExisting);
+      const locality4 = options.locality === 4;
+      const machine = machineOver(image, common, options.expectExisting, { locality4 });
       machine.powerOn();
       try {
         const send = (request: Uint8Array) => answerOf(run(machine, request, options.locality));

@@ -12,6 +12,7 @@ import {
   storeTag,
   withLock,
 } from '../../block/index.js';
+import { IoError } from '../../errors.js';
 import {
   type Directory,
   ENCRYPTION_EXTRA_BYTES,
@@ -70,10 +71,15 @@ export const info = subcommand({
     }),
 });
 
-/** The blocks that a file takes, as `qemu-img info` counts them. Windows does not say. */
+const STAT_BLOCK_BYTES = 512;
+
+/** The blocks that a file takes, as `qemu-img info` counts them. @throws IoError */
 function bytesOnDisk(file: string): number {
-  const { blocks, size } = statSync(file);
-  return blocks === undefined ? size : blocks * 512;
+  try {
+    return statSync(file).blocks * STAT_BLOCK_BYTES;
+  } catch (error) {
+    throw new IoError('use', file, error);
+  }
 }
 
 const tagData = ({ uuid, kind }: StoreTag) => ({ uuid: toHex(uuid), kind });
@@ -152,11 +158,7 @@ const holderLine = ({ pid, command, role, bytes }: ImageHolder): string =>
 function tpmLines(tpm: EngineInfo | undefined, paint: Paint): string[] {
   if (tpm === undefined) return [];
   const ek = tpm.ek === undefined ? 'none' : fingerprint(tpm.ek);
-  const flags = [
-    tpm.enabled ? 'enabled' : 'disabled',
-    tpm.activated ? 'activated' : 'deactivated',
-    tpm.owned ? 'owned' : 'not owned',
-  ];
+  const flags = [...stateWords(tpm), tpm.owned ? 'owned' : 'not owned'];
   const indices = tpm.nvIndices.map(hex32);
   return [
     `${paint.bold('tpm:')} ${tpm.version}, ${flags.join(', ')}`,
@@ -165,11 +167,16 @@ function tpmLines(tpm: EngineInfo | undefined, paint: Paint): string[] {
   ];
 }
 
-const tpmData = ({ version, owned, enabled, activated, ek, nvIndices }: EngineInfo) => ({
+/** How a TPM stands, in the words of its version. */
+const stateWords = (tpm: EngineInfo): string[] =>
+  tpm.version === '1.2'
+    ? [tpm.enabled ? 'enabled' : 'disabled', tpm.activated ? 'activated' : 'deactivated']
+    : Object.entries(tpm.hierarchies).map(
+        ([name, enabled]) => `${name} hierarchy ${enabled ? 'enabled' : 'disabled'}`,
+      );
+
+const tpmData = ({ version, ek, ...info }: EngineInfo) => ({
   version,
   ek: ek === undefined ? null : { modulus: toHex(ek), fingerprint: fingerprint(ek) },
-  owned,
-  enabled,
-  activated,
-  nvIndices,
+  ...info,
 });

@@ -37,7 +37,7 @@ export const run = subcommand({
     const faces = facesOf(options, printer.json);
     // Where an interface has standard output, nothing else is written there.
     const quiet = printer.json || faces.stdio;
-    const { reason, store } = await untilSignal(signal =>
+    const { reason, store } = await untilSignal((signal, whenReady) =>
       runMachine({
         ...faces,
         openImage: () => openNamed(file, common),
@@ -53,11 +53,12 @@ export const run = subcommand({
         version: QMP_VERSION,
         now: clock,
         signal,
-        ready: () => {
-          if (faces.incoming === undefined) keyUsed?.();
-          if (quiet) return;
-          printer.say(`${file}: running (${faces.summary}); SIGTERM, SIGINT or quit ends it`);
-        },
+        ready: () =>
+          whenReady(() => {
+            if (faces.incoming === undefined) keyUsed?.();
+            if (quiet) return;
+            printer.say(`${file}: running (${faces.summary}); SIGTERM, SIGINT or quit ends it`);
+          }),
       }),
     );
     const state = store === undefined ? 'no stored state' : `generation ${store.generation}`;
@@ -82,7 +83,7 @@ interface Faces {
   readonly summary: string;
 }
 
-/** @throws UsageError, FaceError ADDRESS */
+/** @throws UsageError, EndpointError ADDRESS */
 function facesOf({ qtest, qmp, incoming }: FaceOptions, json: boolean): Faces {
   const given = [...(qtest === undefined ? [] : [qtest]), ...qmp];
   if (given.length === 0) {

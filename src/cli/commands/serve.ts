@@ -51,9 +51,10 @@ export const serve = subcommand({
       }
     };
     try {
-      const { reason, store } = await untilSignal(signal =>
+      const { reason, store } = await untilSignal((signal, whenReady) =>
         serveMachine({
-          ...{ address, disconnect, startup, terminate, signal, ready },
+          ...{ address, disconnect, startup, terminate, signal },
+          ready: listening => whenReady(() => ready(listening)),
           notice: sentence => printer.warn(`${file}: ${sentence}`),
           openImage: () => openNamed(file, { ...common, trace }),
           machine: image => machineOver(image, { ...common, trace }, options.expectExisting),

@@ -62,7 +62,7 @@ export async function migrations(story: Story): Promise<void> {
   await corrupt.ended();
   const alive = await source.ask<Alive>('probe');
   story.tell(
-    'Migration to a target that finds a corrupt blob: it gives up, the source runs on',
+    'Migration: the target finds a corrupt blob and gives up, the source runs on',
     error?.code === 'CORRUPT' && alive.power === 'on' && alive.pcr === running.pcr,
     [
       `byte ${damage.byte} of blob ${damage.blob} (offset ${damage.offset}): ${damage.was} became ${damage.is}`,
@@ -81,7 +81,7 @@ export async function migrations(story: Story): Promise<void> {
   await target.ended();
   const gone = await source.ask<Alive>('probe');
   story.tell(
-    'The source stores again, and now the migration succeeds',
+    'Migration: the source has stored again, and the target takes over',
     left.migrated && arrived.pcr === running.pcr && gone.power === 'gone',
     [
       `generation ${healed.generation} replaces the damaged one`,

@@ -30,7 +30,7 @@ export const isRefusal = (error: unknown): error is Fault | WireError =>
  * What `read` returns.
  * @throws `fault` in place of a refusal
  */
-export function refusedAs<T>(fault: () => Fault, read: () => T): T {
+export function refusedWith<T>(fault: () => Fault, read: () => T): T {
   try {
     return read();
   } catch (error) {

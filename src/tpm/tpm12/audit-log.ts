@@ -5,6 +5,7 @@
  */
 import { encode } from '../../wire/codec.js';
 import { sha1 } from '../crypto/hash.js';
+import { hasBit } from '../kernel/bits.js';
 import { demand } from './results.js';
 import type { TpmState } from './state/state.js';
 import { auditEventIn, auditEventOut } from './structures/audit-event.js';
@@ -21,7 +22,7 @@ export function isAudited({ permanent: { data } }: TpmState, ordinal: number): b
     return (data.ordinalAuditStatus[ordinal >>> 3]! & BITS[ordinal & 7]!) !== 0;
   }
   const bit = TSC_ORDINALS.indexOf(ordinal);
-  return bit >= 0 && Math.floor(data.tscOrdinalAuditStatus / 2 ** bit) % 2 === 1;
+  return bit >= 0 && hasBit(data.tscOrdinalAuditStatus, bit);
 }
 
 /** The ordinals that are audited, from one on; those of the connection last. */

@@ -4,15 +4,16 @@
  */
 import { sameSecret } from '../crypto/secrets.js';
 import type { Call } from './call.js';
-import { entityOfCounter } from './commands/counters.js';
 import { open } from './context-seal.js';
+import { findSrk } from './keys/loaded.js';
 import { isRsaPart } from './keys/numbers.js';
+import { entityOfCounter } from './monotonic.js';
 import { nvDigest } from './nv-area.js';
 import { demand, TpmFault } from './results.js';
 import type { AuthSession } from './state/auth-session.js';
 import type { ContextBlob } from './structures/context-blob.js';
 import { keyHandleEntry } from './structures/key.js';
-import { EntityType, Handle, Protocol } from './structures/types.js';
+import { EntityType, Handle } from './structures/types.js';
 
 export const NO_LABEL = new Uint8Array(16);
 
@@ -57,9 +58,6 @@ export function demandNonce(
   demand(sameSecret(stclear[kind], found), 'BADCONTEXT');
 }
 
-export const isBound = ({ protocol }: AuthSession): boolean =>
-  protocol === Protocol.OSAP || protocol === Protocol.DSAP;
-
 /** The entity of a session must be there: the guest tells which one it is now. */
 export function demandEntity(call: Call, session: AuthSession, handle: number): void {
   const digest = entityDigest(call, session.entityType, handle);
@@ -70,16 +68,16 @@ function entityDigest({ state }: Call, entityType: number, handle: number): Uint
   const { data, nv } = state.permanent;
   switch (entityType) {
     case EntityType.KEYHANDLE: {
-      if (handle === Handle.SRK) return srkDigest(data.ownerInstalled, data.srk, 'NOSRK');
+      if (handle === Handle.SRK) return findSrk(state).secret.pubDataDigest;
       const found = state.keys.find(handle);
       demand(found !== undefined, 'BAD_HANDLE');
-      return found.key.secret!.pubDataDigest;
+      return found.key.secret.pubDataDigest;
     }
     case EntityType.OWNER:
       demand(data.ownerInstalled, 'RESOURCEMISSING');
       return data.ownerAuth;
     case EntityType.SRK:
-      return srkDigest(data.ownerInstalled, data.srk, 'RESOURCEMISSING');
+      return findSrk(state, 'RESOURCEMISSING').secret.pubDataDigest;
     case EntityType.COUNTER: {
       const counter = data.counters[handle];
       demand(counter?.valid === true, 'RESOURCEMISSING');
@@ -93,15 +91,6 @@ function entityDigest({ state }: Call, entityType: number, handle: number): Uint
     default:
       throw new TpmFault('WRONG_ENTITYTYPE');
   }
-}
-
-function srkDigest(
-  ownerInstalled: boolean,
-  srk: Call['state']['permanent']['data']['srk'],
-  otherwise: 'NOSRK' | 'RESOURCEMISSING',
-): Uint8Array {
-  demand(ownerInstalled, otherwise);
-  return srk.secret!.pubDataDigest;
 }
 
 /** A key out of its context, whose numbers must make a key before anything is proven. */

@@ -6,6 +6,7 @@
 import { concat, encode } from '../../wire/codec.js';
 import { sha1 } from '../crypto/hash.js';
 import { wipe } from '../crypto/secrets.js';
+import { hasMask } from '../kernel/bits.js';
 import type { Call } from './call.js';
 import { LIMITS } from './limits.js';
 import { demand } from './results.js';
@@ -29,6 +30,16 @@ export function nvDigest({ publicInfo, authValue }: NvEntry): Uint8Array {
   return sha1(concat(new Uint8Array(index.buffer), authValue));
 }
 
+/**
+ * Counts a write without the owner's authorisation; how many there were is the caller's to keep.
+ * @throws TpmFault MAXNVWRITES past the limit
+ */
+export function countNoOwnerWrite({ state }: Call): number {
+  const writes = state.permanent.data.noOwnerNVWrite + 1;
+  demand(writes <= LIMITS.noOwnerNvWrites, 'MAXNVWRITES');
+  return writes;
+}
+
 /** Bytes that are left for indices. */
 export function freeNvBytes(area: NvArea): number {
   return LIMITS.nvBytes - encode(nvArea, area).length;
@@ -41,7 +52,7 @@ export function removeNv(area: NvArea, entry: NvEntry): void {
 }
 
 export const permits = (entry: NvEntry, bit: keyof typeof NvPermission): boolean =>
-  Math.floor(entry.publicInfo.permission.attributes / NvPermission[bit]) % 2 === 1;
+  hasMask(entry.publicInfo.permission.attributes, NvPermission[bit]);
 
 /** Demands that nothing locks an index against writing. */
 export function demandWritable({ state }: Call, entry: NvEntry): void {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Fault } from '../kernel/fault.js';
+import { Fault, refusedWith } from '../kernel/fault.js';
 
 // biome-ignore format: table
 export const TpmResult = {
@@ -105,6 +105,10 @@ export class TpmFault extends Fault<TpmResult> {
     super(TpmResult[result], `TPM_${result}`);
   }
 }
+
+/** What `read` returns; a refusal in it, or bytes that do not parse, has this name then. */
+export const refusedAs = <T>(result: TpmResultName, read: () => T): T =>
+  refusedWith(() => new TpmFault(result), read);
 
 /** Refuses with `result` unless `holds`. */
 export function demand(holds: boolean, result: TpmResultName): asserts holds {

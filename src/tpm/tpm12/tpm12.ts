@@ -1,22 +1,9 @@
 /**
  * The TPM 1.2 engine: a TPM (TPM Main, revision 116) as libtpms builds one, behind the interface
- * that all engines have. Time, randomness and keys come in from outside.
+ * that all engines have. Time, randomness and keys come in as arguments.
  *
- * Where the specification leaves a choice it does what libtpms 0.9.2 does, but for these, which
- * test/tpm/interop.test.ts shows on both:
- * - An offset into an NV index that wraps around 2^32 is TPM_NOSPACE; libtpms reads past its memory.
- * - An OSAP session to an NV index opens that index only. libtpms forgets to tell indices apart until
- *   it is restarted, so the secret of one new index opens every other new one.
- * - A command that fails after it removed an NV index is taken back, and says why it failed. libtpms
- *   stumbles over the missing index and goes into failure mode, at any guest's wish.
- * - TPM_CAP_MFR does not tell the number of the host's process.
- * - A signature by a key whose modulus has not the length that it says is TPM_BAD_KEY_PROPERTY;
- *   libtpms goes into failure mode.
- * - A context that is refused because its handle is taken leaves what has the handle alone.
- * - A flag that TPM_SetCapability sets to 2 is set; libtpms shows the 2.
- * - TPM_DAA_Join with a share of v0 or v1 that makes libtpms fail is refused as wrong input.
- * docs/tpm12.md has the whole list, with reasons. Without a counterpart to show: an SRK has at most
- * 4096 bits, where libtpms would compute for as many as were asked for.
+ * Where the specification leaves a choice it does what libtpms 0.9.2 does. The departures are in
+ * docs/tpm12.md, generated from lab/reference/departures.ts.
  * @module
  */
 import assert from 'node:assert/strict';
@@ -27,11 +14,11 @@ import { Sha1Stream } from '../crypto/sha1-stream.js';
 import {
   type Clock,
   type Engine,
-  type EngineInfo,
   type Entropy,
   type NvramPort,
   StateError,
   StoreFailure,
+  type Tpm12Info,
 } from '../engine.js';
 import { endExclusive } from './auth/transport-session.js';
 import type { CommandTable } from './command-table.js';
@@ -59,7 +46,7 @@ export interface Tpm12Options {
   readonly commands?: CommandTable;
   /** How RSA keys are made; OpenSSL makes them where this is not given. */
   readonly generateKey?: GenerateKey;
-  /** The platform's pin that tells physical presence; without one nobody ever is there. */
+  /** The platform's pin for physical presence; without one it is never asserted. */
   readonly physicalPresence?: () => boolean;
 }
 
@@ -197,7 +184,7 @@ export class Tpm12 implements Engine {
     this.#trace({ event: 'failure', where, why });
   }
 
-  info(): EngineInfo {
+  info(): Tpm12Info {
     const { permanent, stclearFlags } = this.#running.state;
     const { data, flags, nv } = permanent;
     const ek = data.endorsementKey;

@@ -7,6 +7,7 @@ import { encode } from '../../../wire/codec.js';
 import { cbcDecrypt, cbcEncrypt } from '../../crypto/aes.js';
 import { hmacSha1 } from '../../crypto/hash.js';
 import { sameSecret } from '../../crypto/secrets.js';
+import { hasBit } from '../../kernel/bits.js';
 import { demand } from '../results.js';
 import { demandRelease } from '../state/pcr.js';
 import type { Permanent } from '../state/permanent.js';
@@ -30,8 +31,8 @@ const CMK_BITS: ReadonlyMap<number, number> = new Map([
   [KeyUsage.LEGACY,  28], [KeyUsage.MIGRATE, 27],
 ]);
 
-const hasBit = (map: number, bit: number | undefined): boolean =>
-  bit !== undefined && ((map >>> bit) & 1) === 1;
+const grants = (map: number, bit: number | undefined): boolean =>
+  bit !== undefined && hasBit(map, bit);
 
 /** Demands that a delegation covers this command, here and now. */
 export function demandPermission(
@@ -42,8 +43,8 @@ export function demandPermission(
   const { delegateType, per1 } = permissions;
   const granted =
     of === 'owner'
-      ? delegateType === DelegateType.OWNER && hasBit(per1, delegable.owner)
-      : of === 'key' && delegateType === DelegateType.KEY && hasBit(per1, delegable.key);
+      ? delegateType === DelegateType.OWNER && grants(per1, delegable.owner)
+      : of === 'key' && delegateType === DelegateType.KEY && grants(per1, delegable.key);
   demand(granted, 'AUTHFAIL');
   demandRelease(state.stclear.pcrs, locality, pcrInfo);
 }
@@ -52,7 +53,7 @@ export function demandPermission(
 export function demandUnrestricted({ state }: Here, key: KeptKey): void {
   if (!hasFlag(key, 'MIGRATEAUTHORITY')) return;
   const { restrictDelegate } = state.permanent.data;
-  demand(hasBit(restrictDelegate, CMK_BITS.get(key.keyUsage)), 'INVALID_KEYUSAGE');
+  demand(grants(restrictDelegate, CMK_BITS.get(key.keyUsage)), 'INVALID_KEYUSAGE');
 }
 
 type Family = Permanent['data']['familyTable'][number];

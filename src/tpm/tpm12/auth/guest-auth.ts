@@ -3,6 +3,7 @@
  * and the answer's (TPM Main Part 1, §13; Part 3, §18: OIAP, OSAP and DSAP with rolling nonces).
  * @module
  */
+import assert from 'node:assert/strict';
 import { bool, encode, type Of, struct, u32 } from '../../../wire/codec.js';
 import { ctrCrypt } from '../../crypto/aes.js';
 import { hmacSha1, sha1 } from '../../crypto/hash.js';
@@ -76,7 +77,8 @@ export class GuestAuth {
   }
 
   get session(): AuthSession {
-    return this.#session!;
+    assert(this.#session !== undefined, 'openSession comes first');
+    return this.#session;
   }
 
   /**
@@ -119,11 +121,16 @@ export class GuestAuth {
     this.#key = key.slice();
   }
 
+  get #hmacKey(): Uint8Array {
+    assert(this.#key !== undefined, 'openSession or keyIs comes first');
+    return this.#key;
+  }
+
   /** Demands the HMAC of this command. A wrong one counts towards the lockout. */
   check(otherwise: AuthRefusal = 'AUTHFAIL'): void {
     const { nonceOdd, continueAuthSession, authData } = this.#trailer;
     const expected = hmacSha1(
-      this.#key!,
+      this.#hmacKey,
       this.#call.inParamDigest,
       this.session.nonceEven,
       nonceOdd,
@@ -157,7 +164,7 @@ export class GuestAuth {
     const nonceEven = this.#call.tpm.entropy(20);
     this.session.nonceEven = nonceEven;
     const proceed = encode(bool, continueAuthSession);
-    const authData = hmacSha1(this.#key!, outParamDigest, nonceEven, nonceOdd, proceed);
+    const authData = hmacSha1(this.#hmacKey, outParamDigest, nonceEven, nonceOdd, proceed);
     return encode(responseTrailer, { nonceEven, continueAuthSession, authData });
   }
 

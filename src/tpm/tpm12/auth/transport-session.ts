@@ -8,7 +8,7 @@ import { cipherStream } from '../../crypto/aes.js';
 import { sha1 } from '../../crypto/hash.js';
 import { mgf1 } from '../../crypto/oaep.js';
 import { xor } from '../../crypto/secrets.js';
-
+import { hasMask } from '../../kernel/bits.js';
 import { demand, TpmFault } from '../results.js';
 import type { TpmState } from '../state/state.js';
 import { Algorithm, EncScheme } from '../structures/key-parms.js';
@@ -23,7 +23,7 @@ import {
 export const has = (
   { transPublic }: TransportSession,
   attribute: keyof typeof Attribute,
-): boolean => Math.floor(transPublic.transAttributes / Attribute[attribute]) % 2 === 1;
+): boolean => hasMask(transPublic.transAttributes, Attribute[attribute]);
 
 /** @throws TpmFault INVALID_AUTHHANDLE where there is no such session */
 export function findTransport({ stclear }: TpmState, handle: number): TransportSession {

@@ -9,13 +9,12 @@ import { demandAdipScheme, openSession, sharedSecret } from '../auth/sessions.js
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { entityOfKey, findKey } from '../keys/loaded.js';
+import { entityOfCounter, findCounter } from '../monotonic.js';
 import { findNv, nvDigest } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
 import type { AuthSession } from '../state/auth-session.js';
 import { nonce } from '../structures/basic.js';
-
 import { EntityType, Handle, Protocol } from '../structures/types.js';
-import { entityOfCounter, findCounter } from './counters.js';
 
 /** Opens a session that may authorise anything. */
 export const oiap = command({

@@ -207,7 +207,7 @@ const AREAS: Readonly<Record<number, Answer<Uint8Array>>> = {
   [Area.FLAG]:         by32(flagsOf),
   [Area.PROPERTY]:     by32((call, property) => lookUp(PROPERTIES, property)(call)),
   [Area.VERSION]:      () => STRUCT_VER_1_1,
-  [Area.KEY_HANDLE]:   call => handles(HANDLES[Resource.KEY]!(call)),
+  [Area.KEY_HANDLE]:   call => handles(call.state.keys.handles),
   [Area.CHECK_LOADED]: byStructure(keyParms, (call, parms) => yes(parms.rsa !== undefined && call.state.keys.free > 0)),
   [Area.SYM_MODE]:     by32(oneOf()),
   [Area.KEY_STATUS]:   by32(keyStatus),

@@ -29,7 +29,6 @@ import { parsedBuffer, sizedBuffer } from '../structures/codecs.js';
 import {
   hasFlag,
   isKey12,
-  type KeptKey,
   KeyUsage,
   Payload,
   storeAsymkey,
@@ -240,7 +239,7 @@ export const cmkConvertMigration = command({
     demandTicket(call, input.sigTicket, msaList, sha1(encode(cmkAuth, restrictTicket)));
     const here = sameSecret(restrictTicket.destinationKeyDigest, pubkeyDigest(parent));
     demand(here, 'MA_DESTINATION');
-    demand(isRsaPart({ ...migratedKey, secret: key } as KeptKey), 'BAD_PARAMETER');
+    demand(isRsaPart({ ...migratedKey, secret: key }), 'BAD_PARAMETER');
     demandCertified(migratedKey);
     demand(sameSecret(restrictTicket.sourceKeyDigest, migrated), 'MA_SOURCE');
     const migrationAuth = migrationProof(call, { msaDigest: authorities, pubKeyDigest: migrated });

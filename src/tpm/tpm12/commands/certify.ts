@@ -20,7 +20,14 @@ import {
   certifyInfo2,
 } from '../structures/certify-info.js';
 import { sizedBuffer } from '../structures/codecs.js';
-import { AuthDataUsage, hasFlag, type KeptKey, KeyUsage, Payload } from '../structures/key.js';
+import {
+  AuthDataUsage,
+  hasFlag,
+  type KeptKey,
+  KeyUsage,
+  type KeyWithSecret,
+  Payload,
+} from '../structures/key.js';
 import { SigScheme } from '../structures/key-parms.js';
 import { ALL_LOCALITIES } from '../structures/pcr-info.js';
 
@@ -31,7 +38,7 @@ const CERTIFIERS: readonly number[] = [KeyUsage.SIGNING, KeyUsage.IDENTITY, KeyU
 const CERTIFIED: readonly number[] = [...CERTIFIERS, KeyUsage.STORAGE, KeyUsage.BIND];
 
 export interface Certified {
-  readonly key: KeptKey;
+  readonly key: KeyWithSecret;
   readonly parentPCRStatus: boolean;
 }
 
@@ -65,7 +72,7 @@ function certify2(
   const info = pcrs11 ?? (pcrs12 && { ...pcrs12, pcrSelection: pcrs12.releasePCRSelection });
   return {
     fill: 0,
-    payloadType: secret!.payload,
+    payloadType: secret.payload,
     ...commonOf(target, antiReplay),
     pcrInfo: info && { ...info, localityAtRelease },
     migrationAuthority,
@@ -86,7 +93,7 @@ const anyInfo: Codec<CertifyInfo | CertifyInfo2> = {
  */
 function authoriseBy(
   auth: GuestAuth | undefined,
-  key: KeptKey,
+  key: KeyWithSecret,
   role: 'signs' | 'shown',
   otherwise?: AuthRefusal,
 ): void {
@@ -123,7 +130,7 @@ export const certifyKey = command({
     const [certAuth, keyAuth] = authsOf(call);
     authoriseBy(certAuth, cert, 'signs');
     authoriseBy(keyAuth, target.key, 'shown', 'AUTH2FAIL');
-    demand(target.key.secret!.payload === Payload.ASYM, 'INVALID_KEYUSAGE');
+    demand(target.key.secret.payload === Payload.ASYM, 'INVALID_KEYUSAGE');
     const leaves = cert.keyUsage === KeyUsage.IDENTITY && hasFlag(target.key, 'MIGRATABLE');
     demand(!leaves, 'MIGRATEFAIL');
     demandUsages(cert, target.key);
@@ -160,7 +167,7 @@ export const certifyKey2 = command({
     const [keyAuth, certAuth] = authsOf(call);
     authoriseBy(keyAuth, target.key, 'shown');
     authoriseBy(certAuth, cert, 'signs', 'AUTH2FAIL');
-    const { payload } = target.key.secret!;
+    const { payload } = target.key.secret;
     const restricted = RESTRICTED.includes(payload);
     const underAuthority = hasFlag(target.key, 'MIGRATEAUTHORITY') && restricted;
     const leaves = cert.keyUsage === KeyUsage.IDENTITY && hasFlag(target.key, 'MIGRATABLE');
@@ -175,7 +182,7 @@ export const certifyKey2 = command({
 
 const RESTRICTED: readonly number[] = [Payload.MIGRATE_RESTRICTED, Payload.MIGRATE_EXTERNAL];
 
-function demandAuthority(call: Call, key: KeptKey, msaDigest: Uint8Array): void {
+function demandAuthority(call: Call, key: KeyWithSecret, msaDigest: Uint8Array): void {
   const expected = migrationProof(call, { msaDigest, pubKeyDigest: pubkeyDigest(key) });
-  demand(sameSecret(expected, key.secret!.migrationAuth), 'MA_SOURCE');
+  demand(sameSecret(expected, key.secret.migrationAuth), 'MA_SOURCE');
 }

@@ -17,9 +17,9 @@ import { certifyInfo } from '../structures/certify-info.js';
 import { sizedBuffer } from '../structures/codecs.js';
 import {
   AuthDataUsage,
-  type KeptKey,
   KeyFlag,
   KeyUsage,
+  type KeyWithSecret,
   noKey,
   storeAsymkey,
   travellingKey,
@@ -95,7 +95,7 @@ export const changeAuthAsymFinish = command({
 });
 
 /** Under the SRK it is the owner who changes secrets. */
-function authoriseParent(call: Call, handle: number, parent: KeptKey): void {
+function authoriseParent(call: Call, handle: number, parent: KeyWithSecret): void {
   if (call.auth !== undefined && handle === Handle.SRK) call.auth.authorise(call.owner);
   else authoriseKey(call, parent);
 }

@@ -8,7 +8,7 @@ import { bareSecret } from '../auth/guest-auth.js';
 import { isBound } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { entityOfKey, findKey } from '../keys/loaded.js';
+import { entityOfKey, findKey, findSrk } from '../keys/loaded.js';
 import { decryptWith, encryptTo } from '../keys/use.js';
 import { demand, TpmFault } from '../results.js';
 import { noBytes20, secret } from '../structures/basic.js';
@@ -80,7 +80,7 @@ export const changeAuthOwner = command({
     if (entityType === EntityType.OWNER) {
       wipe(data.ownerAuth);
       data.ownerAuth = changed;
-    } else if (entityType === EntityType.SRK) data.srk.secret!.usageAuth = changed;
+    } else if (entityType === EntityType.SRK) findSrk(call.state).secret.usageAuth = changed;
     else throw new TpmFault('WRONG_ENTITYTYPE');
     endOwnerSessions(call);
     call.endSessions();

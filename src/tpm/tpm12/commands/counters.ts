@@ -2,37 +2,16 @@
  * Monotonic counters (TPM Main Part 3, §25): eight of them, of which one counts per power cycle.
  * @module
  */
-import { bytes, encode, u32 } from '../../../wire/codec.js';
-import { sha1 } from '../../crypto/hash.js';
+import { bytes, u32 } from '../../../wire/codec.js';
 import { wipe } from '../../crypto/secrets.js';
-import type { Entity } from '../auth/guest-auth.js';
 import { terminateEntity } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
+import { entityOfCounter, findCounter } from '../monotonic.js';
 import { demand } from '../results.js';
-import type { Permanent } from '../state/permanent.js';
 import { NO_COUNTER, RELEASED_COUNTER } from '../state/state.js';
 import { counterValue, noBytes20, secret } from '../structures/basic.js';
-
 import { EntityType } from '../structures/types.js';
-
-type Counter = Permanent['data']['counters'][number];
-
-/** @throws TpmFault BAD_COUNTER where no counter has the ID */
-export function findCounter({ state }: Call, countID: number): Counter {
-  const counter = state.permanent.data.counters[countID];
-  demand(counter?.valid === true, 'BAD_COUNTER');
-  return counter;
-}
-
-/**
- * A counter, as an authorisation is for it. libtpms knows it in a session by a digest with the ID in
- * the host's order, that is gone when the TPM was restarted.
- */
-export function entityOfCounter(countID: number, { value, authData }: Counter): Entity {
-  const id = encode(u32, countID).reverse();
-  return { secret: authData, digest: sha1(id, value.label, authData) };
-}
 
 /** Makes a counter that starts after every other one. */
 export const createCounter = command({

@@ -20,7 +20,7 @@ import { terminateBound } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { entityOfKey, findKey } from '../keys/loaded.js';
-import { LIMITS } from '../limits.js';
+import { countNoOwnerWrite } from '../nv-area.js';
 import { demand, TpmFault } from '../results.js';
 import { noBytes20, secret } from '../structures/basic.js';
 import { sizedBuffer } from '../structures/codecs.js';
@@ -57,13 +57,6 @@ function endBoundSessions(call: Call): void {
   stclear.ownerReference = Handle.OWNER;
 }
 
-/** Counts a write without an owner, of which there may be so many. */
-function nextNoOwnerWrite({ state }: Call): number {
-  const writes = state.permanent.data.noOwnerNVWrite + 1;
-  demand(writes <= LIMITS.noOwnerNvWrites, 'MAXNVWRITES');
-  return writes;
-}
-
 /** Makes a family of delegations, enables it, locks it, or ends it. */
 export const delegateManage = command({
   ordinal: 'Delegate_Manage',
@@ -84,7 +77,7 @@ export const delegateManage = command({
     } else {
       demand(!data.ownerInstalled, 'AUTHFAIL');
       demand(((family?.flags ?? 0) & FamilyFlag.ADMIN_LOCK) === 0, 'DELEGATE_LOCK');
-      writes = nextNoOwnerWrite(call);
+      writes = countNoOwnerWrite(call);
     }
     endBoundSessions(call);
     const retData = operate(call, family, opCode, opData);
@@ -106,17 +99,17 @@ function operate(
     demand(opData.length === 1, 'BAD_PARAM_SIZE');
     return opData[0] !== 0;
   };
+  // Only TPM_FAMILY_CREATE comes without a family.
+  if (family === undefined) return createFamily(call, opData);
   switch (opCode) {
-    case Operation.CREATE:
-      return createFamily(call, opData);
     case Operation.ENABLE:
-      setFlag(family!, FamilyFlag.ENABLED, flag());
+      setFlag(family, FamilyFlag.ENABLED, flag());
       break;
     case Operation.ADMIN:
-      setFlag(family!, FamilyFlag.ADMIN_LOCK, flag());
+      setFlag(family, FamilyFlag.ADMIN_LOCK, flag());
       break;
     case Operation.INVALIDATE:
-      Object.assign(family!, {
+      Object.assign(family, {
         label: 0,
         familyID: 0,
         verificationCount: 0,
@@ -243,7 +236,7 @@ export const delegateLoadOwnerDelegation = command({
       // There is no owner whose authorisation it could be; libtpms follows a stray pointer.
       demand(auth === undefined, 'AUTHFAIL');
       demand((family.flags & FamilyFlag.ADMIN_LOCK) === 0, 'DELEGATE_LOCK');
-      writes = nextNoOwnerWrite(call);
+      writes = countNoOwnerWrite(call);
       authValue = clearSecret(blob);
     }
     const row = data.delegateTable[index];

@@ -4,7 +4,7 @@
  */
 import { u32 } from '../../../wire/codec.js';
 import { sameSecret } from '../../crypto/secrets.js';
-
+import { isBound } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { open, seal } from '../context-seal.js';
@@ -13,7 +13,6 @@ import {
   demandEntity,
   demandNonce,
   findSession,
-  isBound,
   NO_LABEL,
   nonceOf,
   openKey,
@@ -120,7 +119,7 @@ function demandEntityLoaded(call: Call, session: AuthSession): void {
   }
   const { ownerInstalled, srk } = permanent.data;
   const digests = [
-    ...keys.all.map(entry => entry.key.secret?.pubDataDigest),
+    ...keys.all.map(entry => entry.key.secret.pubDataDigest),
     ownerInstalled ? srk.secret?.pubDataDigest : undefined,
   ];
   const there = digests.some(one => sameSecret(one ?? noBytes20(), session.entityDigest));

@@ -10,7 +10,7 @@ import { demandAdipScheme, openSession, sharedSecret } from '../auth/sessions.js
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { entityOfKey, findKey } from '../keys/loaded.js';
-import { demand, TpmFault } from '../results.js';
+import { demand, refusedAs, TpmFault } from '../results.js';
 import type { AuthSession } from '../state/auth-session.js';
 import { nonce } from '../structures/basic.js';
 import { sizedBuffer } from '../structures/codecs.js';
@@ -112,9 +112,5 @@ function delegationOf(call: Call, kind: number, keyHandle: number, value: Uint8A
 
 /** Whatever is wrong with it, what does not parse is no entity of that kind. */
 function blobOf<T>(bytes: Uint8Array, codec: Parameters<typeof load<T>>[0]): T {
-  try {
-    return load(codec, bytes);
-  } catch (error) {
-    throw error instanceof TpmFault ? new TpmFault('WRONG_ENTITYTYPE') : error;
-  }
+  return refusedAs('WRONG_ENTITYTYPE', () => load(codec, bytes));
 }

@@ -6,12 +6,12 @@ import { bool, encode, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import { sameSecret, wipe } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
+import { clearOwner, renewDaaSecrets } from '../clearing.js';
 import { command } from '../command.js';
 import { exponentOf } from '../keys/numbers.js';
 import { LIMITS } from '../limits.js';
 import { demand, TpmFault } from '../results.js';
 import { digest, nonce } from '../structures/basic.js';
-
 import {
   AuthDataUsage,
   type KeptEndorsementKey,
@@ -29,7 +29,6 @@ import {
   SigScheme,
 } from '../structures/key-parms.js';
 import { Handle } from '../structures/types.js';
-import { clearOwner } from './ownership.js';
 
 /** The public key, and the digest over it and the guest's nonce. */
 const withChecksum = (key: KeptEndorsementKey, antiReplay: Uint8Array) => {
@@ -65,14 +64,6 @@ function createEndorsementKey(call: Call, antiReplay: Uint8Array, keyInfo: KeyPa
   renewDaaSecrets(call);
   flags.CEKPUsed = true;
   return withChecksum(data.endorsementKey, antiReplay);
-}
-
-/** Draws the secrets that every DAA credential of this TPM rests on anew. */
-export function renewDaaSecrets({ tpm, state }: Call): void {
-  const { data } = state.permanent;
-  data.tpmDAASeed = tpm.entropy(20);
-  data.daaProof = tpm.entropy(20);
-  data.daaBlobKey = { ...data.daaBlobKey, valid: true, key: tpm.entropy(16) };
 }
 
 /** Makes an Endorsement Key that can be taken back, by who knows a secret. */

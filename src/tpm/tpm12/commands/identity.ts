@@ -7,7 +7,7 @@ import { sha1 } from '../../crypto/hash.js';
 import { sameSecret } from '../../crypto/secrets.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import { entityOfKey, findKey } from '../keys/loaded.js';
+import { entityOfKey, findKey, findSrk } from '../keys/loaded.js';
 import { createKey, demandKeyProperties } from '../keys/making.js';
 import { decryptWith, signWith, wrapSecret } from '../keys/use.js';
 import { LIMITS } from '../limits.js';
@@ -43,7 +43,7 @@ export const makeIdentity = command({
     demandKeyProperties(idKeyParams, flags.FIPS, LIMITS.keyBits);
     const ownerAuth = call.auth2 ?? call.auth;
     ownerAuth.authorise(call.owner, 'OSAP', 'AUTH2FAIL');
-    if (call.auth2 !== undefined) call.auth.authorise(entityOfKey(data.srk));
+    if (call.auth2 !== undefined) call.auth.authorise(entityOfKey(findSrk(call.state)));
     else demand(data.srk.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
     demand(idKeyParams.keyUsage === KeyUsage.IDENTITY, 'INVALID_KEYUSAGE');
     demand(!hasFlag(idKeyParams, 'MIGRATABLE'), 'INVALID_KEYUSAGE');

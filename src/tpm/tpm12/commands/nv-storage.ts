@@ -4,11 +4,13 @@
  * @module
  */
 import { u32 } from '../../../wire/codec.js';
+import { hasMask } from '../../kernel/bits.js';
 import { terminateEntity } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { LIMITS } from '../limits.js';
 import {
+  countNoOwnerWrite,
   demandNvRelease,
   demandReadable,
   demandWritable,
@@ -38,13 +40,6 @@ const NV_INDEX_TRIAL = 0x0000_f004;
 const D_BIT = 0x1000_0000;
 
 const RESERVED_BITS = 0x0f00_0000;
-
-/** Counts a write without the owner's authorisation, of which there may be so many. */
-function countNoOwnerWrite({ state }: Call): number {
-  const writes = state.permanent.data.noOwnerNVWrite + 1;
-  demand(writes <= LIMITS.noOwnerNvWrites, 'MAXNVWRITES');
-  return writes;
-}
 
 /** Makes an NV index, makes it anew, or removes it; and locks NV. */
 export const nvDefineSpace = command({
@@ -81,7 +76,7 @@ export const nvDefineSpace = command({
   },
 });
 
-const isPlatformIndex = (nvIndex: number): boolean => Math.floor(nvIndex / D_BIT) % 2 === 1;
+const isPlatformIndex = (nvIndex: number): boolean => hasMask(nvIndex, D_BIT);
 
 function demandUnowned(call: Call, pubInfo: NvDataPublic): void {
   call.demandPresence();
@@ -132,7 +127,7 @@ const WRITABLE_BY = ['OWNERWRITE', 'AUTHWRITE', 'WRITEDEFINE', 'PPWRITE'] as con
 
 function demandDefinable({ nvIndex, permission, pcrInfoRead, dataSize }: NvDataPublic): void {
   const has = (bit: keyof typeof NvPermission): boolean =>
-    Math.floor(permission.attributes / NvPermission[bit]) % 2 === 1;
+    hasMask(permission.attributes, NvPermission[bit]);
   demand(!(has('OWNERWRITE') && has('AUTHWRITE')), 'AUTH_CONFLICT');
   demand(!(has('OWNERREAD') && has('AUTHREAD')), 'AUTH_CONFLICT');
   // libtpms looks at the localities that may read, where the specification speaks of writing.

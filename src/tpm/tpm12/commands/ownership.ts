@@ -4,23 +4,17 @@
  */
 import { type Of, u16 } from '../../../wire/codec.js';
 import { oaepDecrypt } from '../../crypto/rsa.js';
-
 import { bareSecret } from '../auth/guest-auth.js';
 import type { Call } from '../call.js';
+import { clearOwner } from '../clearing.js';
 import { command } from '../command.js';
-import { dropKey } from '../keys/loaded.js';
 import { createKey } from '../keys/making.js';
 import { rsaKeyOf } from '../keys/numbers.js';
 import { LIMITS } from '../limits.js';
-import { permits, removeNv } from '../nv-area.js';
 import { demand } from '../results.js';
-import { noDelegates, noFamilies, noSymmetricKey } from '../state/defaults.js';
-import type { PermanentFlag } from '../state/permanent.js';
-import { wipeOwner } from '../state/permanent.js';
-import { endAllSessions, freshStclear } from '../state/state.js';
 import { noBytes20 } from '../structures/basic.js';
 import { sizedBuffer } from '../structures/codecs.js';
-import { AuthDataUsage, KeyFlag, KeyUsage, noKey, travellingKey } from '../structures/key.js';
+import { AuthDataUsage, KeyFlag, KeyUsage, travellingKey } from '../structures/key.js';
 import { Algorithm, EncScheme, SigScheme } from '../structures/key-parms.js';
 import { Protocol } from '../structures/types.js';
 
@@ -146,52 +140,3 @@ export const disableForceClear = command({
     return {};
   },
 });
-
-/** What the flags are once there is no owner. */
-// biome-ignore format: table
-const CLEARED_FLAGS: Partial<Record<PermanentFlag, boolean>> = {
-  disable:               true,
-  deactivated:           true,
-  readPubek:             true,
-  disableOwnerClear:     false,
-  disableFullDALogicInfo: false,
-  allowMaintenance:      false,
-  readSRKPub:            false,
-  ownership:             true,
-  operator:              false,
-  maintenanceDone:       false,
-};
-
-const D_BIT = 0x1000_0000;
-
-/** Lets everything go that was the owner's; the Endorsement Key stays, and NV of the platform. */
-export function clearOwner(call: Call, nvGoes: 'the owners' | 'all' = 'the owners'): void {
-  const { state } = call;
-  const { permanent, stclear } = state;
-  const { data } = permanent;
-  call.altered = true;
-  for (const key of state.keys.all) dropKey(state, key);
-  wipeOwner(data);
-  Object.assign(data, {
-    ownerInstalled: false,
-    srk: noKey(),
-    contextKey: noSymmetricKey(),
-    delegateKey: noSymmetricKey(),
-    delegateTable: noDelegates(),
-    familyTable: noFamilies(),
-    counters: data.counters.map(counter => ({ ...counter, valid: false })),
-    noOwnerNVWrite: 0,
-    restrictDelegate: 0,
-    ordinalAuditStatus: call.tpm.commands.auditedFromStart(),
-    tscOrdinalAuditStatus: 0,
-  });
-  Object.assign(permanent.flags, CLEARED_FLAGS);
-  endAllSessions(stclear);
-  state.stclear = freshStclear(stclear.pcrs);
-  for (const entry of [...permanent.nv]) {
-    const owners =
-      entry !== undefined && (permits(entry, 'OWNERWRITE') || permits(entry, 'OWNERREAD'));
-    const platforms = owners && Math.floor(entry.publicInfo.nvIndex / D_BIT) % 2 === 1;
-    if (owners && (!platforms || nvGoes === 'all')) removeNv(permanent.nv, entry);
-  }
-}

@@ -5,7 +5,7 @@
  */
 import { bool, bytes, type Codec, u8, u32 } from '../../../wire/codec.js';
 import type { WantedHandle } from '../../kernel/slots.js';
-
+import { isBound } from '../auth/sessions.js';
 import { endTransport } from '../auth/transport-session.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
@@ -15,7 +15,6 @@ import {
   demandEntity,
   demandNonce,
   findSession,
-  isBound,
   nonceOf,
   openKey,
   strikeOut,

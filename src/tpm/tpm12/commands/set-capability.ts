@@ -5,12 +5,12 @@
  */
 import { decode, u32 } from '../../../wire/codec.js';
 import type { Call } from '../call.js';
+import { renewDaaSecrets } from '../clearing.js';
 import { command } from '../command.js';
 import { demand, TpmFault } from '../results.js';
 import { mayFrom } from '../state/pcr.js';
 import { PERMANENT_FLAGS, type PermanentFlag } from '../state/permanent.js';
 import { sizedBuffer } from '../structures/codecs.js';
-import { renewDaaSecrets } from './endorsement.js';
 
 interface Rule {
   /** Who may: the owner, somebody who stands before the machine, either, or nobody in particular. */
@@ -94,10 +94,11 @@ function wordOf(value: Uint8Array): number {
 
 function setPermanentFlag(call: Call, subCap: number, value: boolean): void {
   const flag = PERMANENT_FLAGS[subCap - 1];
-  const rule = flag && FLAG_RULES[flag];
+  demand(flag !== undefined, 'BAD_PARAMETER');
+  const rule = FLAG_RULES[flag];
   demand(rule !== undefined, 'BAD_PARAMETER');
   demandRule(call, value, rule);
-  call.setFlag(flag!, value);
+  call.setFlag(flag, value);
 }
 
 function setPermanentData(call: Call, subCap: number, value: Uint8Array): void {

@@ -56,7 +56,7 @@ function messageOf(
       demand(call.auth !== undefined, 'BAD_PARAMETER');
       return sha1(encodeSignInfo('SIGN', call.auth.nonceOdd, area));
     default: {
-      const room = Math.floor(algorithmParms.rsa!.keyLength / 8) - PADDING_BYTES;
+      const room = Math.floor((algorithmParms.rsa?.keyLength ?? 0) / 8) - PADDING_BYTES;
       demand(area.length <= room, 'BAD_PARAMETER');
       return area;
     }

@@ -13,14 +13,13 @@ import type { Call } from '../call.js';
 import { command } from '../command.js';
 import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
 import { decryptWith, encryptTo } from '../keys/use.js';
-import { demand, TpmFault } from '../results.js';
-import { compositeDigest, mayFrom } from '../state/pcr.js';
+import { demand, refusedAs } from '../results.js';
+import { createdNow, demandReleased, releaseOf } from '../state/pcr.js';
 import { secret, structVer11 } from '../structures/basic.js';
 import { restOf, sizedBuffer } from '../structures/codecs.js';
 import { hasFlag, type KeptKey, KeyUsage, Payload } from '../structures/key.js';
 import { EncScheme } from '../structures/key-parms.js';
 import { load } from '../structures/parsing.js';
-import { ALL_LOCALITIES, selectsAny } from '../structures/pcr-info.js';
 import {
   type StoredData,
   sealedData,
@@ -49,7 +48,9 @@ export const seal = command({
   output: sealOutput,
   run(call, { keyHandle, encAuth, pcrInfo: info, inData }) {
     const key = authoriseSealing(call, keyHandle, inData);
-    const head = sealInfoOf(info, wanted => created(call, wanted));
+    const head = sealInfoOf(info, wanted =>
+      createdNow(call.state.stclear.pcrs, call.locality, wanted),
+    );
     return { sealedData: sealUnder(call, key, head, encAuth, inData) };
   },
 });
@@ -67,7 +68,14 @@ export const sealx = command({
     const key = authoriseSealing(call, keyHandle, inData);
     const { adipEncScheme } = call.auth.session;
     const et = adipEncScheme === AdipScheme.XOR ? ET_KEY_XOR : adipEncScheme * 256;
-    const head = { ...sealInfoOf(info, wanted => created(call, wanted), 'long'), et };
+    const head = {
+      ...sealInfoOf(
+        info,
+        wanted => createdNow(call.state.stclear.pcrs, call.locality, wanted),
+        'long',
+      ),
+      et,
+    };
     const clear = cryptData(call.auth, adipEncScheme, inData);
     return { sealedData: sealUnder(call, key, head, encAuth, clear) };
   },
@@ -87,22 +95,6 @@ function authoriseSealing(call: Call<'one'>, keyHandle: number, inData: Uint8Arr
 function demandSealing(key: KeptKey): void {
   demand(key.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
   demand(!hasFlag(key, 'MIGRATABLE'), 'INVALID_KEYUSAGE');
-}
-
-/** The PCR information of what is sealed, with what the PCRs hold now. */
-function created(
-  { state, locality }: Call,
-  { pcrs11, pcrs12 }: Pick<StoredData, 'pcrs11' | 'pcrs12'>,
-) {
-  const digestOf = (selection: Uint8Array) => compositeDigest(state.stclear.pcrs, selection);
-  return {
-    pcrs11: pcrs11 && { ...pcrs11, digestAtCreation: digestOf(pcrs11.pcrSelection) },
-    pcrs12: pcrs12 && {
-      ...pcrs12,
-      localityAtCreation: 2 ** locality,
-      digestAtCreation: digestOf(pcrs12.creationPCRSelection),
-    },
-  };
 }
 
 function sealUnder(
@@ -151,7 +143,7 @@ export const unseal = command({
     else authoriseKeyless(key);
     demandSealing(key);
     const sealed = openSealed(call, key, inData);
-    demandSealPcrs(call, inData);
+    demandReleased(call.state.stclear.pcrs, call.locality, releaseOf(inData));
     const dataAuth = call.auth2 ?? call.auth;
     dataAuth.authorise(bareSecret(sealed.authData), 'OIAP', 'AUTH2FAIL');
     if (inData.et === 0) return { secret: sealed.data };
@@ -170,7 +162,7 @@ function authoriseKeyless(key: KeptKey): void {
 
 function openSealed(call: Call, key: KeptKey, stored: StoredData) {
   const { tpmProof } = call.state.permanent.data;
-  try {
+  return refusedAs('NOTSEALED_BLOB', () => {
     const sealed = load(sealedData, decryptWith(key, stored.encData));
     const ours =
       sameSecret(sealed.tpmProof, tpmProof) &&
@@ -178,19 +170,7 @@ function openSealed(call: Call, key: KeptKey, stored: StoredData) {
       sealed.payload === Payload.SEAL;
     demand(ours, 'NOTSEALED_BLOB');
     return sealed;
-  } catch (error) {
-    throw error instanceof TpmFault ? new TpmFault('NOTSEALED_BLOB') : error;
-  }
-}
-
-function demandSealPcrs({ state, locality }: Call, { pcrs11, pcrs12 }: StoredData): void {
-  const selection = pcrs11?.pcrSelection ?? pcrs12?.releasePCRSelection;
-  if (selection !== undefined && selectsAny(selection)) {
-    const found = compositeDigest(state.stclear.pcrs, selection);
-    const wanted = (pcrs11 ?? pcrs12)!.digestAtRelease;
-    demand(Buffer.compare(found, wanted) === 0, 'WRONGPCRVAL');
-  }
-  demand(mayFrom(pcrs12?.localityAtRelease ?? ALL_LOCALITIES, locality), 'BAD_LOCALITY');
+  });
 }
 
 const boundData = struct({ ver: structVer11, payload: u8, payloadData: restOf });

@@ -3,24 +3,23 @@
  * TPM_ReleaseTransportSigned.
  * @module
  */
-import { concat, encode, Reader, struct, u16, u32 } from '../../../wire/codec.js';
+import { concat, encode, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
-
+import { HEADER_BYTES } from '../../kernel/frame.js';
 import { crypt, demandScheme, has, logInto, logOutOf } from '../auth/transport-session.js';
 import type { Call } from '../call.js';
 import { command } from '../command.js';
-import type { WrappedFacts } from '../environment.js';
 import { authoriseKey, entityOfKey, findKey } from '../keys/loaded.js';
 import { decryptWith, signWith } from '../keys/use.js';
-import { ABSENT_ORDINALS, ORDINALS } from '../ordinals.js';
+import { ORDINALS } from '../ordinals.js';
 import { demand } from '../results.js';
 import { noBytes20, nonce } from '../structures/basic.js';
 import { encodeSignInfo } from '../structures/certify-info.js';
 import { sizedBuffer } from '../structures/codecs.js';
 import { currentTicks, tickCount } from '../structures/current-ticks.js';
-import { AuthDataUsage, type KeptKey, KeyUsage } from '../structures/key.js';
+import { AuthDataUsage, KeyUsage, type KeyWithSecret } from '../structures/key.js';
 import { SigScheme } from '../structures/key-parms.js';
-import { load, parse } from '../structures/parsing.js';
+import { load } from '../structures/parsing.js';
 import {
   Attribute,
   type TransportPublic,
@@ -28,16 +27,11 @@ import {
   transportAuth,
   transportPublic,
 } from '../structures/transport-public.js';
-import { Handle, RESPONSE_TAG_OFFSET, Resource, Tag } from '../structures/types.js';
+import { Handle } from '../structures/types.js';
 import { ticksNow } from '../ticks.js';
+import { commandPart, keyCountOf, keysHash, responsePart, withPart } from '../wrapping.js';
 
 const SUCCESS = encode(u32, 0);
-
-const HEADER_BYTES = 10;
-
-const AUTH_BYTES = 45;
-
-const RESPONSE_AUTH_BYTES = 41;
 
 const ENCRYPTING: readonly number[] = [KeyUsage.STORAGE, KeyUsage.LEGACY];
 
@@ -96,83 +90,6 @@ function secretOf(
   demand(ENCRYPTING.includes(key.keyUsage), 'INVALID_KEYUSAGE');
   authoriseKey(call, key);
   return load(transportAuth, decryptWith(key, sent)).authData;
-}
-
-const wrappedHeader = struct({ tag: u16, paramSize: u32, ordinal: u32 });
-
-/** Where the data of a wrapped command, or of its response, begin and end. */
-interface Part {
-  readonly start: number;
-  readonly end: number;
-}
-
-interface CommandPart extends Part {
-  readonly ordinal: number;
-  readonly facts: WrappedFacts;
-}
-
-function commandPart(call: Call, wrapped: Uint8Array): CommandPart {
-  const { tag, paramSize, ordinal } = load(wrappedHeader, wrapped);
-  demand(paramSize === wrapped.length, 'BAD_PARAM_SIZE');
-  const facts = call.tpm.commands.get(ordinal)?.wrapped ?? ABSENT.get(ordinal);
-  demand(facts !== undefined, 'BAD_ORDINAL');
-  const start = HEADER_BYTES + facts.handleBytes.input;
-  const part = between(wrapped, start, AUTH_BYTES * sessionsOf(tag, Tag.COMMAND));
-  return { ordinal, facts, ...part };
-}
-
-/** Known ordinals without a command: what is refused is the wrapped command, and the session goes on. */
-const ABSENT: ReadonlyMap<number, WrappedFacts> = new Map(
-  Object.values(ABSENT_ORDINALS).map(({ ordinal, keys }) => [
-    ordinal,
-    { refused: false, handleBytes: { input: 4 * keys, output: 0 }, keys },
-  ]),
-);
-
-const sessionsOf = (tag: number, plain: number): number =>
-  tag === plain + 1 || tag === plain + 2 ? tag - plain : 0;
-
-function between(bytes: Uint8Array, start: number, behind: number): Part {
-  demand(bytes.length >= start + behind, 'BAD_PARAM_SIZE');
-  return { start, end: bytes.length - behind };
-}
-
-function responsePart({ handleBytes }: WrappedFacts, response: Uint8Array): Part {
-  const { tag, ordinal: result } = load(wrappedHeader, response);
-  if (result !== 0) return { start: HEADER_BYTES, end: HEADER_BYTES };
-  return between(
-    response,
-    HEADER_BYTES + handleBytes.output,
-    RESPONSE_AUTH_BYTES * sessionsOf(tag, Tag.COMMAND + RESPONSE_TAG_OFFSET),
-  );
-}
-
-/** `whole` with one part of it encrypted or decrypted. */
-const withPart = (
-  whole: Uint8Array,
-  { start, end }: Part,
-  change: (part: Uint8Array) => Uint8Array,
-): Uint8Array => concat(whole.slice(0, start), change(whole.slice(start, end)), whole.slice(end));
-
-/**
- * How many key handles a command begins with. Where that depends on a resource type, it must be there
- * before anything is proven.
- */
-function keyCountOf({ keys }: WrappedFacts, clear: Uint8Array): number {
-  if (keys !== 'typed') return keys;
-  const resourceType = load(u32, clear.slice(HEADER_BYTES + 4));
-  return Number(resourceType === Resource.KEY);
-}
-
-/** The digest over the public keys of the handles that a command begins with. */
-function keysHash(call: Call, count: number, clear: Uint8Array): Uint8Array {
-  if (count === 0) return noBytes20();
-  const from = new Reader(clear.slice(HEADER_BYTES));
-  const hashes = Array.from({ length: count }, () => {
-    const { key } = findKey(call, parse(u32, from), { readOnly: true, allowEk: true });
-    return sha1(encode(sizedBuffer, key.pubKey));
-  });
-  return sha1(...hashes);
 }
 
 /** Runs a command that came through a session. */
@@ -249,7 +166,7 @@ export const releaseTransportSigned = command({
   },
 });
 
-function authoriseSigner(call: Call, key: KeptKey): void {
+function authoriseSigner(call: Call, key: KeyWithSecret): void {
   demand(SCHEMES.includes(key.algorithmParms.sigScheme), 'INAPPROPRIATE_SIG');
   if (call.auth === undefined) demand(key.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
   else call.auth.openSession(entityOfKey(key));

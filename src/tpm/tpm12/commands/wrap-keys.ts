@@ -18,6 +18,7 @@ import {
   hasFlag,
   type KeptKey,
   KeyUsage,
+  type KeyWithSecret,
   pubDataDigest,
   publicOf,
   storeAsymkey,
@@ -94,11 +95,11 @@ function loadUnder(call: Call, parentHandle: number, inKey: TravellingKey): numb
   demand(parent.keyUsage === KeyUsage.STORAGE, 'INVALID_KEYUSAGE');
   demandKeyProperties(inKey, flags.FIPS);
   const key = openKey(inKey, parent);
-  demand(sameSecret(pubDataDigest(key), key.secret!.pubDataDigest), 'AUTHFAIL');
+  demand(sameSecret(pubDataDigest(key), key.secret.pubDataDigest), 'AUTHFAIL');
   const migratable = hasFlag(key, 'MIGRATABLE');
   demand(!(key.keyUsage === KeyUsage.IDENTITY && migratable), 'INVALID_KEYUSAGE');
   demand(key.keyUsage !== KeyUsage.AUTHCHANGE, 'INVALID_KEYUSAGE');
-  const ours = migratable || sameSecret(data.tpmProof, key.secret!.migrationAuth);
+  const ours = migratable || sameSecret(data.tpmProof, key.secret.migrationAuth);
   demand(ours, 'INVALID_KEYUSAGE');
   const status = parentPCRStatus || usesPcrs(parent);
   const loaded = { handle: 0, key, parentPCRStatus: status, keyControl: 0 };
@@ -106,7 +107,7 @@ function loadUnder(call: Call, parentHandle: number, inKey: TravellingKey): numb
 }
 
 /** A key with its secret part in clear, where its parent decrypts that and its numbers make a key. */
-function openKey(inKey: TravellingKey, parent: KeptKey): KeptKey {
+function openKey(inKey: TravellingKey, parent: KeptKey): KeyWithSecret {
   const key = { ...inKey, secret: load(storeAsymkey, decryptWith(parent, inKey.secret)) };
   demand(isRsaPart(key), 'BAD_PARAMETER');
   return key;

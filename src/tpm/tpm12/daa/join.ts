@@ -9,7 +9,7 @@ import { toNumber } from '../../crypto/mod-exp.js';
 import { pkcs1Verify } from '../../crypto/rsa.js';
 import type { RsaPublicKey } from '../../crypto/rsa-keys.js';
 import { decryptWith } from '../keys/use.js';
-import { demand } from '../results.js';
+import { demand, refusedAs } from '../results.js';
 import type { DaaSession } from '../state/daa-session.js';
 import { DaaResource, DaaSize, daaIssuer, daaTpm } from '../structures/daa-issuer.js';
 import { sealDaa } from './daa-blob.js';
@@ -27,7 +27,6 @@ import {
   letGo,
   maskedPseudonym,
   NOTHING,
-  orElse,
   padded,
   pseudonym,
   r0,
@@ -45,7 +44,7 @@ import {
   timesS0,
 } from './proof.js';
 
-const countOf = (data: Uint8Array): number => orElse('DAA_INPUT_DATA0', () => decode(u32, data));
+const countOf = (data: Uint8Array): number => refusedAs('DAA_INPUT_DATA0', () => decode(u32, data));
 
 /** Opens a session for a chain of so many of the issuer's keys. */
 const open: Stage = ({ session, data0 }) => {
@@ -90,7 +89,7 @@ export const joinsOn = ({ context, specific }: DaaSession): boolean =>
 /** Takes the issuer's parameters, signed by the last key of the chain. */
 const takeIssuer: Stage = step => {
   const { session, data0 } = step;
-  session.issuer = orElse('DAA_INPUT_DATA0', () => decode(daaIssuer, data0));
+  session.issuer = refusedAs('DAA_INPUT_DATA0', () => decode(daaIssuer, data0));
   demandSigned(step, concat(session.join.digestN0, data0));
   session.specific.digestIssuer = sha1(data0);
   letGo(step);

@@ -7,12 +7,12 @@
  * exponents have at most 219 bytes; what cannot be computed is TPM_DAA_WRONG_W, as in libtpms.
  * @module
  */
-import { concat, encode, equal, u32, WireError } from '../../../wire/codec.js';
+import { concat, encode, equal, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import { modExp, toBytes, toNumber } from '../../crypto/mod-exp.js';
 import { mgf1 } from '../../crypto/oaep.js';
 import type { Call } from '../call.js';
-import { demand, TpmFault, type TpmResultName } from '../results.js';
+import { demand } from '../results.js';
 import type { DaaSession } from '../state/daa-session.js';
 import { DaaSize } from '../structures/daa-issuer.js';
 
@@ -101,16 +101,6 @@ export const kept: Quantity = ({ session }) => toNumber(session.context.scratch)
 /** From here on the scratch counts as empty. Its bytes stay, and travel, as those of libtpms do. */
 export function letGo({ session: { context } }: Step): void {
   context.scratchIsEmpty = true;
-}
-
-/** What `read` gives; a fault in it, or bytes that are missing or too many, has this name then. */
-export function orElse<T>(result: TpmResultName, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    const refused = error instanceof TpmFault || error instanceof WireError;
-    throw refused ? new TpmFault(result) : error;
-  }
 }
 
 function demandDigest(

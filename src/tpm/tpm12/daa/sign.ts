@@ -7,7 +7,7 @@ import { decode, equal, u8, u32 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
 import { toNumber } from '../../crypto/mod-exp.js';
 import { findKey } from '../keys/loaded.js';
-import { demand } from '../results.js';
+import { demand, refusedAs } from '../results.js';
 import { DaaResource, DaaSize, daaIssuer, daaTpm } from '../structures/daa-issuer.js';
 import { KeyUsage } from '../structures/key.js';
 import { load } from '../structures/parsing.js';
@@ -21,7 +21,6 @@ import {
   keepHigh,
   maskedPseudonym,
   NOTHING,
-  orElse,
   padded,
   pseudonym,
   r0,
@@ -40,14 +39,14 @@ import {
 
 /** Opens a session with the parameters of an issuer, which nothing proves yet. */
 const open: Stage = ({ session, data0 }) => {
-  session.issuer = orElse('DAA_INPUT_DATA0', () => decode(daaIssuer, data0));
+  session.issuer = refusedAs('DAA_INPUT_DATA0', () => decode(daaIssuer, data0));
   return NOTHING;
 };
 
 /** Takes back what the TPM gave away when it joined. It names the issuer. */
 const takeSpecific: Stage = ({ call, session, data0 }) => {
   const { data } = call.state.permanent;
-  session.specific = orElse('DAA_INPUT_DATA0', () =>
+  session.specific = refusedAs('DAA_INPUT_DATA0', () =>
     load(daaTpm, openDaa(data, DaaResource.TPM, data0)),
   );
   return NOTHING;
@@ -63,7 +62,7 @@ const SELECTED: Readonly<Record<number, (step: Step) => Uint8Array>> = {
 };
 
 function identityModulus({ call, data1 }: Step): Uint8Array {
-  return orElse('DAA_INPUT_DATA1', () => {
+  return refusedAs('DAA_INPUT_DATA1', () => {
     const { key } = findKey(call, decode(u32, data1), { readOnly: true });
     demand(key.keyUsage === KeyUsage.IDENTITY, 'DAA_INPUT_DATA1');
     return key.pubKey;
@@ -73,7 +72,7 @@ function identityModulus({ call, data1 }: Step): Uint8Array {
 /** Binds the challenge to what is signed. */
 const takeMessage: Stage = step => {
   const { context } = step.session;
-  const selector = orElse('DAA_INPUT_DATA0', () => decode(u8, step.data0));
+  const selector = refusedAs('DAA_INPUT_DATA0', () => decode(u8, step.data0));
   const select = SELECTED[selector];
   demand(select !== undefined, 'DAA_INPUT_DATA0');
   context.digest = sha1(context.digest, Uint8Array.of(selector), select(step));
@@ -84,7 +83,7 @@ const takeMessage: Stage = step => {
 const privateNumber =
   (type: 'V0' | 'V1', digest: 'digestV0' | 'digestV1', length: number) =>
   ({ call, session, data0 }: Step): bigint =>
-    orElse('DAA_INPUT_DATA0', () => {
+    refusedAs('DAA_INPUT_DATA0', () => {
       const bytes = openDaa(call.state.permanent.data, DaaResource[type], data0);
       const value = toNumber(bytes);
       const whole = padded(value, length);

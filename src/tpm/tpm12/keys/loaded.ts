@@ -9,16 +9,19 @@ import type { Entity } from '../auth/guest-auth.js';
 import { terminateEntity } from '../auth/sessions.js';
 import type { Call } from '../call.js';
 import { demand } from '../results.js';
-import { compositeDigest, mayFrom } from '../state/pcr.js';
+import { demandReleased, releaseOf } from '../state/pcr.js';
 import type { TpmState } from '../state/state.js';
 import {
   AuthDataUsage,
   hasFlag,
+  hasSecret,
   type KeptKey,
   KeyUsage,
+  type KeyWithSecret,
   type LoadedKey,
+  type PublicPart,
 } from '../structures/key.js';
-import { ALL_LOCALITIES, selectsAny } from '../structures/pcr-info.js';
+import { type PcrInfos, selectsAny } from '../structures/pcr-info.js';
 import { EntityType, Handle } from '../structures/types.js';
 
 /** @throws TpmFault INVALID_KEYHANDLE where no key has the handle */
@@ -30,10 +33,7 @@ export function findLoaded(keys: Slots<LoadedKey>, handle: number): LoadedKey {
 
 /** Evicts a key, and ends every OSAP session that is bound to it. */
 export function dropKey({ keys, stclear }: TpmState, { handle, key }: LoadedKey): void {
-  const digest = key.secret?.pubDataDigest;
-  if (digest !== undefined) {
-    terminateEntity(stclear.authSessions, EntityType.KEYHANDLE, digest);
-  }
+  terminateEntity(stclear.authSessions, EntityType.KEYHANDLE, key.secret.pubDataDigest);
   keys.remove(handle);
 }
 
@@ -41,8 +41,6 @@ interface Search {
   /** Only the public part will be read: a key may let its PCRs be ignored then. */
   readonly readOnly?: boolean;
   readonly ignorePcrs?: boolean;
-  /** Only the public part of the Endorsement Key is ever asked for. */
-  readonly allowEk?: boolean;
 }
 
 /**
@@ -52,63 +50,61 @@ interface Search {
 export function findKey(
   call: Call,
   handle: number,
-  { readOnly = false, ignorePcrs = false, allowEk = false }: Search = {},
-): { key: KeptKey; parentPCRStatus: boolean } {
-  if (allowEk && handle === Handle.EK) return endorsementKey(call.state);
+  { readOnly = false, ignorePcrs = false }: Search = {},
+): { key: KeyWithSecret; parentPCRStatus: boolean } {
   const found = lookUp(call.state, handle);
   const ignored = readOnly && hasFlag(found.key, 'PCRIGNOREDONREAD');
   if (!ignorePcrs && !ignored) demandKeyPcrs(call, found.key);
   return found;
 }
 
-function endorsementKey({ permanent }: TpmState) {
-  const { endorsementKey: ek } = permanent.data;
-  demand(ek.keyUsage !== KeyUsage.NONE, 'KEYNOTFOUND');
-  return { key: { ...ek, secret: undefined }, parentPCRStatus: false };
+/** The public part of a key, the Endorsement Key's included. @throws TpmFault as findKey */
+export function findPublicKey(call: Call, handle: number): PublicPart {
+  if (handle !== Handle.EK) return findKey(call, handle, { readOnly: true }).key;
+  const { endorsementKey } = call.state.permanent.data;
+  demand(endorsementKey.keyUsage !== KeyUsage.NONE, 'KEYNOTFOUND');
+  return endorsementKey;
 }
 
-function lookUp({ permanent, keys }: TpmState, handle: number) {
-  const { ownerInstalled, srk } = permanent.data;
-  if (handle === Handle.SRK) {
-    demand(ownerInstalled, 'KEYNOTFOUND');
-    return { key: srk, parentPCRStatus: false };
-  }
+/** The SRK. @throws TpmFault `otherwise` where there is no owner, and so none */
+export function findSrk(
+  { permanent: { data } }: TpmState,
+  otherwise: 'KEYNOTFOUND' | 'NOSRK' | 'RESOURCEMISSING' = 'NOSRK',
+): KeyWithSecret {
+  demand(data.ownerInstalled && hasSecret(data.srk), otherwise);
+  return data.srk;
+}
+
+function lookUp(state: TpmState, handle: number) {
+  if (handle === Handle.SRK) return { key: findSrk(state, 'KEYNOTFOUND'), parentPCRStatus: false };
   demand(handle !== Handle.EK, 'KEYNOTFOUND');
   // What else lies between SRK and EK is no key.
   demand(!(handle > Handle.SRK && handle < Handle.EK), 'INVALID_RESOURCE');
-  return findLoaded(keys, handle);
+  return findLoaded(state.keys, handle);
 }
 
 /** Whether a key is bound to the values of any PCR, from byte `from` of its selection on. */
-export function usesPcrs({ pcrs11, pcrs12 }: KeptKey, from = 0): boolean {
-  const selection = pcrs11?.pcrSelection ?? pcrs12?.releasePCRSelection;
+export function usesPcrs(key: PcrInfos, from = 0): boolean {
+  const { selection } = releaseOf(key);
   return selection !== undefined && selectsAny(selection.subarray(from));
 }
 
 /** The localities from which a key may be used. */
-export const localitiesOf = ({ pcrs12 }: KeptKey): number =>
-  pcrs12?.localityAtRelease ?? ALL_LOCALITIES;
+export const localitiesOf = (key: PcrInfos): number => releaseOf(key).localities;
 
 function demandKeyPcrs({ state, locality }: Call, key: KeptKey): void {
-  const { pcrs11, pcrs12 } = key;
-  if (usesPcrs(key)) {
-    const selection = pcrs11?.pcrSelection ?? pcrs12!.releasePCRSelection;
-    const found = compositeDigest(state.stclear.pcrs, selection);
-    const wanted = (pcrs11 ?? pcrs12!).digestAtRelease;
-    demand(Buffer.compare(found, wanted) === 0, 'WRONGPCRVAL');
-  }
-  demand(mayFrom(localitiesOf(key), locality), 'WRONGPCRVAL');
+  demandReleased(state.stclear.pcrs, locality, releaseOf(key), 'WRONGPCRVAL');
 }
 
 /** A key, as an authorisation is for it. */
-export const entityOfKey = (key: KeptKey): Entity => ({
+export const entityOfKey = (key: KeyWithSecret): Entity => ({
   key,
-  secret: key.secret!.usageAuth,
-  digest: key.secret!.pubDataDigest,
+  secret: key.secret.usageAuth,
+  digest: key.secret.pubDataDigest,
 });
 
 /** Demands the authorisation of a key, or that the key needs none where there came none. */
-export function authoriseKey(call: Call, key: KeptKey): void {
+export function authoriseKey(call: Call, key: KeyWithSecret): void {
   if (call.auth !== undefined) call.auth.authorise(entityOfKey(key));
   else demand(key.authDataUsage === AuthDataUsage.NEVER, 'AUTHFAIL');
 }

@@ -3,23 +3,21 @@
  * of it.
  * @module
  */
-import type { Of } from '../../../wire/codec.js';
+
 import type { Call } from '../call.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
-import { compositeDigest } from '../state/pcr.js';
+import { createdNow } from '../state/pcr.js';
 import { noBytes20 } from '../structures/basic.js';
 import {
   AuthDataUsage,
   isKey12,
-  type KeptKey,
   KeyUsage,
+  type KeyWithSecret,
   noKey,
   Payload,
   type PublicPart,
   pubDataDigest,
-  type storeAsymkey,
-  type TravellingKey,
 } from '../structures/key.js';
 import { Algorithm, EncScheme, SigScheme } from '../structures/key-parms.js';
 import { exponentOf } from './numbers.js';
@@ -80,15 +78,15 @@ const isUsual = (exponent: Uint8Array): boolean =>
   exponent.length === 0 ||
   (exponent.length >= 3 && exponent.every((byte, at) => byte === ([1, 0, 1][at] ?? 0)));
 
-type FreshKey = KeptKey & { secret: Of<typeof storeAsymkey> };
-
 /** OpenSSL makes no smaller ones. */
 const BITS_MIN = 512;
 
 /** Makes the key that `params` ask for. Its secrets are zeros as yet. */
-export function createKey(call: Call, params: PublicPart): FreshKey {
+export function createKey(call: Call, params: PublicPart): KeyWithSecret {
   const { algorithmParms } = params;
-  const bits = algorithmParms.rsa!.keyLength;
+  const { rsa } = algorithmParms;
+  demand(rsa !== undefined, 'BAD_KEY_PROPERTY');
+  const bits = rsa.keyLength;
   demand(bits % 16 === 0, 'BAD_KEY_PROPERTY');
   const exponent = exponentOf(algorithmParms);
   demand(bits >= BITS_MIN, 'BAD_KEY_PROPERTY');
@@ -99,7 +97,7 @@ export function createKey(call: Call, params: PublicPart): FreshKey {
     keyFlags: params.keyFlags,
     authDataUsage: params.authDataUsage,
     algorithmParms,
-    ...createdPcrs(call, params),
+    ...createdNow(call.state.stclear.pcrs, call.locality, params),
     pubKey: modulus,
   };
   const secret = {
@@ -111,25 +109,3 @@ export function createKey(call: Call, params: PublicPart): FreshKey {
   };
   return { ...key, secret };
 }
-
-/** The PCR information of a new key, with what the PCRs held when it was made. */
-function createdPcrs({ state, locality }: Call, { pcrs11, pcrs12 }: PublicPart) {
-  const { pcrs } = state.stclear;
-  return {
-    pcrs11: pcrs11 && {
-      ...pcrs11,
-      digestAtCreation: compositeDigest(pcrs, pcrs11.pcrSelection),
-    },
-    pcrs12: pcrs12 && {
-      ...pcrs12,
-      localityAtCreation: 2 ** locality,
-      digestAtCreation: compositeDigest(pcrs, pcrs12.creationPCRSelection),
-    },
-  };
-}
-
-/** A key with an encrypted secret part, out of one in clear. */
-export const travelling = (key: KeptKey, encrypted: Uint8Array): TravellingKey => ({
-  ...key,
-  secret: encrypted,
-});

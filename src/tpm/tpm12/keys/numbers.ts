@@ -5,7 +5,7 @@
 import { isRsaKey, type RsaKey, type RsaPublicKey } from '../../crypto/rsa-keys.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
-import type { KeptEndorsementKey, KeptKey, PublicPart } from '../structures/key.js';
+import type { PublicPart } from '../structures/key.js';
 
 /** Part 2 §10.1.1 TPM_RSA_KEY_PARMS: an exponent that is not given is 65537. */
 const DEFAULT_EXPONENT = 65537;
@@ -29,8 +29,13 @@ export function exponentOf({ rsa }: PublicPart['algorithmParms']): number {
 const bigEndian = (bytes: Uint8Array): number =>
   bytes.length === 0 ? DEFAULT_EXPONENT : bytes.reduce((sum, byte) => sum * 256 + byte, 0);
 
+/** What of a key its RSA numbers are read from. */
+type WithPrime = Pick<PublicPart, 'algorithmParms' | 'pubKey'> & {
+  readonly secret: { readonly prime: Uint8Array } | undefined;
+};
+
 /** Whether the numbers of a key make an RSA key. */
-export function isRsaPart(key: KeptKey): boolean {
+export function isRsaPart(key: WithPrime): boolean {
   const numbers = rsaKeyOf(key);
   return numbers !== undefined && isRsaKey(numbers);
 }
@@ -49,7 +54,7 @@ export function rsaPublicOf(
  * The numbers of a kept key; undefined where it is no RSA key with a private part, or a larger one
  * than this TPM makes.
  */
-export function rsaKeyOf(key: KeptKey | KeptEndorsementKey): RsaKey | undefined {
+export function rsaKeyOf(key: WithPrime): RsaKey | undefined {
   const open = rsaPublicOf(key);
   const prime = key.secret?.prime;
   if (open === undefined || prime === undefined) return undefined;

@@ -16,6 +16,7 @@ import { demand, TpmFault } from '../results.js';
 import {
   type KeptEndorsementKey,
   type KeptKey,
+  type KeyWithSecret,
   type PublicPart,
   storeAsymkey,
 } from '../structures/key.js';
@@ -56,8 +57,8 @@ export function encryptTo({ tpm }: Call, key: Public, clear: Uint8Array): Uint8A
 }
 
 /** The secret part of a key, encrypted to its parent. */
-export const wrapSecret = (call: Call, key: KeptKey, parent: Public): Uint8Array =>
-  encryptTo(call, parent, encode(storeAsymkey, key.secret!));
+export const wrapSecret = (call: Call, key: KeyWithSecret, parent: Public): Uint8Array =>
+  encryptTo(call, parent, encode(storeAsymkey, key.secret));
 
 /**
  * Signs a message with a key: a digest, or with the DER scheme anything that fits.

@@ -3,8 +3,9 @@
  * which of them can be reset, and from which localities they are reset and extended.
  * @module
  */
-import { concat, encode, type Of } from '../../../wire/codec.js';
+import { concat, encode, equal, type Of } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
+import { hasBit } from '../../kernel/bits.js';
 import { LIMITS } from '../limits.js';
 import { demand } from '../results.js';
 import { noBytes20 } from '../structures/basic.js';
@@ -12,6 +13,7 @@ import {
   ALL_LOCALITIES,
   composite,
   type PcrInfoShort,
+  type PcrInfos,
   selectsAny,
 } from '../structures/pcr-info.js';
 
@@ -52,7 +54,7 @@ export const STATIC_PCRS: readonly number[] = Array.from(
 ).filter(pcr => attributesOf(pcr).reset === 0);
 
 export const mayFrom = (localities: number, locality: number): boolean =>
-  Math.floor(localities / 2 ** locality) % 2 === 1;
+  hasBit(localities, locality);
 
 const isDynamic = (pcr: number): boolean => pcr >= DRTM_PCR && pcr <= DYNAMIC_PCRS_LAST;
 
@@ -73,8 +75,8 @@ export function enterDynamicMode(pcrs: Uint8Array[]): void {
 
 /** The PCRs that a selection names. */
 export const selected = (selection: Uint8Array): number[] =>
-  Array.from({ length: 8 * selection.length }, (_, pcr) => pcr).filter(
-    pcr => Math.floor(selection[Math.floor(pcr / 8)]! / 2 ** (pcr % 8)) % 2 === 1,
+  Array.from({ length: 8 * selection.length }, (_, pcr) => pcr).filter(pcr =>
+    hasBit(selection[pcr >>> 3] ?? 0, pcr & 7),
   );
 
 /** The digest over a selection of PCRs; zeros where it selects none. */
@@ -92,15 +94,55 @@ export const compositeOf = (
   pcrValue: concat(...selected(selection).map(pcr => pcrs[pcr]!)),
 });
 
-/** Demands that PCRs and locality are what a TPM_PCR_INFO_SHORT asks for. */
-export function demandRelease(
+/** What a structure asks of the PCRs and of the locality before it is used. */
+export interface Release {
+  readonly selection: Uint8Array | undefined;
+  readonly digest: Uint8Array;
+  readonly localities: number;
+}
+
+/** The same of PCR information in either form of a key or of sealed data; neither asks for nothing. */
+export function releaseOf({ pcrs11, pcrs12 }: PcrInfos): Release {
+  return {
+    selection: pcrs11?.pcrSelection ?? pcrs12?.releasePCRSelection,
+    digest: (pcrs11 ?? pcrs12)?.digestAtRelease ?? noBytes20(),
+    localities: pcrs12?.localityAtRelease ?? ALL_LOCALITIES,
+  };
+}
+
+/** @throws TpmFault WRONGPCRVAL, or `wrongLocality` */
+export function demandReleased(
   pcrs: readonly Uint8Array[],
   locality: number,
-  info: PcrInfoShort,
+  { selection, digest, localities }: Release,
+  wrongLocality: 'BAD_LOCALITY' | 'WRONGPCRVAL' = 'BAD_LOCALITY',
 ): void {
-  if (selectsAny(info.pcrSelection)) {
-    const found = compositeDigest(pcrs, info.pcrSelection);
-    demand(Buffer.compare(found, info.digestAtRelease) === 0, 'WRONGPCRVAL');
+  if (selection !== undefined && selectsAny(selection)) {
+    demand(equal(compositeDigest(pcrs, selection), digest), 'WRONGPCRVAL');
   }
-  demand(mayFrom(info.localityAtRelease, locality), 'BAD_LOCALITY');
+  demand(mayFrom(localities, locality), wrongLocality);
+}
+
+/** Demands that PCRs and locality are what a TPM_PCR_INFO_SHORT asks for. */
+export const demandRelease = (
+  pcrs: readonly Uint8Array[],
+  locality: number,
+  { pcrSelection: selection, digestAtRelease: digest, localityAtRelease }: PcrInfoShort,
+): void => demandReleased(pcrs, locality, { selection, digest, localities: localityAtRelease });
+
+/** PCR information of what is made now, with what the PCRs hold and the locality. */
+export function createdNow(
+  pcrs: readonly Uint8Array[],
+  locality: number,
+  { pcrs11, pcrs12 }: PcrInfos,
+): PcrInfos {
+  const digestOf = (selection: Uint8Array) => compositeDigest(pcrs, selection);
+  return {
+    pcrs11: pcrs11 && { ...pcrs11, digestAtCreation: digestOf(pcrs11.pcrSelection) },
+    pcrs12: pcrs12 && {
+      ...pcrs12,
+      localityAtCreation: 2 ** locality,
+      digestAtCreation: digestOf(pcrs12.creationPCRSelection),
+    },
+  };
 }

@@ -177,6 +177,22 @@ export const keptKey = keyOf(publicPart, behindSize(storeAsymkey));
 export const keptEndorsementKey = keyOf(publicPartOf('endorsement'), behindSize(endorsementSecret));
 
 export type KeptKey = Of<typeof keptKey>;
+export type KeyWithSecret = PublicPart & { secret: Of<typeof storeAsymkey> };
+
+/** Whether a key is there with its private part: of a place without a key nothing is. */
+export const hasSecret = (key: KeptKey): key is KeyWithSecret => key.secret !== undefined;
+
+/** A key that is never kept without its private part. */
+const wholeKey: Codec<KeyWithSecret> = {
+  size: undefined,
+  read(from) {
+    const key = keptKey.read(from);
+    demand(hasSecret(key), 'BAD_PARAMETER');
+    return key;
+  },
+  write: keptKey.write,
+  wipe: keptKey.wipe,
+};
 
 export type KeptEndorsementKey = Of<typeof keptEndorsementKey>;
 
@@ -215,7 +231,7 @@ export const pubDataDigest = (key: PublicPart): Uint8Array => sha1(encode(public
 // biome-ignore format: table
 export const keyHandleEntry = struct({
   handle:          u32,
-  key:             keptKey,
+  key:             wholeKey,
   parentPCRStatus: bool,
   keyControl:      u32,
 });

@@ -47,6 +47,12 @@ export const pcrInfoLong = structure(0x0006, {
   digestAtRelease:      digest,
 });
 
+/** PCR information in the form of TPM 1.1, or of 1.2; neither where nothing is asked of the PCRs. */
+export interface PcrInfos {
+  readonly pcrs11: Of<typeof pcrInfo> | undefined;
+  readonly pcrs12: Of<typeof pcrInfoLong> | undefined;
+}
+
 /** §8.5 TPM_PCR_INFO_SHORT. */
 // biome-ignore format: table
 export const pcrInfoShort = struct({

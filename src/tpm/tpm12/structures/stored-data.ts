@@ -3,9 +3,9 @@
  * inside.
  * @module
  */
-import { type Codec, encode, type Of, struct, u8, u16, WireError } from '../../../wire/codec.js';
+import { type Codec, encode, type Of, struct, u8, u16 } from '../../../wire/codec.js';
 import { sha1 } from '../../crypto/hash.js';
-import { demand, TpmFault } from '../results.js';
+import { demand, refusedAs } from '../results.js';
 import { digest, STRUCT_VER_1_1, secret, structVer11 } from './basic.js';
 import { embedded, sizedBuffer } from './codecs.js';
 import { load } from './parsing.js';
@@ -97,13 +97,10 @@ export function sealInfoOf(
   const long = form === 'long' || TAG_PCR_INFO_LONG.every((byte, at) => info[at] === byte);
   const empty = noStoredData(form === 'long' ? 2 : 1);
   if (info.length === 0) return empty;
-  try {
+  return refusedAs('BADINDEX', () => {
     const infos = long
       ? { pcrs11: undefined, pcrs12: load(pcrInfoLong, info) }
       : { pcrs11: load(pcrInfo, info), pcrs12: undefined };
     return { ...noStoredData(long ? 2 : 1), ...complete(infos) };
-  } catch (error) {
-    const refused = error instanceof TpmFault || error instanceof WireError;
-    throw refused ? new TpmFault('BADINDEX') : error;
-  }
+  });
 }
