@@ -107,7 +107,7 @@ export interface Survived {
   readonly refusals: number;
 }
 
-/** Uses an image in every way there is. Throws an error that is none of the package's: a bug. */
+/** Uses an image in every way there is. @throws what is not an error of the package: a bug */
 export function use(image: Uint8Array): Survived {
   let refusals = 0;
   let verdict: Verdict = 1;

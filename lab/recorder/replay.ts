@@ -100,7 +100,7 @@ export class Replay {
     this.#final = decodePermall(hex(endsWith));
     this.#oracle.learn(this.#final);
     if (startsFrom !== null) this.#oracle.learn(decodePermall(hex(startsFrom)));
-    // Keys that nobody wraps are told by their contexts, which may come later.
+    // Keys that are never wrapped show in their contexts only, which may come later.
     for (const step of steps) {
       if (step.event === undefined) this.#oracle.find(hex(step.response));
     }
@@ -165,7 +165,7 @@ export class Replay {
   #exchange({ what, locality, inner, ...outer }: Exchange, later: readonly Step[]): void {
     const { request, response } = outer;
     this.#made = undefined;
-    // What a session is wrapped around draws first; nobody knows how much, where it is refused.
+    // What a session is wrapped around draws first; how much is unknown where it is refused.
     const drawn = this.#drawn(inner ?? outer);
     this.#draws = [...this.#daa(hex(request), later), ...drawn];
     if (inner !== undefined) this.#drawsLater = shownIn(outer.random, hex(response));

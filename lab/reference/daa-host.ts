@@ -36,7 +36,7 @@ const outputData = {
   size: undefined,
   read: (from: Reader) => from.take(from.uint(4)),
   write: () => {
-    throw new TypeError('nobody writes it');
+    throw new TypeError('a response is never written');
   },
 };
 

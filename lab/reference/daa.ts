@@ -46,7 +46,7 @@ function inverse(value: bigint, modulus: bigint): bigint {
   return ((x % modulus) + modulus) % modulus;
 }
 
-/** Numbers out of a word, as wide as they are asked for: an issuer's that nobody has to believe. */
+/** Numbers out of a word, of the requested width: they make an issuer, which need not be secure. */
 function expand(label: string, bytes: number): bigint {
   const count = Math.ceil(bytes / 20);
   const blocks = Array.from({ length: count }, (_, at) =>

@@ -118,7 +118,7 @@ export class Mirror {
 
   /**
    * What is asked of swtpm right after a command whose answer does not tell all that it made, and what
-   * that gave: a key of the moment is wrapped by nobody, and a DAA session draws in secret; their
+   * that gave: an ephemeral key is never wrapped, and a DAA session draws in secret; their
    * contexts show to who knows the context key. The session is fetched back.
    */
   #lookAfter(request: Uint8Array, response: Uint8Array): [Uint8Array, Uint8Array][] {
@@ -133,7 +133,7 @@ export class Mirror {
     if (daaDraws(request) === undefined) return [];
     const session = word(request, 10);
     const saved = ask(save(session, RESOURCE.DAA));
-    // Where no more contexts may leave, nobody ever knows what was drawn: the session ends on both.
+    // Where no more contexts can be saved, what was drawn stays unknown: the session ends on both.
     if (word(saved[1], 6) !== 0) {
       return [saved, ask(raw.rawCommand('FlushSpecific', 1, session, RESOURCE.DAA))];
     }

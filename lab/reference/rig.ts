@@ -39,7 +39,7 @@ export class Rig {
     return this.start();
   }
 
-  /** Says that somebody stands before the machine. */
+  /** Asserts physical presence. */
   bePresent(): this {
     this.client.run(commands.physicalPresence(PRESENCE.CMD_ENABLE));
     this.client.run(commands.physicalPresence(PRESENCE.PRESENT));

@@ -1,5 +1,5 @@
 /**
- * What an owner, an operator and somebody before the machine do besides: opt-in, secrets, counters,
+ * The other commands of an owner, an operator and physical presence: opt-in, secrets, counters,
  * audit, DIR, SHA-1, the revocable EK (TPM Main Part 3 §5, §6, §8, §13, §14, §17, §24, §25, §27).
  * @module
  */

@@ -62,13 +62,13 @@ const MOVING: ReadonlyMap<number, (bytes: Buffer, request: Buffer) => readonly R
   ],
 ]);
 
-/** Where the handle of the key of the moment lies in the response of TPM_ChangeAuthAsymStart. */
+/** Where the handle of the ephemeral key lies in the response of TPM_ChangeAuthAsymStart. */
 function ephemeralHandleAt(bytes: Buffer): number {
   const pcrs = past(bytes, HEADER_BYTES + CERTIFY_HEAD_BYTES) + CERTIFY_MIDDLE_BYTES;
   return past(bytes, past(bytes, pcrs));
 }
 
-/** The handle of the key of the moment, out of the response of TPM_ChangeAuthAsymStart. */
+/** The handle of the ephemeral key in the response of TPM_ChangeAuthAsymStart. */
 export function ephemeralHandle(response: Uint8Array): number {
   const bytes = Buffer.from(response);
   return bytes.readUInt32BE(ephemeralHandleAt(bytes));

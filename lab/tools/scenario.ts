@@ -89,7 +89,7 @@ function isQuoteSound(files: string): boolean {
   return verify('sha1', signed!, signer, quote!);
 }
 
-/** An outcome without what is of each TPM alone: bytes of keys, and of memory that nobody wrote. */
+/** An outcome without what differs between any two TPMs: bytes of keys, and uninitialised memory. */
 function shared(
   { code, out, err }: Outcome,
   { random, noisy }: { readonly random?: true; readonly noisy?: true },

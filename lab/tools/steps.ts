@@ -15,7 +15,7 @@ export type Step =
       readonly sameEk?: true;
       /** What it prints is random, so that only its length counts. */
       readonly random?: true;
-      /** It prints memory that nobody wrote on standard error. */
+      /** It prints uninitialised memory on standard error. */
       readonly noisy?: true;
     }
   /** A command that goes to the TPM past tcsd, in hex. */
@@ -35,7 +35,7 @@ const QUOTE: Step = { quote: true };
 const CMD_ENABLE = raw('00c1 0000000c 4000000a 0020');
 const PRESENT = raw('00c1 0000000c 4000000a 0008');
 const EXTEND_10 = raw(`00c1 00000022 00000014 0000000a ${'5a'.repeat(20)}`);
-/** As firmware does after a power cut: somebody stands before the machine. */
+/** As firmware does after a power cut: physical presence. */
 const POWER_CUT = [CUT, PRESENT];
 
 const lines = (...secrets: readonly string[]): string => secrets.map(each => `${each}\n`).join('');

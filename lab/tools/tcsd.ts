@@ -1,7 +1,7 @@
 /**
  * trousers' tcsd before a TPM on a TCP port, and the tools that talk to it. tcsd wants its files to
  * belong to root and to a user of its own, and becomes that user: under fakeroot it believes so, and
- * runs as whoever tests.
+ * runs as the user of the tests.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ export interface Outcome {
   readonly err: string;
 }
 
-/** A port of the loopback that nobody has just now. */
+/** A port of the loopback that is free now. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

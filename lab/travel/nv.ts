@@ -71,7 +71,7 @@ export function fillNv(life: Life): void {
   }
 }
 
-/** Writes to an index by whoever may; writing nothing locks it. */
+/** Writes to an index with an authorisation that it admits; writing nothing locks it. */
 export function writeNv(life: Life): void {
   const held = life.pick(life.indices);
   if (held === undefined) return;
@@ -91,7 +91,7 @@ function write(life: Life, held: HeldIndex, offset: number, data: Uint8Array): v
   asPermitted(life, held, bits, auth => commands.nvWriteValue(held.index, offset, data, auth));
 }
 
-/** Reads from an index by whoever may. */
+/** Reads from an index with an authorisation that it admits. */
 export function readNv(life: Life, held: HeldIndex, offset: number, length: number): Uint8Array {
   const bits = [NV_PER.AUTHREAD, NV_PER.OWNERREAD] as const;
   const command = (auth: boolean) => commands.nvReadValue(held.index, offset, length, auth);
@@ -104,7 +104,7 @@ export function lockNv(life: Life): void {
   if (held !== undefined) life.try(() => readNv(life, held, 0, 0));
 }
 
-/** Uses an index by its own secret, as the owner, or as nobody, as its attributes have it. */
+/** Uses an index by its own secret, as the owner, or without authorisation, as its attributes have it. */
 function asPermitted<T>(
   life: Life,
   { attributes }: HeldIndex,

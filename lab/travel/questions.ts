@@ -52,8 +52,8 @@ function capabilities({ keys, indices }: Life): Command<Uint8Array>[] {
   ];
 }
 
-/** Whoever it is that asks. */
-function anybodys(life: Life): Command<unknown>[] {
+/** Questions that need no authorisation. */
+function unauthorised(life: Life): Command<unknown>[] {
   return [
     ...capabilities(life),
     ...range(24).map(commands.pcrRead),
@@ -89,7 +89,7 @@ const ofKey = (handle: number): Command<unknown>[] => [
 
 /** Asks everything, of the TPM that `life` now is in. */
 export function ask(life: Life): void {
-  for (const command of anybodys(life)) life.try(() => life.run(command));
+  for (const command of unauthorised(life)) life.try(() => life.run(command));
   // A lockout is told by every authorisation, until the owner ends it.
   for (const command of owners().slice(0, 1)) life.asOwner(command);
   life.asOwner(rawCommand('ResetLockValue', 0));

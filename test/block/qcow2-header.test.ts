@@ -1,4 +1,7 @@
-/** Headers: what qemu-img writes is read, and each rule of the format has an image that breaks it. */
+/**
+ * Headers: what qemu-img writes is read, and each rule of the format has an image that breaks it.
+ * @long
+ */
 import test from 'ava';
 import { MemoryNode } from '../../lab/block/memory.js';
 import { hex } from '../../lab/files.js';

@@ -1,4 +1,7 @@
-/** Bad input gets the outcome that names it, in the exit code and as data, and is not touched. */
+/**
+ * Bad input gets the outcome that names it, in the exit code and as data, and is not touched.
+ * @long
+ */
 import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
