@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { createQcow2, openImage, withLock } from '../src/block/index.js';
-import { machineOver } from '../src/cli/images.js';
+import { machineOver } from '../src/cli/machines.js';
 import {
   authorised,
   commands,

@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { createQcow2, openImage } from '../src/block/index.js';
-import { machineOver } from '../src/cli/images.js';
+import { machineOver } from '../src/cli/machines.js';
 import { type Tis, TisDriver } from '../src/tis/index.js';
 import { noTrace } from '../src/trace.js';
 import { table, takeTurns } from './measure.js';

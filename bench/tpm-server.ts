@@ -10,7 +10,7 @@ import { type AddressInfo, createServer, type ListenOptions } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createQcow2, openFile, openQcow2 } from '../src/block/index.js';
-import { machineOver } from '../src/cli/images.js';
+import { machineOver } from '../src/cli/machines.js';
 import type { Machine } from '../src/machine/index.js';
 import { openTpmSocket, type TpmAddress } from '../src/server/tpm-socket.js';
 import { FaultNode } from '../src/testing/index.js';

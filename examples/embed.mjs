@@ -1,8 +1,8 @@
 import { systemClock as clock, systemEntropy as entropy, Machine, Tpm12 } from 'nvtpm';
 import { createQcow2, openImage } from 'nvtpm/block';
 
-createQcow2('tpm.qcow2', { size: 1024 * 1024 });
-const image = openImage('tpm.qcow2', { readOnly: false });
+createQcow2('emulator.qcow2', { size: 1024 * 1024 });
+const image = openImage('emulator.qcow2', { readOnly: false });
 const engine = () => new Tpm12({ entropy, clock });
 const irq = level => console.log(`interrupt line ${level}`);
 const machine = new Machine({ image, entropy, engine, irq });

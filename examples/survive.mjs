@@ -2,8 +2,8 @@ import { systemClock as clock, systemEntropy as entropy, Machine, Tpm12 } from '
 import { createQcow2, openImage } from 'nvtpm/block';
 import { commands, HANDLE, STARTUP, secretOf, Tpm12Client, WELL_KNOWN_SECRET } from 'nvtpm/guest';
 
-createQcow2('tpm.qcow2', { size: 1024 * 1024 });
-const image = openImage('tpm.qcow2', { readOnly: false });
+createQcow2('owned.qcow2', { size: 1024 * 1024 });
+const image = openImage('owned.qcow2', { readOnly: false });
 const machine = new Machine({ image, entropy, engine: () => new Tpm12({ entropy, clock }) });
 const guest = new Tpm12Client(command => machine.process(command), entropy);
 

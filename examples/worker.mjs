@@ -1,9 +1,9 @@
 import { WorkerMachine } from 'nvtpm';
 import { createQcow2 } from 'nvtpm/block';
 
-createQcow2('tpm.qcow2', { size: 1024 * 1024 });
+createQcow2('worker.qcow2', { size: 1024 * 1024 });
 const setup = new URL('worker-setup.mjs', import.meta.url);
-const machine = new WorkerMachine({ setup, data: { path: 'tpm.qcow2' } });
+const machine = new WorkerMachine({ setup, data: { path: 'worker.qcow2' } });
 
 await machine.powerOn();
 const startup = Buffer.from('00c10000000c000000990001', 'hex'); // TPM_Startup(ST_CLEAR)

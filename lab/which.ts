@@ -1,9 +1,13 @@
-/** Where a program lies: apart from _peers.ts, because scripts want it too and ava runs only under ava. */
+/**
+ * Where a program lies. NVTPM_PEERS=none hides all of them, as on a machine that has none.
+ * @module
+ */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** The full path of `program`, or undefined where it is not installed. */
 export function which(program: string): string | undefined {
+  if (process.env['NVTPM_PEERS'] === 'none') return undefined;
   // Debian keeps daemons in sbin, which is not on every user's PATH.
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   return folders

@@ -6,13 +6,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parameters } from '../lab/arguments.js';
 import { contended } from '../lab/contended.js';
 
-const [machines = '300', seconds = '10'] = process.argv.slice(2);
+const { machines, seconds } = parameters('contended', { machines: 300, seconds: 10 });
 const folder = mkdtempSync(join(tmpdir(), 'nvtpm-contended-'));
 try {
-  const lockedMs = 1000 * Number(seconds);
-  const found = await contended({ folder, machines: Number(machines), lockedMs });
+  const found = await contended({ folder, machines, lockedMs: 1000 * seconds });
   console.log(JSON.stringify(found));
 } finally {
   rmSync(folder, { recursive: true });

@@ -7,10 +7,15 @@
  * qemu-img, and /dev/shm.
  * @module
  */
+import { CLUSTER_SIZES, parameters } from '../lab/arguments.js';
 import { damageImages, failed } from '../lab/damage/campaign.js';
 
-const [clusterSize = '64k', depth = 'used', stride = '1'] = process.argv.slice(2);
-const options = { clusterSize, whole: depth === 'whole', stride: Number(stride) };
-const report = damageImages(options, line => console.error(line));
+const { depth, ...options } = parameters('damage-image', {
+  clusterSize: CLUSTER_SIZES,
+  depth: ['used', 'whole'],
+  stride: 1,
+});
+const whole = depth === 'whole';
+const report = damageImages({ ...options, whole }, line => console.error(line));
 console.log(JSON.stringify(report));
 process.exitCode = failed(report) ? 1 : 0;

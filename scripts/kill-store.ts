@@ -6,9 +6,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parameters } from '../lab/arguments.js';
 import { killOften } from '../lab/store/kills.js';
 
-const kills = Number(process.argv[2] ?? 1000);
+const { kills } = parameters('kill-store', { kills: 1000 });
 const folder = mkdtempSync(join(tmpdir(), 'nvtpm-kill-'));
 try {
   const tally = await killOften(folder, kills, () => Math.random() * 20);

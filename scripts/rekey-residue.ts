@@ -5,9 +5,13 @@
  * JSON, and fails if an encrypted store has one of them in clear.
  * @module
  */
+import { CLUSTER_SIZES, parameters } from '../lab/arguments.js';
 import { failed, searchResidue } from '../lab/residue/campaign.js';
 
-const [landings = '8', clusterSize = '64k'] = process.argv.slice(2);
-const report = searchResidue(clusterSize, Number(landings));
+const { landings, clusterSize } = parameters('rekey-residue', {
+  landings: 8,
+  clusterSize: CLUSTER_SIZES,
+});
+const report = searchResidue(clusterSize, landings);
 console.log(JSON.stringify(report));
 process.exitCode = failed(report) ? 1 : 0;

@@ -4,6 +4,8 @@
  *     node dist/scripts/tis-page.js
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { PAGE, withParts } from '../lab/tis/page.js';
+import { parameters } from '../lab/arguments.js';
+import { PAGE, withParts } from '../lab/pages/tis.js';
 
+parameters('tis-page', {});
 writeFileSync(PAGE, withParts(readFileSync(PAGE, 'utf8')));

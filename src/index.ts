@@ -7,7 +7,7 @@ export { IoError, NvtpmError, type Outcome } from './errors.js';
 export * from './machine/index.js';
 export * from './migration/index.js';
 export { systemClock, systemEntropy } from './system.js';
-export type { GenerateKey } from './tpm/crypto/rsa-keys.js';
+export type { GenerateKey, RsaKey } from './tpm/crypto/rsa-keys.js';
 export {
   type BlobName,
   type Clock,
@@ -19,6 +19,8 @@ export {
   type NvramPort,
   StateError,
   StoreFailure,
+  type Tpm12Info,
+  type Tpm20Info,
 } from './tpm/engine.js';
 export { Tpm12, type Tpm12Options } from './tpm/tpm12/tpm12.js';
 export { noTrace, type Trace, type TraceEvent } from './trace.js';

@@ -130,6 +130,18 @@ test('no two files of the engines have one name', t => {
   );
 });
 
+test('a script is a main of at most 30 lines', t => {
+  const LINES_MAX = 30;
+  const linesOf = (file: string): number =>
+    readFileSync(join(ROOT, 'scripts', file), 'utf8')
+      .trimEnd()
+      .split('\n').length;
+  t.deepEqual(
+    sources('scripts').filter(file => linesOf(file) > LINES_MAX),
+    [],
+  );
+});
+
 test('no file imports itself by a detour', t => {
   const left = new Map(importsOf);
   // Files that import only what is gone go, until none does: what is left is in a circle, or above one.

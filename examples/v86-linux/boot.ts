@@ -4,10 +4,9 @@
  * @module
  */
 import { writeSync } from 'node:fs';
-import { openImage } from '../../src/block/index.js';
-import { secretOf } from '../../src/guest/index.js';
-import { Machine, noTrace, Tpm12 } from '../../src/index.js';
-import { systemClock as clock, systemEntropy as entropy } from '../../src/system.js';
+import { systemClock as clock, systemEntropy as entropy, Machine, noTrace, Tpm12 } from 'nvtpm';
+import { openImage } from 'nvtpm/block';
+import { secretOf } from 'nvtpm/guest';
 import { GuestTpm } from './guest.js';
 import { Pc } from './pc.js';
 
@@ -92,7 +91,7 @@ async function boot(name: string, path: string): Promise<Boot> {
   const [kernel = ''] = await pc.shell('uname -r');
   // <level>[time] text, with the level of syslog: 4 is a warning.
   const messages = (await pc.shell('dmesg -r')).filter(line => /tpm/i.test(line));
-  // Nobody shuts down: the plug is pulled, and what was acknowledged is on the disk.
+  // No shutdown: the power is cut, and what was acknowledged is on the disk.
   machine.cutPower();
   return {
     seconds: Math.round((performance.now() - start) / 100) / 10,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { systemEntropy as entropy } from 'nvtpm';
 import {
   authorised,
   type Command,
@@ -15,8 +16,7 @@ import {
   type PubKey,
   plain,
   WELL_KNOWN_SECRET,
-} from '../../src/guest/index.js';
-import { systemEntropy as entropy } from '../../src/system.js';
+} from 'nvtpm/guest';
 import type { Pc } from './pc.js';
 
 const NONCE_BYTES = 20;
@@ -46,7 +46,7 @@ export class GuestTpm {
     return modulusOf(await this.#authorise(commands.ownerReadInternalPub(HANDLE.EK), owner));
   }
 
-  /** The owner goes. Somebody before the machine enables the TPM again: clearing it disables it. */
+  /** Clears the owner, which disables the TPM, and enables it again under physical presence. */
   async clear(owner: Uint8Array): Promise<void> {
     await this.#authorise(commands.ownerClear(), owner);
     await this.#run(commands.physicalPresence(PRESENCE.CMD_ENABLE));

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { createQcow2 } from '../../src/block/index.js';
+import { createQcow2 } from 'nvtpm/block';
 import type { Boot } from './boot.js';
 import { missingPieces } from './pieces.js';
 

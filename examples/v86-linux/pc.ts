@@ -2,7 +2,7 @@
  * A PC in v86 that runs Linux, with our registers at 0xFED40000 and its serial console in our hands.
  * @module
  */
-import { TIS_BASE, type Tis } from '../../src/tis/index.js';
+import { TIS_BASE, type Tis } from 'nvtpm/tis';
 import { initramfs, MARK } from './initramfs.js';
 import { load, pathOf, urlOf } from './pieces.js';
 

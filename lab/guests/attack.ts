@@ -19,6 +19,12 @@ const TAGS = [0x00c4, 0x00c5, 0x00c6];
 /** Between two commands: the clock runs, so that ticks and lockouts do. */
 const MICROSECONDS_PER_COMMAND = 1000;
 
+/** Processor time so far: a busy machine makes no command slower. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 /** How long a command may take, key generation apart, and how long the slowest one took. */
 export const MILLISECONDS_MAX = 2000;
 
@@ -40,11 +46,11 @@ export class Victim implements Subject {
   constructor(permall: Uint8Array | undefined) {
     if (permall !== undefined) this.#nvram.blobs.set('permall', permall);
     const generateKey: GenerateKey = (bits, exponent) => {
-      const from = performance.now();
+      const from = cpuMs();
       try {
         return pooledKey(bits, exponent);
       } finally {
-        this.#making += performance.now() - from;
+        this.#making += cpuMs() - from;
       }
     };
     this.#rig = new Rig(this.#nvram, { generateKey });
@@ -80,9 +86,9 @@ export class Victim implements Subject {
     const before = rig.nvram.permall;
     rig.now += MICROSECONDS_PER_COMMAND;
     this.#making = 0;
-    const from = performance.now();
+    const from = cpuMs();
     const response = rig.transmit(request);
-    const took = performance.now() - from - this.#making;
+    const took = cpuMs() - from - this.#making;
     this.sent += 1;
     this.slowestMs = Math.max(this.slowestMs, took);
     const changed = Buffer.compare(rig.nvram.permall, before) !== 0;

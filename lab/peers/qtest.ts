@@ -187,10 +187,9 @@ export class Lines {
   }
 }
 
-/** Connects to a socket that `owner` is about to open. */
+/** Connects to a socket that `owner` is about to open. @throws Error if it ends before */
 export async function connected(path: string, owner: ChildProcess): Promise<Socket> {
-  for (let i = 0; i < 500; i += 1) {
-    if (owner.exitCode !== null) break;
+  while (owner.exitCode === null && owner.signalCode === null) {
     const socket = createConnection(path);
     const up = await new Promise<boolean>(resolve => {
       socket.once('connect', () => resolve(true));

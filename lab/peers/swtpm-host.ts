@@ -75,9 +75,9 @@ async function start(folder: string): Promise<Uint8Array> {
   return NOTHING;
 }
 
-/** Connects as soon as the process listens; gives up when it has ended. */
+/** Connects as soon as the process listens. @throws Error if it ends before */
 async function connect(path: string, to: ChildProcess, said: () => string): Promise<Socket> {
-  for (let patience = 1000; patience > 0; patience -= 1) {
+  for (;;) {
     if (to.pid === undefined || to.exitCode !== null || to.signalCode !== null)
       throw new Error(`swtpm does not run (exit code ${to.exitCode}): ${said()}`);
     const socket = createConnection(path);
@@ -88,7 +88,6 @@ async function connect(path: string, to: ChildProcess, said: () => string): Prom
       await sleep(10);
     }
   }
-  throw new Error(`swtpm does not listen on ${path}`);
 }
 
 async function stop(): Promise<Uint8Array> {

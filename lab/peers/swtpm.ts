@@ -15,7 +15,6 @@ import type { Scope } from '../files.js';
 import { scratch } from '../files.js';
 import type { Answer, Ask, HostData } from './swtpm-host.js';
 
-const PATIENCE_MS = 60_000;
 /** swtpm's own header of a state file: 10 bytes, then 6 bytes of tag and length. */
 const FILE_HEADER_BYTES = 10;
 const BLOB_HEADER_BYTES = 6;
@@ -161,12 +160,9 @@ export class Swtpm {
 
   #ask(ask: Ask): Uint8Array {
     this.#port.postMessage(ask);
-    // The wake-up of the answer before may come late, so what counts is the value.
-    while (Atomics.load(this.#signal, 0) === 0) {
-      if (Atomics.wait(this.#signal, 0, 0, PATIENCE_MS) === 'timed-out') {
-        throw new Error(`swtpm does not answer: ${ask.do}`);
-      }
-    }
+    // A late wake-up of the answer before ends a wait too early, so the value decides. There is no
+    // limit: the worker answers with an error where swtpm has ended.
+    while (Atomics.load(this.#signal, 0) === 0) Atomics.wait(this.#signal, 0, 0);
     Atomics.store(this.#signal, 0, 0);
     const answer = receiveMessageOnPort(this.#port)?.message as Answer;
     if ('error' in answer) throw new Error(answer.error);

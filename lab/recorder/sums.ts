@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { ROOT } from '../files.js';
 
 const FIXTURES = join(ROOT, 'fixtures');
-const FOLDERS = ['clients', 'daa', 'states', 'transcripts'];
+const FOLDERS = ['clients', 'daa', 'qemu', 'states', 'transcripts'];
 
 /** The lines of SHA256SUMS as the files are now. */
 export function sums(): string {

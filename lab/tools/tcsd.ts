@@ -10,7 +10,6 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const PATIENCE_MS = 30_000;
 const TRY_EVERY_MS = 20;
 
 export interface Outcome {
@@ -29,9 +28,9 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Comes back once somebody listens at a port; fails if `owner` ends before. */
+/** Waits until `owner` listens at a port. @throws Error if it ends before */
 export async function listening(port: number, owner: ChildProcess): Promise<void> {
-  for (let left = PATIENCE_MS; left > 0; left -= TRY_EVERY_MS) {
+  for (;;) {
     const socket = connect(port, '127.0.0.1');
     const there = await once(socket, 'connect').then(
       () => true,
@@ -42,7 +41,6 @@ export async function listening(port: number, owner: ChildProcess): Promise<void
     if (owner.exitCode !== null) throw new Error(`${owner.spawnfile} ended: ${owner.exitCode}`);
     await sleep(TRY_EVERY_MS);
   }
-  throw new Error(`${owner.spawnfile} does not listen at port ${port}`);
 }
 
 export class Tcsd {

@@ -1,5 +1,5 @@
 /**
- * What several subcommands do with an image: open it, and inspect the TPM in it without starting it.
+ * Opening an image, and the store in it, as several subcommands do.
  * @module
  */
 import {
@@ -12,18 +12,8 @@ import {
   withLock,
 } from '../block/index.js';
 import { NvtpmError } from '../errors.js';
-import { type FrontOptions, Machine } from '../machine/index.js';
-import {
-  type ActiveStore,
-  type Inspection,
-  type Key,
-  NvramError,
-  openStore,
-  faultOf as storeFaultOf,
-} from '../nvram/index.js';
-import { systemClock as clock, systemEntropy as entropy } from '../system.js';
-import { type EngineInfo, StateError } from '../tpm/engine.js';
-import { Tpm12 } from '../tpm/tpm12/tpm12.js';
+import { type ActiveStore, type Key, openStore } from '../nvram/index.js';
+import { systemEntropy as entropy } from '../system.js';
 import type { Trace } from '../trace.js';
 
 export interface CommonOptions {
@@ -114,73 +104,4 @@ function closeQuietly(image: BlockNode): void {
   } catch (error) {
     if (!(error instanceof NvtpmError)) throw error;
   }
-}
-
-/** A machine over an open image, with this process's clock and randomness. */
-export function machineOver(
-  image: BlockNode,
-  { trace, lockTimeout, imageLock, key }: CommonOptions,
-  expectExisting = false,
-  more: FrontOptions = {},
-): Machine {
-  return new Machine({
-    image,
-    engine: () => new Tpm12({ entropy, clock, trace }),
-    entropy,
-    trace,
-    wait: { timeoutMs: lockTimeout },
-    imageLock,
-    expectExisting,
-    ...(key === undefined ? {} : { key }),
-    ...more,
-  });
-}
-
-/**
- * The TPM of a store, or why its state cannot be read; undefined where there is none, or where it is
- * encrypted and no key was given. Nothing is written.
- */
-export function lookInside(
-  image: BlockNode,
-  { verdict, state }: Inspection,
-  { key, lockTimeout }: Pick<CommonOptions, 'key' | 'lockTimeout'>,
-): EngineInfo | StateError | undefined {
-  const isReadable = key !== undefined || state?.directory.encryption.kind === 0;
-  if (verdict !== 'OK' || !isReadable) return undefined;
-  const permall = withLock(image, { timeoutMs: lockTimeout }, disk => {
-    const candidate = openStore(disk, { key });
-    try {
-      return candidate.load('permall');
-    } finally {
-      candidate.discard();
-    }
-  });
-  if (permall === undefined) return undefined;
-  const engine = new Tpm12({ entropy, clock });
-  try {
-    engine.init({
-      load: name => (name === 'permall' ? permall : undefined),
-      store: () => {},
-      delete: () => {},
-    });
-    return engine.info();
-  } catch (error) {
-    if (error instanceof StateError) return error;
-    throw error;
-  } finally {
-    engine.close();
-  }
-}
-
-/** What is wrong with a store, as the error of starting it; undefined for OK and EMPTY. */
-export function faultOf(
-  path: string,
-  found: Inspection,
-  inside: EngineInfo | StateError | undefined,
-): NvtpmError | undefined {
-  if (inside instanceof StateError) {
-    const code = inside.code === 'REVISION' ? 'REVISION' : 'CORRUPT';
-    return new NvramError(code, path, [inside.message]);
-  }
-  return storeFaultOf(path, found);
 }

@@ -64,9 +64,10 @@ export type Entropy = (length: number) => Uint8Array;
  */
 export type Clock = () => number;
 
-/** Which engine it is, and which TPM it is. */
+/** The engines there are, and the versions of the TPM specification. */
 export const ENGINE_NAMES = ['nvtpm', 'libtpms'] as const;
 export const TPM_VERSIONS = ['1.2', '2.0'] as const;
+/** Which engine it is, and which TPM it is. */
 export interface EngineKind {
   readonly name: (typeof ENGINE_NAMES)[number];
   readonly version: (typeof TPM_VERSIONS)[number];
@@ -80,12 +81,14 @@ interface CommonInfo {
   readonly nvIndices: readonly number[];
 }
 
+/** What a TPM 1.2 reports of itself. */
 export interface Tpm12Info extends CommonInfo {
   readonly version: '1.2';
   readonly enabled: boolean;
   readonly activated: boolean;
 }
 
+/** What a TPM 2.0 reports of itself. */
 export interface Tpm20Info extends CommonInfo {
   readonly version: '2.0';
   /** Which hierarchies are enabled (TPM 2.0 Part 1, §13). */

@@ -3,6 +3,7 @@
  * and so does another process with the same image: no corruption, no image that is falsely marked
  * corrupt, no byte that was not written there. Method: every kind of operation, each of its steps made to
  * fail in every way, more operations after it; 5,000 random lives with scripts/failing-writes-qcow2.ts.
+ * @long
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
  * Goal: no image, however damaged, makes us do anything but refuse or work. Method: seeded damage
  * to the metadata of sound images; a sample here, tens of thousands with scripts/fuzz-qcow2.ts.
+ * @long
  */
 import test from 'ava';
 import { damaged, use, type Victim } from '../../lab/block/fuzz.js';

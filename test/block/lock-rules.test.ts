@@ -176,9 +176,8 @@ peerTest('opening a dirty image locks and writes nothing', ['qemu-img', 'qemu-io
   t.is(await other.ask('exclusive'), 'granted');
   for (const wrap of [false, true]) {
     const file = openFile(path);
-    const started = performance.now();
+    // Waiting for the lock would end in LOCKED.
     const node = openQcow2(wrap ? new FaultNode(file, []) : file);
-    t.true(performance.now() - started < 5000, 'nothing is waited for');
     t.is(node.tryLock(), undefined);
     node.close();
     t.deepEqual(readFileSync(path), before);

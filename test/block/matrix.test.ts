@@ -3,6 +3,7 @@
  * Method: every cell of versions × cluster sizes × refcount widths × what is in the image. QEMU
  * makes the image and we read it; we write and QEMU compares; QEMU writes and we read; we make such
  * an image and QEMU reads it. `qemu-img check` is clean after each step.
+ * @long
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

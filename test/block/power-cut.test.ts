@@ -2,6 +2,7 @@
  * Goal: whenever the power goes, an image loses space at worst: no reference to what is not there,
  * and everything that was flushed. Method: random lives with a cut, on every kind of image; a
  * sample here, thousands with scripts/power-cut-qcow2.ts.
+ * @long
  */
 import test from 'ava';
 import {

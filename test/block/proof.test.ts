@@ -2,6 +2,7 @@
  * Goal: an image in which a store can have been is never taken for an empty one, and a lost mapping is
  * never taken for a disk of zeros. Method: QEMU makes every kind of image; every single bit of its
  * metadata is flipped, every length of the file is tried, and every power cut of every change.
+ * @long
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

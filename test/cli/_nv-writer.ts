@@ -4,7 +4,7 @@
  */
 import { writeSync } from 'node:fs';
 import { openImage } from '../../src/block/index.js';
-import { machineOver } from '../../src/cli/images.js';
+import { machineOver } from '../../src/cli/machines.js';
 import {
   commands,
   NV_PER,

@@ -1,4 +1,7 @@
-/** The demonstration: it holds, it fits a terminal, and it ends well where it cannot go on. */
+/**
+ * The demonstration: it holds, it fits a terminal, and it ends well where it cannot go on.
+ * @long
+ */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {

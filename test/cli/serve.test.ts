@@ -1,6 +1,7 @@
 /**
  * `nvtpm serve`: a TPM over TCP and Unix sockets. Where swtpm 0.7.1 does the same, what it was seen
  * to answer is what is expected here; docs/serve.md tells where the two differ.
+ * @long
  */
 import { existsSync, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';

@@ -1,4 +1,7 @@
-/** State goes from an image to swtpm 0.7.1 and back: both find the same EK and the same owner. */
+/**
+ * State goes from an image to swtpm 0.7.1 and back: both find the same EK and the same owner.
+ * @long
+ */
 import { join } from 'node:path';
 import { scratch, toHex } from '../../lab/files.js';
 import { swtpm } from '../../lab/peers/swtpm.js';

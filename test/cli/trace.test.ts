@@ -1,4 +1,7 @@
-/** `nvtpm trace`: a trace as a time line for people. */
+/**
+ * `nvtpm trace`: a trace as a time line for people.
+ * @long
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';

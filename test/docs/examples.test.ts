@@ -1,4 +1,7 @@
-/** The examples run as they are shown, against the package as npm packs it. */
+/**
+ * The examples run as they are shown, against the package as npm packs it.
+ * @long
+ */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';

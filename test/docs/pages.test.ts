@@ -1,4 +1,8 @@
-/** The pages: their code is that of the examples, their links lead somewhere, the demo's output is current. */
+/**
+ * The pages: their code is that of the examples, their links lead somewhere, the demo's output is
+ * current.
+ * @long
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
@@ -66,4 +70,17 @@ test('every page of docs/ is in its index', t => {
 
 test('the output that the README shows is that of a run today (node dist/scripts/pages.js)', t => {
   t.is(withoutChance(demoOutput()), withoutChance(read(DEMO_OUTPUT)));
+});
+
+test('docs/architecture.md leads from the specification to every structure and command', t => {
+  const named = [
+    ...read('docs/architecture.md').matchAll(/`((?:structures|commands)\/[\w-]+\.ts)`/g),
+  ];
+  const found = ['structures', 'commands'].flatMap(folder =>
+    readdirSync(join(ROOT, 'src/tpm/tpm12', folder)).map(file => `${folder}/${file}`),
+  );
+  t.deepEqual(
+    named.map(([, path]) => path).sort(),
+    found.filter(path => path !== 'commands/index.ts').sort(),
+  );
 });

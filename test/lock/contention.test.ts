@@ -1,4 +1,7 @@
-/** Many processes, one image: no update is lost or torn. */
+/**
+ * Many processes, one image: no update is lost or torn.
+ * @long
+ */
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext, type TestFn } from 'ava';
 import { scratch } from '../../lab/files.js';

@@ -38,9 +38,9 @@ function opened(t: ExecutionContext, path: string, options: OpenImageOptions = {
   return node;
 }
 
-/** qemu-io that has the image open and sleeps, once its bytes are locked. */
+/** qemu-io that has the image open, and its bytes locked, until its standard input ends. */
 async function qemuIoStays(t: ExecutionContext, path: string, ...options: readonly string[]) {
-  const child = spawn('qemu-io', [...options, '-f', 'qcow2', '-c', 'sleep 10000', path]);
+  const child = spawn('qemu-io', [...options, '-f', 'qcow2', path]);
   t.teardown(() => child.kill('SIGKILL'));
   const look = openImage(path, { readOnly: true });
   while (!imageHolders(look).some(({ pid }) => pid === child.pid)) {

@@ -1,6 +1,7 @@
 /**
  * Weaknesses of the patch of 2011, each as a question that this lock answers correctly and the patch
  * does not.
+ * @long
  */
 import { closeSync, openSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -2,6 +2,7 @@
  * Random lives of a machine over an image file, with failures of engine, image, guard and lock at any
  * step: after each transition the phase is the new one, or the old one, or off (or gone), and exactly
  * what that phase holds is held.
+ * @long
  */
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

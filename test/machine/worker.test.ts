@@ -1,4 +1,7 @@
-/** A machine whose TPM lives in a worker: the guest's processor never waits for it. */
+/**
+ * A machine whose TPM lives in a worker: the guest's processor never waits for it.
+ * @long
+ */
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { hex, scratch, toHex } from '../../lab/files.js';

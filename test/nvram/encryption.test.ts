@@ -1,4 +1,8 @@
-/** Encrypted stores: what is on the disk, which key opens them, and what a change of the key leaves. */
+/**
+ * Encrypted stores: what is on the disk, which key opens them, and what a change of the key leaves.
+ * @long
+ */
+import { hash } from 'node:crypto';
 import test from 'ava';
 import {
   activated,
@@ -246,16 +250,28 @@ test('adding, changing and removing the key keep the state, and leave nothing of
   t.is(opened(disk), '100 × 1');
 });
 
+function openedByBoth(image: Uint8Array): string {
+  const [old, now] = [KEY, OTHER_KEY].map(key => opened(new SimulatedDisk(image), key));
+  return `old ${old}, new ${now}`;
+}
+
 test('a change of the key that is cut off leaves the state under the old key or under the new one', t => {
   const before = platter(encrypted());
   const counts: Record<string, number> = {};
+  // Many landings leave the same disk: it is opened once.
+  const known = new Map<string, string>();
+  const foundIn = (image: Uint8Array): string => {
+    const digest = hash('sha1', image, 'binary');
+    const left = known.get(digest) ?? openedByBoth(image);
+    known.set(digest, left);
+    return left;
+  };
   const act = (disk: SimulatedDisk): void => {
     activated(disk, { key: KEY }).rekey(OTHER_KEY);
   };
   for (const { finished, disk } of everyPowerCut(before, act, { limit: 300 })) {
     const image = platter(disk);
-    const [old, now] = [KEY, OTHER_KEY].map(key => opened(new SimulatedDisk(image), key));
-    const outcome = `${finished ? 'finished' : 'cut'}: old ${old}, new ${now}`;
+    const outcome = `${finished ? 'finished' : 'cut'}: ${foundIn(image)}`;
     counts[outcome] = (counts[outcome] ?? 0) + 1;
   }
   t.deepEqual(Object.keys(counts).sort(), [

@@ -1,4 +1,7 @@
-/** Kept states, growth, limits, repair: the rest of what a store does. */
+/**
+ * Kept states, growth, limits, repair: the rest of what a store does.
+ * @long
+ */
 import test from 'ava';
 import fc from 'fast-check';
 import {

@@ -1,6 +1,7 @@
 /**
  * Goal: two instances on one disk never lose an acknowledged store, and never two epochs can both
  * commit. Method: every interleaving of their lock, read, write, flush and unlock steps.
+ * @long
  */
 import test from 'ava';
 import { activated, blob, contents, formatted, platter } from '../../lab/store/stores.js';

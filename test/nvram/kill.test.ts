@@ -1,6 +1,7 @@
 /**
  * Goal: a process that is killed at any moment of a store has lost nothing that it had said was
  * stored. scripts/kill-store.ts does the same a thousand times.
+ * @long
  */
 import test from 'ava';
 import { scratch } from '../../lab/files.js';

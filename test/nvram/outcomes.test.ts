@@ -1,4 +1,7 @@
-/** The outcomes of opening a store stay apart, and damage is never taken for anything else. */
+/**
+ * The outcomes of opening a store stay apart, and damage is never taken for anything else.
+ * @long
+ */
 import test from 'ava';
 import {
   activated,

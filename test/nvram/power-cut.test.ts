@@ -3,6 +3,7 @@
  * state or the new one, and the new one for certain once the store had returned.
  * Method: cut before every write and flush, and for each cut try every way in which the unflushed
  * sectors can land (everyPowerCut). The twins break the protocol and must be noticed.
+ * @long
  */
 import test from 'ava';
 import {

@@ -3,6 +3,7 @@
  * byte read as zero, and a new TPM over an old one is the worst that can happen to it.
  * Method: every single bit of an image's metadata is flipped, and every length of its file is tried;
  * then the store is opened as `exec` does, ready to format.
+ * @long
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

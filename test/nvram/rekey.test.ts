@@ -2,6 +2,7 @@
  * Goal: once a key was added and the store is active again, no secret is in the clear anywhere on the
  * disk, whenever the change was cut off.
  * Method: five marked secrets that were stored in five ways, and every power cut of the change.
+ * @long
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** The monitor of `nvtpm run`: requests, malformed input, events, several clients. */
+/**
+ * The monitor of `nvtpm run`: requests, malformed input, events, several clients.
+ * @long
+ */
 import { once } from 'node:events';
 import test from 'ava';
 import { connected, Qemu, QTEST_PEERS } from '../../lab/peers/qtest.js';

@@ -1,4 +1,7 @@
-/** The qtest interface of `nvtpm run`: requests, invalid input, and the registers. */
+/**
+ * The qtest interface of `nvtpm run`: requests, invalid input, and the registers.
+ * @long
+ */
 import test from 'ava';
 import { Qemu, QTEST_PEERS } from '../../lab/peers/qtest.js';
 import { peerTest } from '../_peers.js';

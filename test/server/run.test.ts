@@ -1,4 +1,7 @@
-/** `nvtpm run` from its start to its end: addresses, signals, exit codes, and moving away. */
+/**
+ * `nvtpm run` from its start to its end: addresses, signals, exit codes, and moving away.
+ * @long
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { lstatSync, readFileSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,6 @@
 /**
  * Scripts of register accesses on our device and on QEMU's; scripts/diff-tis.ts is the long run.
+ * @long
  */
 import type { ExecutionContext } from 'ava';
 import { QTEST_PEERS } from '../../lab/peers/qtest.js';

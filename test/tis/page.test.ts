@@ -1,7 +1,7 @@
 /** The generated parts of docs/tis.md. */
 import { readFileSync } from 'node:fs';
 import test from 'ava';
-import { PAGE, withParts } from '../../lab/tis/page.js';
+import { PAGE, withParts } from '../../lab/pages/tis.js';
 
 test('docs/tis.md is up to date (else run node dist/scripts/tis-page.js)', t => {
   const text = readFileSync(PAGE, 'utf8');

@@ -1,6 +1,7 @@
 /**
  * trousers' clients before swtpm over TCP, and before `nvtpm serve` on a qcow2 image: the same exit
  * codes and the same words. Both are killed and started again on the way.
+ * @long
  */
 import { scratch } from '../../lab/files.js';
 import { compared, PEERS } from '../../lab/tools/comparison.js';

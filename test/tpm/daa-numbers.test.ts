@@ -1,6 +1,7 @@
 /**
  * Numbers that no honest issuer has, in DAA: moduli that are even, zero, small, large; parameters
  * above the modulus; invalid orders and bases. What swtpm 0.7.1 answers, this engine must.
+ * @long
  */
 import test from 'ava';
 import fc from 'fast-check';

@@ -1,6 +1,7 @@
 /**
  * What TPM_DAA_Join and TPM_DAA_Sign refuse, stage by stage, and with which result code: wrong sizes,
  * wrong digests, wrong stages, wrong sessions, before swtpm 0.7.1 and this engine at once.
+ * @long
  */
 import type { ExecutionContext } from 'ava';
 import { daaSign, type Input, Issuer, join, type Membership } from '../../lab/reference/daa.js';

@@ -2,6 +2,7 @@
  * Direct anonymous attestation: an issuer, a host and a verifier that check every equation of the
  * protocol, in front of swtpm 0.7.1 and of this engine at once. What swtpm drew in secret is given
  * to ours, so that both must say the same to the last byte, and keep the same.
+ * @long
  */
 import type { ExecutionContext } from 'ava';
 import { type Dialogue, daaSign, goOn, Issuer, join, NotProven } from '../../lab/reference/daa.js';

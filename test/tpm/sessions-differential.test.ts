@@ -1,6 +1,7 @@
 /**
  * Guests at random, in front of swtpm 0.7.1 and of this engine at once: the same bytes in every
  * response, and in the end the same permanent state. scripts/diff-tpm12.ts runs it for longer.
+ * @long
  */
 
 import { guestOf } from '../../lab/guests/families.js';

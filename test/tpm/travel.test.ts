@@ -1,6 +1,7 @@
 /**
  * A state travels: what one of the two, this engine and libtpms, has stored opens in both, and both
  * answer everything the same and write the same back. scripts/travel-tpm12.ts does it for longer.
+ * @long
  */
 import type { ExecutionContext } from 'ava';
 import { swtpm } from '../../lab/peers/swtpm.js';

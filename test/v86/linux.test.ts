@@ -1,6 +1,7 @@
 /**
  * A stock Linux kernel in v86 drives our TPM with its own driver, over two boots with nothing but the
  * image in between: examples/v86-linux, as its user runs it.
+ * @long
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';

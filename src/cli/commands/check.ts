@@ -22,7 +22,8 @@ import {
   repairStore,
 } from '../../nvram/index.js';
 import { systemEntropy as entropy } from '../../system.js';
-import { faultOf, lookInside, withImage } from '../images.js';
+import { withImage } from '../images.js';
+import { faultOf, lookInside } from '../inside.js';
 import { flag } from '../options.js';
 import { describe, type Paint, type Result } from '../output.js';
 import { subcommand } from '../subcommand.js';

@@ -24,7 +24,8 @@ import {
 } from '../../nvram/index.js';
 import { type EngineInfo, StateError } from '../../tpm/engine.js';
 import { fingerprint } from '../fingerprint.js';
-import { faultOf, lookInside, withImage } from '../images.js';
+import { withImage } from '../images.js';
+import { faultOf, lookInside } from '../inside.js';
 import { flag } from '../options.js';
 import { describe, type Paint } from '../output.js';
 import { subcommand } from '../subcommand.js';

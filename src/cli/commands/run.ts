@@ -6,7 +6,8 @@
 import { validateIncoming } from '../../migration/index.js';
 import { type Address, parseAddress, runMachine } from '../../server/index.js';
 import { systemClock as clock } from '../../system.js';
-import { machineOver, openNamed } from '../images.js';
+import { openNamed } from '../images.js';
+import { machineOver } from '../machines.js';
 import { flag, value, values } from '../options.js';
 import { UsageError } from '../output.js';
 import { untilSignal } from '../signals.js';

@@ -10,7 +10,8 @@ import { IoError, NvtpmError } from '../../errors.js';
 import { inspectStore } from '../../nvram/index.js';
 import { StateError } from '../../tpm/engine.js';
 import { noTrace } from '../../trace.js';
-import { lookInside, withImage } from '../images.js';
+import { withImage } from '../images.js';
+import { lookInside } from '../inside.js';
 import { UsageError } from '../output.js';
 import { NV_INDEX } from './guest.js';
 

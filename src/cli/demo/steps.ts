@@ -11,7 +11,8 @@ import type { Machine } from '../../machine/index.js';
 import { accept, Channel, migrate, validateIncoming } from '../../migration/index.js';
 import { inspectStore, NvramError, type Verdict } from '../../nvram/index.js';
 import type { Trace, TraceEvent } from '../../trace.js';
-import { type CommonOptions, machineOver, withImage } from '../images.js';
+import { type CommonOptions, withImage } from '../images.js';
+import { machineOver } from '../machines.js';
 import { type Printer, UsageError } from '../output.js';
 import { Guest } from './guest.js';
 

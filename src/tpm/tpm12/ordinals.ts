@@ -120,6 +120,7 @@ export const ORDINALS = {
   TSC_PhysicalPresence:            0x4000_000a,
   TSC_ResetEstablishmentBit:       0x4000_000b,
 } as const;
+/** The name of a command, without `TPM_`. */
 export type OrdinalName = keyof typeof ORDINALS;
 
 /**

@@ -42,7 +42,7 @@ export interface Tpm12Options {
   readonly entropy: Entropy;
   readonly clock: Clock;
   readonly trace?: Trace;
-  /** Its commands; a table with more of them makes a TPM with a vendor's. */
+  /** @internal Its commands; a table with more of them makes a TPM with those of a vendor. */
   readonly commands?: CommandTable;
   /** How RSA keys are made; OpenSSL makes them where this is not given. */
   readonly generateKey?: GenerateKey;

@@ -2,6 +2,7 @@
  * Fault A2 (attacks.md, row 2): `create` that loses a race for its image does not remove what another
  * instance has stored there. `create` is stopped after each of its fdatasyncs and fsyncs in turn (strace delivers the
  * signal), another instance starts a TPM in the image if it can, and `create` then goes on.
+ * @long
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

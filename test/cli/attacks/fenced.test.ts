@@ -1,6 +1,7 @@
 /**
  * Fault A8 (attacks.md, row 8): a server that lost its image ends with the exit code that says so, and a
  * source of a migration does not believe that its machine was taken over before it has looked at the image.
+ * @long
  */
 import { truncateSync } from 'node:fs';
 import { createServer } from 'node:net';

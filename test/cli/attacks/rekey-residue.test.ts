@@ -1,6 +1,7 @@
 /**
  * Fault A3 (attacks.md, row 3): after `rekey` from plain to encrypted no byte of the file holds clear
  * text of the state. What rekey cannot reach, internal snapshots and backing files, it names.
+ * @long
  */
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';

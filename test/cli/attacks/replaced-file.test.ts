@@ -1,6 +1,7 @@
 /**
  * Fault A7 (attacks.md, row 7): a server acknowledges nothing into a file that is no longer the image at
  * the path that it was given.
+ * @long
  */
 import { copyFileSync, existsSync, linkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';

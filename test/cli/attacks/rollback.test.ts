@@ -1,6 +1,7 @@
 /**
  * Fault A4 (attacks.md, row 4): in an encrypted store nothing of the directory can be changed without
  * the key. Unkeyed digests are made right again after each change.
+ * @long
  */
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Register } from '../../src/mmio/regmap.js';
 import { TIS } from '../../src/tis/registers.js';
 import { ROOT } from '../files.js';
-import { DEPARTURES } from './departures.js';
+import { DEPARTURES } from '../tis/departures.js';
 
 export const PAGE = join(ROOT, 'docs', 'tis.md');
 
