@@ -117,7 +117,7 @@ export class Victim implements Subject {
     this.#rig.tpm.init(this.#nvram);
   }
 
-  // There is nobody to compare with, and to depart from.
+  // No second TPM is there to compare with, or to depart from.
   compareStates(): void {}
   readonly departed = false;
   reunite(): void {}

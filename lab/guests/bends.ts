@@ -19,7 +19,7 @@ export function bendBytes(draws: Draws, bytes: Uint8Array): Uint8Array {
 /**
  * Bytes of parameters that are left as they are: the length of an SRK, for as many bits as libtpms
  * would compute for as long as it takes; the modulus of a key to migrate to, because what is
- * encrypted to a key that nobody has cannot be compared; and the number of a row of delegations, of
+ * encrypted to an unknown key cannot be compared; and the number of a row of delegations, of
  * which libtpms follows a stray pointer where there is no such row.
  */
 // biome-ignore format: table

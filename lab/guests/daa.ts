@@ -121,7 +121,7 @@ function travel(guest: RandomGuest): void {
   if (guest.chance(2)) guest.run(rawCommand('LoadContext', 1, 0, byte(1), saved));
 }
 
-/** Looks which sessions there are, and ends what nobody speaks of any more. */
+/** Reads which sessions there are, and ends those that are not in use any more. */
 function tidyUp(guest: RandomGuest): void {
   const spoken = TALKS.of(guest).map(({ handle }) => handle);
   const told = Buffer.from(guest.run(commands.getCapability(CAP.HANDLE, RESOURCE.DAA)));

@@ -1,4 +1,4 @@
-/** What anybody may ask a TPM, and what is let go of. */
+/** Queries without authorisation, and evictions. */
 import { commands, ENTITY, HANDLE, RESOURCE, raw } from '../../src/guest/index.js';
 import type { Family, RandomGuest } from './guest.js';
 import { anyKey } from './held.js';

@@ -64,7 +64,7 @@ function define(guest: RandomGuest): Index {
   return made;
 }
 
-/** TPM_NV_DefineSpace, by the owner or by nobody. */
+/** TPM_NV_DefineSpace, by the owner or without authorisation. */
 function put(guest: RandomGuest, pub: NvDataPublic): void {
   if (guest.chance(4)) {
     bePresent(guest);

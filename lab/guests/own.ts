@@ -18,7 +18,7 @@ const owned =
   (guest: RandomGuest): unknown =>
     guest.run(command(guest), [guest.owner]);
 
-/** By the owner, or by somebody who stands there, from any locality. */
+/** By the owner, or by physical presence, from any locality. */
 function set(guest: RandomGuest): void {
   const [area, part, length] = guest.pick(SETTINGS);
   const value = concat(new Uint8Array(length - 1), byte(guest.below(2)));

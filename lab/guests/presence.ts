@@ -1,4 +1,4 @@
-/** The switches of somebody who stands before the machine, of the operator and of the owner. */
+/** The switches of physical presence, of the operator and of the owner. */
 import { commands, PRESENCE, raw } from '../../src/guest/index.js';
 import { type Family, Kept, type RandomGuest } from './guest.js';
 
@@ -22,7 +22,7 @@ export function switchOn(guest: RandomGuest): void {
 
 const flip = (guest: RandomGuest) => byte(guest.below(2));
 
-/** With somebody there, most of the time. */
+/** With physical presence, most of the time. */
 const present =
   (act: (guest: RandomGuest) => unknown) =>
   (guest: RandomGuest): void => {

@@ -83,8 +83,5 @@ export function oneOfEach(tpm: Recorder, when: string): void {
   tpm.do(`${when}: TPM_PhysicalDisable`, commands.physicalDisable());
   tpm.do(`${when}: TPM_PhysicalSetDeactivated`, commands.physicalSetDeactivated(false));
   tpm.do(`${when}: TPM_ForceClear`, commands.forceClear());
-  tpm.raw(
-    `${when}: an ordinal nobody knows`,
-    frame(TAG.RQU_COMMAND, UNKNOWN_ORDINAL, new Uint8Array()),
-  );
+  tpm.raw(`${when}: an unknown ordinal`, frame(TAG.RQU_COMMAND, UNKNOWN_ORDINAL, new Uint8Array()));
 }

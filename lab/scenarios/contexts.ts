@@ -334,7 +334,7 @@ export const CONTEXTS = [
     tpm.auth2('type 3', create(3, migrate, moving), ...both(MIGRATION));
     const bent = migrate.slice();
     bent[bent.length - 1]! ^= 1;
-    tpm.auth2('leave that nobody gave', create(1, bent, moving), ...both(MIGRATION));
+    tpm.auth2('an approval that was never given', create(1, bent, moving), ...both(MIGRATION));
     tpm.auth('with one authorisation', create(1, migrate, moving), MIGRATION);
     tpm.auth2('nonsense', create(1, migrate, new Uint8Array(256).fill(1)), ...both(MIGRATION));
     const random = blob.slice(4, 4 + Buffer.from(blob).readUInt32BE());
@@ -412,7 +412,7 @@ export const CONTEXTS = [
       const key = create('a certified key', certified(both))!;
       create('that does not migrate', certified(FLAG.MIGRATEAUTHORITY));
       create('without an authority', certified(FLAG.MIGRATABLE));
-      create('approved by nobody', certified(both), DIGEST);
+      create('without an approval', certified(both), DIGEST);
       create('for another authority', certified(both), approval, DIGEST);
       create('of TPM 1.1', encode(key11, { ...SIGNING_DER, keyFlags: both }));
       create('an identity', template12({ ...IDENTITY, keyFlags: both }, new Uint8Array()));

@@ -204,9 +204,9 @@ export const KEYS = [
     use(tpm, 'the EK', getPubKey(HANDLE.EK));
     tpm.do('no key', getPubKey(0x1234));
     tpm.auth('the owner reads the EK', rawCommand('OwnerReadPubek', 0), OWNER);
-    tpm.auth('somebody else does', rawCommand('OwnerReadPubek', 0), WRONG);
+    tpm.auth('with a wrong secret', rawCommand('OwnerReadPubek', 0), WRONG);
     tpm.auth('the owner hides the EK', rawCommand('DisablePubekRead', 0), OWNER);
-    tpm.auth('somebody else does', rawCommand('DisablePubekRead', 0), WRONG);
+    tpm.auth('with a wrong secret', rawCommand('DisablePubekRead', 0), WRONG);
     const ignoring = make(tpm, 'a key for other PCRs that shows itself', {
       ...SIGNING_DER,
       keyFlags: FLAG.PCRIGNOREDONREAD,
@@ -238,7 +238,7 @@ export const KEYS = [
       control(handle, 1, 1, concat(pub.slice(0, -1), byte(1))),
       OWNER,
     );
-    tpm.auth('somebody else', control(handle, 1, 0), WRONG);
+    tpm.auth('a wrong secret', control(handle, 1, 0), WRONG);
     tpm.do('let it go', rawCommand('EvictKey', 1, handle));
     tpm.do('TPM_FlushSpecific', commands.flushSpecific(handle, 1));
     tpm.do('who keeps it', commands.getCapability(CAP.KEY_STATUS, handle));

@@ -140,10 +140,10 @@ export const MALFORMED = [
         tpm.raw(name, frame(TAG.RQU_COMMAND, ordinal, new Uint8Array()));
       }
       tpm.raw(
-        `${when}: an ordinal nobody knows, with parameters`,
+        `${when}: an unknown ordinal, with parameters`,
         frame(TAG.RQU_COMMAND, UNKNOWN_ORDINAL, N),
       );
-      tpm.raw(`${when}: an ordinal nobody knows, wrong tag`, frame(0x00d1, UNKNOWN_ORDINAL, N));
+      tpm.raw(`${when}: an unknown ordinal, wrong tag`, frame(0x00d1, UNKNOWN_ORDINAL, N));
       tpm.raw(
         `${when}: a header and nothing else`,
         frame(TAG.RQU_COMMAND, read.ordinal, new Uint8Array()),

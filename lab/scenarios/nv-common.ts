@@ -31,12 +31,12 @@ export const lock = (tpm: Recorder): void => {
 
 /** Reads and writes an index in every way there is. */
 export function everyWay(tpm: Recorder, index: number, when: string): void {
-  tpm.do(`${when}: a write by nobody`, write(index));
+  tpm.do(`${when}: a write without authorisation`, write(index));
   tpm.auth(`${when}: a write by the owner`, write(index), OWNER);
   tpm.auth(`${when}: a write by the owner, wrong secret`, write(index), WRONG);
   tpm.auth(`${when}: a write by the index's secret`, writeAuth(index), AREA);
   tpm.auth(`${when}: a write by the index's secret, wrong`, writeAuth(index), WRONG);
-  tpm.do(`${when}: a read by nobody`, read(index));
+  tpm.do(`${when}: a read without authorisation`, read(index));
   tpm.auth(`${when}: a read by the owner`, read(index), OWNER);
   tpm.auth(`${when}: a read by the owner, wrong secret`, read(index), WRONG);
   tpm.auth(`${when}: a read by the index's secret`, readAuth(index), AREA);

@@ -122,7 +122,7 @@ export const NV_DEFINE = [
       readFlags(tpm, 'locked');
       tpm.define('define after the lock', nvPublic(0x1200, 8, OWNER_RW));
       tpm.define('define after the lock, wrong secret', nvPublic(0x1201, 8, OWNER_RW), WRONG);
-      define(tpm, 'define after the lock by nobody', nvPublic(0x1202, 8, OWNER_RW));
+      define(tpm, 'define after the lock without authorisation', nvPublic(0x1202, 8, OWNER_RW));
       tpm.define('redefine 0x1200', nvPublic(0x1200, 16, OWNER_RW));
       tpm.define('delete 0x1200', nvPublic(0x1200, 0, OWNER_RW));
       tpm.define('delete 0x1200 again', nvPublic(0x1200, 0, OWNER_RW));

@@ -14,7 +14,7 @@ function reserved(tpm: Recorder): void {
     everyWay(tpm, index, name);
     tpm.auth(`${name}: write 20 bytes`, write(index, 0, DIGEST), OWNER);
     tpm.auth(`${name}: read 20 bytes`, read(index, 0, 20), OWNER);
-    tpm.do(`${name}: read 4 bytes at 16 by nobody`, read(index, 16, 4));
+    tpm.do(`${name}: read 4 bytes at 16 without authorisation`, read(index, 16, 4));
     tpm.auth(`${name}: read 4 bytes at 17`, read(index, 17, 4), OWNER);
     tpm.do(`${name}: write nothing`, write(index, 0, new Uint8Array()));
   }
@@ -125,7 +125,7 @@ export const NV_LOCKS = [
       tpm.do(`write ${count}`, write(0x1100, 0, Uint8Array.of(count)));
     }
     tpm.auth('a write by the owner', write(0x1101, 0, Uint8Array.of(1)), OWNER);
-    define(tpm, 'define by nobody', nvPublic(0x1102, 1, NV_PER.PPWRITE));
+    define(tpm, 'define without authorisation', nvPublic(0x1102, 1, NV_PER.PPWRITE));
     tpm.define('define by the owner', nvPublic(0x1102, 1, OWNER_RW));
   }),
 

@@ -100,56 +100,62 @@ export const OWNERS = [
     tpm.do('TPM_Init with a byte more', rawCommand('Init', 0, byte(0)));
   }),
 
-  scenario('set-capability', 'owned', 'TPM_SetCapability of everything, by everybody.', tpm => {
-    start(tpm);
-    const set = (area: number, sub: number, value: Uint8Array) =>
-      rawCommand('SetCapability', 0, area, counted(encode4(sub)), counted(value));
-    const everything = (
-      who: string,
-      run: (what: string, command: ReturnType<typeof set>) => void,
-    ) => {
-      for (let sub = 0; sub <= 21; sub += 1) {
-        for (const on of [1, 0])
-          run(`${who}: permanent flag ${sub} = ${on}`, set(1, sub, byte(on)));
-      }
-      for (const sub of [0, 2, 16, 22, 23, 25, 26])
-        run(`${who}: permanent datum ${sub}`, set(2, sub, encode4(0x1f)));
-      for (const sub of [1, 2, 3])
-        for (const on of [0, 1]) run(`${who}: volatile flag ${sub} = ${on}`, set(3, sub, byte(on)));
-      for (const sub of [2, 6]) run(`${who}: volatile datum ${sub}`, set(4, sub, encode4(1)));
-      for (const sub of [1, 4])
-        for (const on of [1, 0]) run(`${who}: any flag ${sub} = ${on}`, set(5, sub, byte(on)));
-      for (const area of [0, 6, 7, 8]) run(`${who}: area ${area}`, set(area, 1, byte(1)));
-    };
-    everything('anybody', (what, command) => tpm.do(what, command));
-    let session = tpm.oiap('a session of the owner');
-    everything('the owner', (what, command) => {
-      const done = tpm.auth(what, command, OWNER, { session, goOn: true });
-      session = done.session ?? tpm.oiap('another session of the owner');
-      if (what.includes('flag 1 = 1')) tpm.auth('and back', set(1, 1, byte(0)), OWNER);
-    });
-    readFlags(tpm, 'after the owner');
-    bePresent(tpm);
-    everything('who stands there', (what, command) => tpm.do(what, command));
-    tpm.locality(3);
-    for (const on of [1, 0])
-      tpm.do(`from locality 3: tpmEstablished = ${on}`, set(1, 18, byte(on)));
-    for (const on of [1, 0]) tpm.do(`from locality 3: TOSPresent = ${on}`, set(5, 4, byte(on)));
-    tpm.locality(0);
-    tpm.auth('a wrong owner', set(1, 17, byte(1)), WRONG);
-    tpm.auth('no value', set(1, 17, new Uint8Array()), OWNER);
-    tpm.auth('a value of 2 bytes', set(1, 17, word16(1)), OWNER);
-    tpm.auth('a datum of 1 byte', set(2, 23, byte(1)), OWNER);
-    tpm.auth(
-      'a sub-capability of 2 bytes',
-      rawCommand('SetCapability', 0, 1, counted(word16(17)), counted(byte(1))),
-      OWNER,
-    );
-    tpm.do('what is allowed', commands.getCapability(CAP.PROPERTY, PROPERTY.CMK_RESTRICTION));
-    readFlags(tpm, 'in the end');
-    tpm.do('it is disabled', set(1, 1, byte(1)));
-    everything('disabled', (what, command) => tpm.do(what, command));
-  }),
+  scenario(
+    'set-capability',
+    'owned',
+    'TPM_SetCapability of everything, with every authorisation.',
+    tpm => {
+      start(tpm);
+      const set = (area: number, sub: number, value: Uint8Array) =>
+        rawCommand('SetCapability', 0, area, counted(encode4(sub)), counted(value));
+      const everything = (
+        who: string,
+        run: (what: string, command: ReturnType<typeof set>) => void,
+      ) => {
+        for (let sub = 0; sub <= 21; sub += 1) {
+          for (const on of [1, 0])
+            run(`${who}: permanent flag ${sub} = ${on}`, set(1, sub, byte(on)));
+        }
+        for (const sub of [0, 2, 16, 22, 23, 25, 26])
+          run(`${who}: permanent datum ${sub}`, set(2, sub, encode4(0x1f)));
+        for (const sub of [1, 2, 3])
+          for (const on of [0, 1])
+            run(`${who}: volatile flag ${sub} = ${on}`, set(3, sub, byte(on)));
+        for (const sub of [2, 6]) run(`${who}: volatile datum ${sub}`, set(4, sub, encode4(1)));
+        for (const sub of [1, 4])
+          for (const on of [1, 0]) run(`${who}: any flag ${sub} = ${on}`, set(5, sub, byte(on)));
+        for (const area of [0, 6, 7, 8]) run(`${who}: area ${area}`, set(area, 1, byte(1)));
+      };
+      everything('unauthorised', (what, command) => tpm.do(what, command));
+      let session = tpm.oiap('a session of the owner');
+      everything('the owner', (what, command) => {
+        const done = tpm.auth(what, command, OWNER, { session, goOn: true });
+        session = done.session ?? tpm.oiap('another session of the owner');
+        if (what.includes('flag 1 = 1')) tpm.auth('and back', set(1, 1, byte(0)), OWNER);
+      });
+      readFlags(tpm, 'after the owner');
+      bePresent(tpm);
+      everything('who stands there', (what, command) => tpm.do(what, command));
+      tpm.locality(3);
+      for (const on of [1, 0])
+        tpm.do(`from locality 3: tpmEstablished = ${on}`, set(1, 18, byte(on)));
+      for (const on of [1, 0]) tpm.do(`from locality 3: TOSPresent = ${on}`, set(5, 4, byte(on)));
+      tpm.locality(0);
+      tpm.auth('a wrong owner', set(1, 17, byte(1)), WRONG);
+      tpm.auth('no value', set(1, 17, new Uint8Array()), OWNER);
+      tpm.auth('a value of 2 bytes', set(1, 17, word16(1)), OWNER);
+      tpm.auth('a datum of 1 byte', set(2, 23, byte(1)), OWNER);
+      tpm.auth(
+        'a sub-capability of 2 bytes',
+        rawCommand('SetCapability', 0, 1, counted(word16(17)), counted(byte(1))),
+        OWNER,
+      );
+      tpm.do('what is allowed', commands.getCapability(CAP.PROPERTY, PROPERTY.CMK_RESTRICTION));
+      readFlags(tpm, 'in the end');
+      tpm.do('it is disabled', set(1, 1, byte(1)));
+      everything('disabled', (what, command) => tpm.do(what, command));
+    },
+  ),
 
   scenario('change-auth', 'owned', 'TPM_ChangeAuth and TPM_ChangeAuthOwner.', tpm => {
     start(tpm);
@@ -296,7 +302,7 @@ export const OWNERS = [
     tpm.auth('a wrong secret', release(1), KEY);
     tpm.auth('the owner lets the second go', rawCommand('ReleaseCounterOwner', 0, 1), OWNER);
     tpm.auth('again', rawCommand('ReleaseCounterOwner', 0, 1), OWNER);
-    tpm.auth('somebody else lets the third go', rawCommand('ReleaseCounterOwner', 0, 2), WRONG);
+    tpm.auth('a wrong secret releases the third', rawCommand('ReleaseCounterOwner', 0, 2), WRONG);
     counter(tpm, 'a new first', 'new.');
     tpm.do('it says', read(0));
     restart(tpm);
@@ -344,7 +350,7 @@ export const OWNERS = [
       const handle = make(tpm, what, key);
       tpm.auth(`${what} signs it`, signed(handle, 0), KEY);
       tpm.auth(`${what} closes it`, signed(handle, 1), KEY);
-      tpm.do(`${what} signs it for anybody`, signed(handle, 0));
+      tpm.do(`${what} signs it without authorisation`, signed(handle, 0));
     }
     restart(tpm);
     tpm.do('after a restart', digest(0));

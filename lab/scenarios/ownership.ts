@@ -269,14 +269,14 @@ export const OWNERSHIP = [
     tpm.do('the NV indices before', commands.getCapability(CAP.NV_LIST));
     tpm.osap('a session of the owner', ENTITY.OWNER, HANDLE.OWNER, OWNER);
     tpm.osap('a session of the SRK', ENTITY.SRK, HANDLE.SRK, SRK);
-    const other = tpm.oiap('a session of nobody');
+    const other = tpm.oiap('an unrelated session');
     const session = tpm.oiap('a session for TPM_OwnerClear');
     tpm.auth('TPM_OwnerClear, continueAuth 1', commands.ownerClear(), OWNER, {
       session,
       goOn: true,
     });
     tpm.do('the sessions after it', commands.getCapability(CAP.HANDLE, 2));
-    if (other !== undefined) tpm.auth('the session of nobody', readEk(), OWNER, { session: other });
+    if (other !== undefined) tpm.auth('the unrelated session', readEk(), OWNER, { session: other });
     tpm.do('the NV indices after it', commands.getCapability(CAP.NV_LIST));
     readFlags(tpm, 'cleared');
     askAsOwner(tpm, 'cleared');

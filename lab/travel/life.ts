@@ -170,7 +170,7 @@ export class Life {
     return this.keys.find(key => key.handle === handle)?.secret ?? this.srk;
   }
 
-  /** Says that somebody stands before the machine. */
+  /** Asserts physical presence. */
   bePresent(): void {
     this.try(() => this.run(commands.physicalPresence(PRESENCE.CMD_ENABLE)));
     this.try(() => this.run(commands.physicalPresence(PRESENCE.PRESENT)));
