@@ -24,12 +24,22 @@ export type RsaPublicKey = Omit<RsaKey, 'prime'>;
 /** Makes an RSA key. A test passes its own, for a fixed key. */
 export type GenerateKey = (bits: number, exponent: number) => Omit<RsaKey, 'exponent'>;
 
+/**
+ * Makes an RSA key by OpenSSL. The key leaves its job as bytes: the KeyObject of a job must not be
+ * exported as JWK. Node 20 holds a lock of the key meanwhile, and a garbage collection that finds the job
+ * unused then waits for the same lock, in the same thread, for ever.
+ */
 export const generateRsaKey: GenerateKey = (bits, exponent) => {
-  const { privateKey } = generateKeyPairSync('rsa', {
+  const { privateKey: der } = generateKeyPairSync('rsa', {
     modulusLength: bits,
     publicExponent: exponent,
+    publicKeyEncoding: { type: 'pkcs1', format: 'der' },
+    privateKeyEncoding: { type: 'pkcs1', format: 'der' },
   });
-  const { n, p } = privateKey.export({ format: 'jwk' });
+  const { n, p } = createPrivateKey({ key: der, type: 'pkcs1', format: 'der' }).export({
+    format: 'jwk',
+  });
+  der.fill(0);
   return { modulus: fromBase64(n!, bits / 8), prime: fromBase64(p!, bits / 16) };
 };
 
