@@ -20,20 +20,38 @@ export interface Figure {
   readonly quartiles: readonly [number, number];
 }
 
-/** Runs the cases in turn, `rounds` times each, after a tenth of that to warm up. */
+/** How long the cases run before they are measured: code is compiled for good after some 1,000 calls. */
+const WARM_UP = { rounds: 1000, milliseconds: 3000 } as const;
+
+/** Runs the cases in turn, `rounds` times each, once they are warm. */
 export function takeTurns(cases: readonly Case[], rounds: number): Figure[] {
   const times = cases.map(() => [] as number[]);
-  const warmUp = Math.ceil(rounds / 10);
-  for (let round = 0; round < warmUp + rounds; round += 1) {
+  const isWarm = warming(rounds);
+  let measured = 0;
+  for (let round = 0; measured < rounds; round += 1) {
+    const counts = isWarm(round);
     cases.forEach((each, index) => {
       each.prepare?.(round);
       const start = process.hrtime.bigint();
       each.run(round);
       const time = Number(process.hrtime.bigint() - start) / 1000;
-      if (round >= warmUp) times[index]!.push(time);
+      if (counts) times[index]!.push(time);
     });
+    if (counts) measured += 1;
   }
   return cases.map(({ name }, index) => figureOf(name, times[index]!));
+}
+
+/** Whether a round counts: after the warm-up, which is a tenth of the rounds at least. */
+function warming(rounds: number): (round: number) => boolean {
+  const start = performance.now();
+  let isOver = false;
+  return round => {
+    const took = performance.now() - start;
+    const isLong = round >= WARM_UP.rounds || took > WARM_UP.milliseconds;
+    isOver ||= round >= rounds / 10 && isLong;
+    return isOver;
+  };
 }
 
 /** What times in microseconds come to. */
@@ -59,7 +77,7 @@ export function table(title: string, figures: readonly Figure[]): string {
 export type Contender = () => Promise<number>;
 
 /** Turns that warm up, and are not counted. */
-const WARM_UP = 3;
+const WARM_UP_TURNS = 3;
 
 /** Has contenders take turns of `count` rounds: the same as `takeTurns` for what has to be awaited. */
 export async function compete<N extends string>(
@@ -69,11 +87,11 @@ export async function compete<N extends string>(
 ): Promise<Record<N, Figure>> {
   const names = Object.keys(contenders) as N[];
   const times = new Map(names.map(name => [name, [] as number[]]));
-  for (let turn = 0; turn < WARM_UP + turns; turn += 1) {
+  for (let turn = 0; turn < WARM_UP_TURNS + turns; turn += 1) {
     for (const name of names) {
       for (let i = 0; i < count; i += 1) {
         const us = await contenders[name]();
-        if (turn >= WARM_UP) times.get(name)!.push(us);
+        if (turn >= WARM_UP_TURNS) times.get(name)!.push(us);
       }
     }
   }
