@@ -27,7 +27,13 @@ import { isOwnerEvict } from '../state/places.js';
 import { stclearFlags } from '../state/savestate.js';
 import { NO_COUNTER, RELEASED_COUNTER, STCLEAR_FLAGS, TestState } from '../state/state.js';
 import { STRUCT_VER_1_1 } from '../structures/basic.js';
-import { daInfo, daInfoLimited, selectSize } from '../structures/capability-info.js';
+import {
+  Capability,
+  daInfo,
+  daInfoLimited,
+  Property,
+  selectSize,
+} from '../structures/capability-info.js';
 import { bitmap, flagBytes, sizedBuffer, structure } from '../structures/codecs.js';
 import { Algorithm, EncScheme, keyParms } from '../structures/key-parms.js';
 import { nvDataPublic } from '../structures/nv-data.js';
@@ -89,41 +95,6 @@ const contextHandles = ({ state }: Call): number[] =>
 /** The start effects that libtpms claims: keys, hashes, the audit digest. */
 const STARTUP_EFFECTS = 0x54;
 
-/** Part 2 §21.2, sub-capabilities of TPM_CAP_PROPERTY. */
-// biome-ignore format: table
-const Property = {
-  PCR:              0x101,
-  DIR:              0x102,
-  MANUFACTURER:     0x103,
-  KEYS:             0x104,
-  MIN_COUNTER:      0x107,
-  AUTHSESS:         0x10a,
-  TRANSESS:         0x10b,
-  COUNTERS:         0x10c,
-  MAX_AUTHSESS:     0x10d,
-  MAX_TRANSESS:     0x10e,
-  MAX_COUNTERS:     0x10f,
-  MAX_KEYS:         0x110,
-  OWNER:            0x111,
-  CONTEXT:          0x112,
-  MAX_CONTEXT:      0x113,
-  FAMILYROWS:       0x114,
-  TIS_TIMEOUT:      0x115,
-  STARTUP_EFFECT:   0x116,
-  DELEGATE_ROW:     0x117,
-  MAX_DAASESS:      0x119,
-  DAASESS:          0x11a,
-  CONTEXT_DIST:     0x11b,
-  DAA_INTERRUPT:    0x11c,
-  SESSIONS:         0x11d,
-  MAX_SESSIONS:     0x11e,
-  CMK_RESTRICTION:  0x11f,
-  DURATION:         0x120,
-  ACTIVE_COUNTER:   0x122,
-  MAX_NV_AVAILABLE: 0x123,
-  INPUT_BUFFER:     0x124,
-} as const;
-
 /** What each property is. */
 // biome-ignore format: table
 const PROPERTIES: Readonly<Record<number, (call: Call) => Uint8Array>> = {
@@ -173,53 +144,28 @@ const HANDLES: Readonly<Record<number, (call: Call) => number[]>> = {
   [Resource.DAA]:     ({ state }) => state.stclear.daaSessions.handles,
 };
 
-/** Part 2 §21.1 TPM_CAPABILITY_AREA. */
-// biome-ignore format: table
-const Area = {
-  ORD:          0x01,
-  ALG:          0x02,
-  PID:          0x03,
-  FLAG:         0x04,
-  PROPERTY:     0x05,
-  VERSION:      0x06,
-  KEY_HANDLE:   0x07,
-  CHECK_LOADED: 0x08,
-  SYM_MODE:     0x09,
-  KEY_STATUS:   0x0c,
-  NV_LIST:      0x0d,
-  MFR:          0x10,
-  NV_INDEX:     0x11,
-  TRANS_ALG:    0x12,
-  HANDLE:       0x14,
-  TRANS_ES:     0x15,
-  AUTH_ENCRYPT: 0x17,
-  SELECT_SIZE:  0x18,
-  DA_LOGIC:     0x19,
-  VERSION_VAL:  0x1a,
-} as const;
-
 /** What each area tells, with the sub-capability that it wants. */
 // biome-ignore format: table
 const AREAS: Readonly<Record<number, Answer<Uint8Array>>> = {
-  [Area.ORD]:          by32(({ tpm }, ordinal) => yes(tpm.commands.get(ordinal) !== undefined)),
-  [Area.ALG]:          by32(oneOf(Algorithm.RSA)),
-  [Area.PID]:          by16(oneOf(...Object.values(Protocol))),
-  [Area.FLAG]:         by32(flagsOf),
-  [Area.PROPERTY]:     by32((call, property) => lookUp(PROPERTIES, property)(call)),
-  [Area.VERSION]:      () => STRUCT_VER_1_1,
-  [Area.KEY_HANDLE]:   call => handles(call.state.keys.handles),
-  [Area.CHECK_LOADED]: byStructure(keyParms, (call, parms) => yes(parms.rsa !== undefined && call.state.keys.free > 0)),
-  [Area.SYM_MODE]:     by32(oneOf()),
-  [Area.KEY_STATUS]:   by32(keyStatus),
-  [Area.NV_LIST]:      ({ state }) => words(state.permanent.nv.flatMap(entry => entry?.publicInfo.nvIndex ?? [])),
-  [Area.NV_INDEX]:     by32(({ state }, index) => encode(nvDataPublic, findNv(state.permanent.nv, index).publicInfo)),
-  [Area.TRANS_ALG]:    by32(oneOf(Algorithm.MGF1, Algorithm.AES128)),
-  [Area.HANDLE]:       by32((call, kind) => handles(lookUp(HANDLES, kind, 'BAD_PARAMETER')(call))),
-  [Area.TRANS_ES]:     by16(oneOf(EncScheme.SYM_CTR, EncScheme.SYM_OFB)),
-  [Area.AUTH_ENCRYPT]: by32(oneOf(Algorithm.XOR, Algorithm.AES128)),
-  [Area.SELECT_SIZE]:  byStructure(selectSize, (_call, { reqSize }) => yes(reqSize > 0 && reqSize <= LIMITS.pcrs / 8)),
-  [Area.DA_LOGIC]:     daLogic,
-  [Area.VERSION_VAL]:  versionInfo,
+  [Capability.ORD]:          by32(({ tpm }, ordinal) => yes(tpm.commands.get(ordinal) !== undefined)),
+  [Capability.ALG]:          by32(oneOf(Algorithm.RSA)),
+  [Capability.PID]:          by16(oneOf(...Object.values(Protocol))),
+  [Capability.FLAG]:         by32(flagsOf),
+  [Capability.PROPERTY]:     by32((call, property) => lookUp(PROPERTIES, property)(call)),
+  [Capability.VERSION]:      () => STRUCT_VER_1_1,
+  [Capability.KEY_HANDLE]:   call => handles(call.state.keys.handles),
+  [Capability.CHECK_LOADED]: byStructure(keyParms, (call, parms) => yes(parms.rsa !== undefined && call.state.keys.free > 0)),
+  [Capability.SYM_MODE]:     by32(oneOf()),
+  [Capability.KEY_STATUS]:   by32(keyStatus),
+  [Capability.NV_LIST]:      ({ state }) => words(state.permanent.nv.flatMap(entry => entry?.publicInfo.nvIndex ?? [])),
+  [Capability.NV_INDEX]:     by32(({ state }, index) => encode(nvDataPublic, findNv(state.permanent.nv, index).publicInfo)),
+  [Capability.TRANS_ALG]:    by32(oneOf(Algorithm.MGF1, Algorithm.AES128)),
+  [Capability.HANDLE]:       by32((call, kind) => handles(lookUp(HANDLES, kind, 'BAD_PARAMETER')(call))),
+  [Capability.TRANS_ES]:     by16(oneOf(EncScheme.SYM_CTR, EncScheme.SYM_OFB)),
+  [Capability.AUTH_ENCRYPT]: by32(oneOf(Algorithm.XOR, Algorithm.AES128)),
+  [Capability.SELECT_SIZE]:  byStructure(selectSize, (_call, { reqSize }) => yes(reqSize > 0 && reqSize <= LIMITS.pcrs / 8)),
+  [Capability.DA_LOGIC]:     daLogic,
+  [Capability.VERSION_VAL]:  versionInfo,
 };
 
 function lookUp<T>(
@@ -265,10 +211,14 @@ const ALWAYS_PROPERTIES: readonly number[] = [
   Property.DURATION,
 ];
 
-const ALWAYS_AREAS: readonly number[] = [Area.VERSION, Area.VERSION_VAL, Area.MFR];
+const ALWAYS_AREAS: readonly number[] = [
+  Capability.VERSION,
+  Capability.VERSION_VAL,
+  Capability.MFR,
+];
 
 function tellsAlways(area: number, subCap: Uint8Array): boolean {
-  if (area !== Area.PROPERTY) return ALWAYS_AREAS.includes(area);
+  if (area !== Capability.PROPERTY) return ALWAYS_AREAS.includes(area);
   return subCap.length === 4 && ALWAYS_PROPERTIES.includes(new Reader(subCap).uint(4));
 }
 
