@@ -5,10 +5,20 @@ import { handlesOf, wrappedHandlesOf } from '../../lab/guests/handle-bytes.js';
 import { MemoryNvram } from '../../lab/reference/memory-nvram.js';
 import { Rig } from '../../lab/reference/rig.js';
 import { withIndices } from '../../lab/reference/states.js';
-import { CAP, commands, frame, nvPublic, PROPERTY, plain } from '../../src/guest/index.js';
+import {
+  CAP,
+  commands,
+  frame,
+  nvPublic,
+  PROPERTY,
+  plain,
+  resultName,
+} from '../../src/guest/index.js';
 import { COMMANDS } from '../../src/tpm/tpm12/commands/index.js';
+import { TpmFault } from '../../src/tpm/tpm12/results.js';
 import { decodePermall, encodePermall } from '../../src/tpm/tpm12/state/permall.js';
 import { type Permanent, wipeOwner, wipePermanent } from '../../src/tpm/tpm12/state/permanent.js';
+import { msaComposite } from '../../src/tpm/tpm12/structures/cmk-auth.js';
 import { keptKey, keyHandleEntry, noKey } from '../../src/tpm/tpm12/structures/key.js';
 import { load } from '../../src/tpm/tpm12/structures/parsing.js';
 import { concat, encode, u32 } from '../../src/wire/codec.js';
@@ -106,4 +116,16 @@ test('the engine and the random guests count the same handles, each by its own t
 test('a loaded key without its private part is refused where it is read', t => {
   const bare = concat(encode(u32, 0x1234), encode(keptKey, noKey()), new Uint8Array(5));
   t.throws(() => load(keyHandleEntry, bare), { message: 'TPM_BAD_PARAMETER' });
+});
+
+test('a list of authorities whose size overflows 32 bits is short, and one that is too large is TPM_SIZE', t => {
+  // TPM_CMK_ConvertMigration before swtpm 0.7.1: a count of 0x80000001 before one digest is answered so.
+  const list = (count: number): Uint8Array => concat(encode(u32, count), new Uint8Array(20));
+  const result = (count: number): string => {
+    const fault = t.throws(() => load(msaComposite, list(count)), { instanceOf: TpmFault })!;
+    return resultName(fault.result);
+  };
+  t.is(result(0x8000_0001), 'TPM_BAD_PARAM_SIZE');
+  t.is(result(0x7fff_ffff), 'TPM_SIZE');
+  t.is(result(0), 'TPM_INVALID_STRUCTURE');
 });

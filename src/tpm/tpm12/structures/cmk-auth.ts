@@ -21,13 +21,19 @@ export const cmkAuth = struct({
   sourceKeyDigest:          digest,
 });
 
-/** TPM_MSA_COMPOSITE: the digests of the authorities, and not none of them. */
+const DIGEST_BYTES = 20;
+
+/**
+ * TPM_MSA_COMPOSITE: the digests of the authorities, at least one. libtpms computes what it allocates for
+ * them in 32 bits; where that overflows, it is the missing digests that it refuses.
+ */
 export const msaComposite: Codec<Uint8Array[]> = {
   size: undefined,
   read(from) {
     const count = u32.read(from);
     demand(count > 0, 'INVALID_STRUCTURE');
-    demand(20 * count <= LIMITS.allocationBytes, 'SIZE');
+    const allocated = (count * DIGEST_BYTES) % 2 ** 32;
+    demand(allocated > 0 && allocated <= LIMITS.allocationBytes, 'SIZE');
     const list: Uint8Array[] = [];
     for (let at = 0; at < count; at += 1) list.push(digest.read(from));
     return list;
