@@ -351,9 +351,15 @@ export function struct<const F extends Fields>(fields: F): Codec<Struct<F>> {
   };
 }
 
-/** A struct behind a fixed 16-bit tag. The tag is checked and written, and no part of the value. */
-export function tagged<const F extends Fields>(tag: number, fields: F): Codec<Struct<F>> {
-  const head = checked(u16, value => value === tag);
+/**
+ * A struct behind a fixed 16-bit tag. The tag is checked and written, and no part of the value.
+ * @param head reads the tag, and refuses another one
+ */
+export function tagged<const F extends Fields>(
+  tag: number,
+  fields: F,
+  head: Codec<number> = checked(u16, value => value === tag),
+): Codec<Struct<F>> {
   const body = struct(fields);
   return {
     size: body.size === undefined ? undefined : body.size + 2,

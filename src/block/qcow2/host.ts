@@ -115,7 +115,8 @@ export class HostFile {
   }
 }
 
-function* entriesIn(bytes: Uint8Array, first: number): Generator<readonly [number, Word]> {
+/** The entries in the bytes of a table, by index, that are not zero; `first` is the index of the first. */
+export function* entriesIn(bytes: Uint8Array, first = 0): Generator<readonly [number, Word]> {
   const view = viewOf(bytes);
   for (let i = 0; i < bytes.length; i += 8) {
     const word = readWord(view, i);

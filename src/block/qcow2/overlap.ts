@@ -9,6 +9,7 @@ import { bitmapDirectory } from './bitmaps.js';
 import { ClusterSet } from './cluster-set.js';
 import { offsetOf } from './entries.js';
 import type { Faults } from './faults.js';
+import { entriesIn } from './host.js';
 import { hex } from './text.js';
 import type { ClusterIndex, HostOffset } from './units.js';
 import type { View } from './view.js';
@@ -192,7 +193,8 @@ export class Overlap {
     const isKnown = known?.offset === offset && compared <= MOST_REMEMBERED_BYTES;
     if (isKnown && equal(known.start, start)) return known;
     const found: ClusterIndex[] = [];
-    for (const [, word] of host.entries(offset, length)) {
+    const entries = start.length === length ? entriesIn(start) : host.entries(offset, length);
+    for (const [, word] of entries) {
       const target = offsetOf(word);
       if (target !== 0) found.push(geometry.clusterAt(target));
     }

@@ -110,7 +110,7 @@ function facesOf({ qtest, qmp, incoming }: FaceOptions, json: boolean): Faces {
   };
 }
 
-/** An incoming machine connects to a socket, whatever else the address says. */
+/** The Unix socket that an incoming machine connects to: `server` and `wait` of the address are ignored. */
 function incomingOf(text: string): Address {
   const address = parseAddress(text);
   if (address.kind !== 'unix') throw new UsageError('invalid --incoming: expected unix:PATH');

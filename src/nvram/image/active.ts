@@ -137,7 +137,8 @@ export class ActiveStore implements BlobStore {
   }
 
   /**
-   * Closes in order, so that later damage is told from a torn store. Wipes the key, also where it throws.
+   * Closes in order, so that later damage cannot be mistaken for a torn store. Wipes the key even if it
+   * throws.
    * @throws NvramError FENCED, CORRUPT; IoError; LockError
    */
   close(): void {

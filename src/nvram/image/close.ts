@@ -1,5 +1,5 @@
 /**
- * Closing a store in order, so that later damage is told from a torn store.
+ * Closing a store in order, so that later damage cannot be mistaken for a torn store.
  * @module
  */
 import type { LockedNode } from '../../block/node.js';

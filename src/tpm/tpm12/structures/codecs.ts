@@ -4,7 +4,19 @@
  * to the caller, as a WireError.
  * @module
  */
-import { bool, type Codec, encode, Reader, sized, struct, u16, u32 } from '../../../wire/codec.js';
+import {
+  bool,
+  type Codec,
+  encode,
+  type Fields,
+  Reader,
+  type Struct,
+  sized,
+  struct,
+  tagged,
+  u16,
+  u32,
+} from '../../../wire/codec.js';
 import { LIMITS } from '../limits.js';
 import { demand, type TpmResultName } from '../results.js';
 
@@ -26,35 +38,20 @@ export function restricted<T>(
   };
 }
 
-type Fields = Readonly<Record<string, Codec<unknown>>>;
-
 /** A structure behind its tag of §3.1. */
-export function structure<const F extends Fields>(
-  tag: number,
-  fields: F,
-): ReturnType<typeof struct<F>> {
-  const head = restricted(u16, value => value === tag, 'INVALID_STRUCTURE');
-  const body = struct(fields);
-  return {
-    size: body.size === undefined ? undefined : body.size + 2,
-    read(from) {
-      head.read(from);
-      return body.read(from);
-    },
-    write(to, value) {
-      head.write(to, tag);
-      body.write(to, value);
-    },
-    wipe: body.wipe,
-  };
-}
+export const structure = <const F extends Fields>(tag: number, fields: F): Codec<Struct<F>> =>
+  tagged(
+    tag,
+    fields,
+    restricted(u16, value => value === tag, 'INVALID_STRUCTURE'),
+  );
+
+const buffer = sized(u32);
 
 /**
  * Bytes behind their count, as all of TPM 1.2 has them. libtpms refuses a count that it would not
  * allocate before it looks whether the bytes are there, and so does this.
  */
-const buffer = sized(u32);
-
 export const sizedBuffer: Codec<Uint8Array> = {
   size: undefined,
   read(from) {
