@@ -143,23 +143,15 @@ class FileBytes implements Bytes {
   }
 
   peek(offset: number, length: number): Uint8Array {
-    const size = this.#attempt('read', fd => fstatSync(fd).size);
-    return this.read(offset, Math.max(0, Math.min(length, size - offset)));
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, this.#readInto(bytes, offset));
   }
 
   read(offset: number, length: number): Uint8Array {
     // Not filled with zeros first: all of it is read, or an error thrown.
     const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
-    this.#trace({ event: 'read', path: this.#path, offset, length });
-    this.#attempt('read', fd => {
-      demandOffset(offset, length);
-      for (let done = 0; done < length; ) {
-        const got = readSync(fd, bytes, done, length - done, offset + done);
-        if (got === 0) throw new Error(`it ends before ${offset + length} bytes`);
-        done += got;
-      }
-    });
-    return bytes;
+    if (this.#readInto(bytes, offset) === length) return bytes;
+    throw new IoError('read', this.#path, new Error(`it ends before ${offset + length} bytes`));
   }
 
   write(offset: number, bytes: Uint8Array): void {
@@ -199,6 +191,22 @@ class FileBytes implements Bytes {
     const fd = this.#fd;
     this.#fd = undefined;
     closeFile(fd);
+  }
+
+  /** @returns how many bytes were read: less than asked for where the file ends */
+  #readInto(bytes: Uint8Array, offset: number): number {
+    const { length } = bytes;
+    this.#trace({ event: 'read', path: this.#path, offset, length });
+    return this.#attempt('read', fd => {
+      demandOffset(offset, length);
+      let done = 0;
+      while (done < length) {
+        const got = readSync(fd, bytes, done, length - done, offset + done);
+        if (got === 0) break;
+        done += got;
+      }
+      return done;
+    });
   }
 
   /** The size of a file that is at its path: what is stored in another one would be lost. */

@@ -42,17 +42,18 @@ function weRepair(repairs: 'leaks' | 'all', path: string): void {
 /** Runs an access of ours. Only errors that are thrown on purpose count as refusals. */
 function ourAccess(open: () => BlockNode, access: (disk: LockedNode) => void): Access {
   let node: BlockNode | undefined;
-  let disk: LockedNode | undefined;
+  let isOpen = false;
   try {
     node = open();
-    // What QEMU reads on opening is read under the lock.
-    disk = node.lock();
+    const disk = node.lock();
+    // What QEMU reads on opening is read with the first use under the lock.
+    isOpen = disk.length >= 0;
     access(disk);
     disk.release();
     return 'done';
   } catch (error) {
     if (!(error instanceof NvtpmError)) throw error;
-    return disk === undefined ? 'refused at open' : 'failed';
+    return isOpen ? 'failed' : 'refused at open';
   } finally {
     node?.close();
   }

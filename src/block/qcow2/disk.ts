@@ -82,7 +82,7 @@ export class Qcow2Disk implements Bytes, Faults {
     this.backing = backing;
     this.cache = new MetadataCache(host, view.geometry.clusterSize, cacheBytes);
     this.headerWriter = new HeaderWriter(view, this.cache, purpose);
-    this.overlap = new Overlap(view, this, known.overlap);
+    this.overlap = new Overlap(view, this, readOnly, known.overlap);
     this.refcounts = new Refcounts(view, this.cache, this.overlap, this, this.headerWriter);
     const mapper = new Mapper(view, this.cache, this.refcounts, this.overlap, this);
     this.#guest = new GuestDisk(view, this.refcounts, mapper, this.overlap, backing);

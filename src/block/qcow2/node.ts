@@ -1,6 +1,6 @@
 /**
- * The qcow2 node: a disk of its own size inside another node. It holds no image bytes: each outermost
- * lock makes a `Qcow2Disk`, and its release drops it.
+ * The qcow2 node: a disk of its own size inside another node. It holds no image bytes: the first use
+ * under an outermost lock makes a `Qcow2Disk`, and the release drops it.
  * @module
  */
 import type { LockHolder, LockType } from '../../lock/lock.js';
@@ -76,6 +76,7 @@ export class Qcow2Node extends LockableNode<ChainLock> {
   /** The backing file by its name on opening: `#backing` is that one. */
   readonly #backingName: string | undefined;
   #known: { readonly first: FirstCluster; readonly overlap: OverlapMemory | undefined };
+  #below: ChainLock | undefined;
   #disk: Qcow2Disk | undefined;
   #damage: ImageError | undefined;
 
@@ -106,8 +107,10 @@ export class Qcow2Node extends LockableNode<ChainLock> {
     return this.file.lockHolder(type) ?? this.#backing?.lockHolder('shared');
   }
 
+  /** Reads the image on first use: many locks are held only to keep others out. */
   protected get bytes(): Qcow2Disk {
-    return this.#disk!;
+    this.#disk ??= this.#readDisk(this.#below!);
+    return this.#disk;
   }
 
   protected acquire(type: LockType): ChainLock | undefined {
@@ -124,18 +127,10 @@ export class Qcow2Node extends LockableNode<ChainLock> {
     return undefined;
   }
 
-  protected override begin({ file, backing }: ChainLock): void {
+  protected override begin(below: ChainLock): void {
     if (this.#damage !== undefined) throw this.#damage;
-    const disk = new Qcow2Disk(file, {
-      path: this.path,
-      purpose: this.#purpose,
-      readOnly: this.readOnly,
-      cacheBytes: this.#cacheBytes,
-      backing,
-      known: this.#known,
-    });
-    this.#demandSameBacking(disk);
-    this.#disk = disk;
+    this.#below = below;
+    this.#disk = undefined;
   }
 
   protected override writeBack(): void {
@@ -144,6 +139,7 @@ export class Qcow2Node extends LockableNode<ChainLock> {
 
   protected override drop(): void {
     const disk = this.#disk;
+    this.#below = undefined;
     this.#disk = undefined;
     if (disk === undefined) return;
     const { bytes, header, geometry, extensions, backingName } = disk.view;
@@ -156,6 +152,19 @@ export class Qcow2Node extends LockableNode<ChainLock> {
   protected closeBelow(): void {
     this.#backing?.close();
     this.file.close();
+  }
+
+  #readDisk({ file, backing }: ChainLock): Qcow2Disk {
+    const disk = new Qcow2Disk(file, {
+      path: this.path,
+      purpose: this.#purpose,
+      readOnly: this.readOnly,
+      cacheBytes: this.#cacheBytes,
+      backing,
+      known: this.#known,
+    });
+    this.#demandSameBacking(disk);
+    return disk;
   }
 
   #demandSameBacking(disk: Qcow2Disk): void {

@@ -50,6 +50,7 @@ export interface OverlapMemory {
 export class Overlap {
   readonly #view: View;
   readonly #faults: Faults;
+  readonly #readOnly: boolean;
   readonly #remembered: OverlapMemory | undefined;
   #ranges: readonly Range[] = [];
   #targets: OverlapMemory | undefined;
@@ -58,10 +59,14 @@ export class Overlap {
   /** Tables that were found to overlap with nothing: each is compared once. */
   readonly #sound = new Set<HostOffset>();
 
-  /** @param remembered `memory` of the last lock of this image */
-  constructor(view: View, faults: Faults, remembered?: OverlapMemory) {
+  /**
+   * @param readOnly whether nothing is written, so that the file does not grow
+   * @param remembered `memory` of the last lock of this image
+   */
+  constructor(view: View, faults: Faults, readOnly: boolean, remembered?: OverlapMemory) {
     this.#view = view;
     this.#faults = faults;
+    this.#readOnly = readOnly;
     this.#remembered = remembered;
   }
 
@@ -75,16 +80,17 @@ export class Overlap {
     if (this.#targets !== undefined) return;
     const { header, geometry, host } = this.#view;
     const { l1TableOffset, l1Size, refcountTableOffset, refcountTableClusters } = header;
-    // Only these entries of the refcount table change while the file does not grow.
+    // Only these entries of the refcount table are in use while the file does not grow.
     const inUse = Math.ceil(geometry.clustersFor(host.length) / geometry.refcountsPerBlock);
     const tableBytes = geometry.bytesOf(refcountTableClusters);
+    const usedBytes = Math.min(inUse * 8, tableBytes);
     const known = this.#remembered;
     this.#targets = {
       l2Tables: this.#targetsOf(l1TableOffset, l1Size * 8, l1Size * 8, known?.l2Tables),
       refcountBlocks: this.#targetsOf(
         refcountTableOffset,
-        tableBytes,
-        Math.min(inUse * 8, tableBytes),
+        this.#readOnly ? usedBytes : tableBytes,
+        usedBytes,
         known?.refcountBlocks,
       ),
     };
