@@ -7,8 +7,20 @@ import type { NvtpmError } from '../errors.js';
 import { type Inspection, NvramError, openStore, faultOf as storeFaultOf } from '../nvram/index.js';
 import { systemClock as clock, systemEntropy as entropy } from '../system.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
+import { stateVersion } from '../tpm/state-version.js';
 import { Tpm12 } from '../tpm/tpm12/tpm12.js';
 import type { CommonOptions } from './images.js';
+
+/** A TPM whose state is stored, and that no engine here can run. */
+export interface StoredTpm {
+  readonly version: '2.0';
+  readonly engine: null;
+}
+
+export type TpmInside = EngineInfo | StoredTpm;
+
+/** Whether there is only the state of a TPM, without an engine for it. */
+export const isStoredOnly = (tpm: TpmInside): tpm is StoredTpm => 'engine' in tpm;
 
 /**
  * The TPM of a store, or why its state cannot be read; undefined where there is none, or where it is
@@ -18,7 +30,7 @@ export function lookInside(
   image: BlockNode,
   { verdict, state }: Inspection,
   { key, lockTimeout }: Pick<CommonOptions, 'key' | 'lockTimeout'>,
-): EngineInfo | StateError | undefined {
+): TpmInside | StateError | undefined {
   const isReadable = key !== undefined || state?.directory.encryption.kind === 0;
   if (verdict !== 'OK' || !isReadable) return undefined;
   const permall = withLock(image, { timeoutMs: lockTimeout }, disk => {
@@ -30,6 +42,17 @@ export function lookInside(
     }
   });
   if (permall === undefined) return undefined;
+  try {
+    return tpmOf(permall);
+  } catch (error) {
+    if (error instanceof StateError) return error;
+    throw error;
+  }
+}
+
+/** The TPM whose permanent state this is. @throws StateError */
+export function tpmOf(permall: Uint8Array): TpmInside {
+  if (stateVersion(permall) === '2.0') return { version: '2.0', engine: null };
   const engine = new Tpm12({ entropy, clock });
   try {
     engine.init({
@@ -38,9 +61,6 @@ export function lookInside(
       delete: () => {},
     });
     return engine.info();
-  } catch (error) {
-    if (error instanceof StateError) return error;
-    throw error;
   } finally {
     engine.close();
   }
@@ -50,7 +70,7 @@ export function lookInside(
 export function faultOf(
   path: string,
   found: Inspection,
-  inside: EngineInfo | StateError | undefined,
+  inside: TpmInside | StateError | undefined,
 ): NvtpmError | undefined {
   if (inside instanceof StateError) {
     const code = inside.code === 'REVISION' ? 'REVISION' : 'CORRUPT';

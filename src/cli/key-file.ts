@@ -77,17 +77,23 @@ function remove(path: string): void {
   }
 }
 
-function readSecret(path: string, printer: Pick<Printer, 'warn'>): Uint8Array {
+/**
+ * The content of a key file, for the caller to wipe.
+ * @param from its path, or an inherited descriptor, which is read to its end
+ * @throws UsageError, IoError
+ */
+export function readSecret(from: string | number, printer: Pick<Printer, 'warn'>): Uint8Array {
+  const path = typeof from === 'number' ? `descriptor ${from}` : from;
   let fd: number | undefined;
   try {
-    fd = openSync(path, 'r');
+    fd = typeof from === 'number' ? from : openSync(from, 'r');
     demandKeyFile(path, fstatSync(fd), printer);
     return readFileSync(fd);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new IoError('read the key file', path, error);
   } finally {
-    if (fd !== undefined) closeSync(fd);
+    if (fd !== undefined && fd !== from) closeSync(fd);
   }
 }
 

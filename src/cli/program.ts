@@ -23,6 +23,8 @@ const SUBCOMMANDS: Readonly<Record<string, () => Promise<Subcommand>>> = {
   'run':       async () => (await import('./commands/run.js')).run,
   'rekey':     async () => (await import('./commands/rekey.js')).rekey,
   'restore':   async () => (await import('./commands/restore.js')).restore,
+  'import':    async () => (await import('./commands/import.js')).importState,
+  'export':    async () => (await import('./commands/export.js')).exportState,
   'trace':     async () => (await import('./commands/trace.js')).trace,
   'demo-step': async () => (await import('./commands/demo-step.js')).demoStep,
 };

@@ -10,6 +10,7 @@ export type MachineErrorCode =
   | 'PHASE'        // Not possible while the machine is off, on, handed over or gone.
   | 'BUSY'         // A command is running.
   | 'UNSUPPORTED'  // The store cannot do this.
+  | 'ENGINE'       // The state is of a TPM of another version than the engine.
   | 'REFUSED'      // The state breaks a rule; nothing was written.
   | 'UNCERTAIN'    // It failed after the first write: the image may belong to this machine now.
   | 'WORKER'; // The worker that held the machine has ended.

@@ -5,6 +5,7 @@
  */
 import { type BlobStore, type HandedOver, HandedOverStore, NvramError } from '../nvram/index.js';
 import { type Engine, type EngineInfo, StateError, StoreFailure } from '../tpm/engine.js';
+import { stateVersion } from '../tpm/state-version.js';
 import { safeTrace } from '../trace.js';
 import { Cleanup } from './cleanup.js';
 import { MachineError } from './errors.js';
@@ -113,7 +114,7 @@ export class Instance {
     // Closed first: of some engines a process can have only one.
     this.#engine.close();
     try {
-      this.#engine = loaded(options, path, engine => engine.init(port));
+      this.#engine = loaded(options, path, port, engine => engine.init(port));
     } catch (error) {
       this.#release(store => store.abandon());
       throw error;
@@ -211,7 +212,7 @@ function begin(options: InstanceOptions, { whenEmpty, load, writing }: Beginning
     held.add(opened, each => each.discard());
     const { path } = opened;
     const port = new Port(opened, { path, trace: safeTrace(options.trace), failed });
-    const engine = loaded(options, path, each => load(each, port, opened));
+    const engine = loaded(options, path, port, each => load(each, port, opened));
     held.add(engine, each => each.close());
     writing?.();
     const store = held.add(opened.activate(), each => each.abandon());
@@ -223,15 +224,29 @@ function begin(options: InstanceOptions, { whenEmpty, load, writing }: Beginning
 }
 
 /** An engine that has loaded its state, or none: what fails closes it. */
-function loaded(options: InstanceOptions, path: string, load: (engine: Engine) => void): Engine {
+function loaded(
+  options: InstanceOptions,
+  path: string,
+  port: Port,
+  load: (engine: Engine) => void,
+): Engine {
   const engine = options.engine();
   try {
     load(engine);
     return engine;
   } catch (error) {
     engine.close();
-    throw asOutcome(error, path);
+    const isRefused = error instanceof StateError && error.blob === 'permall';
+    throw (isRefused && wrongEngine(engine, path, port)) || asOutcome(error, path);
   }
+}
+
+/** The refusal of a state that is of a TPM of another version. */
+function wrongEngine({ kind }: Engine, path: string, port: Port): MachineError | undefined {
+  const version = stateVersion(port.load('permall') ?? new Uint8Array());
+  if (version === undefined || version === kind.version) return undefined;
+  const why = `${path} holds a TPM ${version}, and there is no engine for TPM ${version} yet`;
+  return new MachineError('ENGINE', `${why}; nvtpm export moves its state to swtpm`);
 }
 
 /** What an engine's refusal of a stored state means for the user. */

@@ -25,7 +25,7 @@ import {
 import { type EngineInfo, StateError } from '../../tpm/engine.js';
 import { fingerprint } from '../fingerprint.js';
 import { withImage } from '../images.js';
-import { faultOf, lookInside } from '../inside.js';
+import { faultOf, isStoredOnly, lookInside, type TpmInside } from '../inside.js';
 import { flag } from '../options.js';
 import { describe, type Paint } from '../output.js';
 import { subcommand } from '../subcommand.js';
@@ -156,8 +156,10 @@ const blobsOf = ({ entries, encryption }: Directory) =>
 const holderLine = ({ pid, command, role, bytes }: ImageHolder): string =>
   `in use: ${command ?? 'a process'} (pid ${pid ?? 'unknown'}) as ${role ?? `holder of bytes ${bytes.join(' ')}`}`;
 
-function tpmLines(tpm: EngineInfo | undefined, paint: Paint): string[] {
+function tpmLines(tpm: TpmInside | undefined, paint: Paint): string[] {
   if (tpm === undefined) return [];
+  if (isStoredOnly(tpm))
+    return [`${paint.bold('tpm:')} ${tpm.version}, its state only: there is no engine for it`];
   const ek = tpm.ek === undefined ? 'none' : fingerprint(tpm.ek);
   const flags = [...stateWords(tpm), tpm.owned ? 'owned' : 'not owned'];
   const indices = tpm.nvIndices.map(hex32);
@@ -176,8 +178,12 @@ const stateWords = (tpm: EngineInfo): string[] =>
         ([name, enabled]) => `${name} hierarchy ${enabled ? 'enabled' : 'disabled'}`,
       );
 
-const tpmData = ({ version, ek, ...info }: EngineInfo) => ({
-  version,
-  ek: ek === undefined ? null : { modulus: toHex(ek), fingerprint: fingerprint(ek) },
-  ...info,
-});
+function tpmData(tpm: TpmInside) {
+  if (isStoredOnly(tpm)) return tpm;
+  const { version, ek, ...info } = tpm;
+  return {
+    version,
+    ek: ek === undefined ? null : { modulus: toHex(ek), fingerprint: fingerprint(ek) },
+    ...info,
+  };
+}

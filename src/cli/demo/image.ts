@@ -11,7 +11,7 @@ import { inspectStore } from '../../nvram/index.js';
 import { StateError } from '../../tpm/engine.js';
 import { noTrace } from '../../trace.js';
 import { withImage } from '../images.js';
-import { lookInside } from '../inside.js';
+import { isStoredOnly, lookInside } from '../inside.js';
 import { UsageError } from '../output.js';
 import { NV_INDEX } from './guest.js';
 
@@ -74,6 +74,7 @@ function demandReplaceable(path: string, file: Stats): void {
       const tpm = lookInside(image, found, common);
       const isKnown = tpm !== undefined && !(tpm instanceof StateError);
       if (!isKnown) refuse('the state in it cannot be read');
+      else if (isStoredOnly(tpm)) refuse(`it holds a TPM ${tpm.version}`);
       else if (tpm.owned && !tpm.nvIndices.includes(NV_INDEX)) refuse('its TPM has another owner');
     });
   } catch (error) {

@@ -14,7 +14,7 @@ const CODES = {
   WRONG_KEY:    ['WRONG_KEY',    'give the key that swtpm has, with its mode and kdf, and none for plain state'],
   AMBIGUOUS:    ['FAILED',       'say which one is meant'],
   BACKUP:       ['FAILED',       'if the backup is to be used, rename it as swtpm would'],
-  EXISTS:       ['FAILED',       'name another place, or replace what is there (--force)'],
+  EXISTS:       ['USAGE',        'name another place, or replace what is there (--force)'],
   UNSUPPORTED:  ['FAILED',       'use another place'],
 } as const satisfies Record<string, readonly [Outcome, string]>;
 

@@ -52,7 +52,12 @@ export class SwtpmFolder implements BlobStore {
 
   /** Whether none of the files is there. */
   get pristine(): boolean {
-    return !SWTPM_BLOBS.some(blob => existsSync(join(this.path, this.#form.fileOf(blob))));
+    return !this.files.some(path => existsSync(path));
+  }
+
+  /** The files that commit() replaces. */
+  get files(): readonly string[] {
+    return SWTPM_BLOBS.map(blob => join(this.path, this.#form.fileOf(blob)));
   }
 
   /** @throws SwtpmError MALFORMED, REVISION, KEY_REQUIRED, WRONG_KEY; NvramError INVALID_NAME; IoError */

@@ -5,11 +5,11 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import { lstatSync } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
 import type { BlobName, BlobStore, Changes, StoreAbilities } from '../store.js';
 import { unwrapBlob, wrapBlob } from './blob.js';
 import { SwtpmError } from './errors.js';
-import { type OpenState, withFile, writeDurably } from './files.js';
+import { io, type OpenState, withFile, writeDurably } from './files.js';
 import type { SwtpmOptions } from './folder.js';
 import { encodeLinear, LINEAR_HEADER_BYTES, readLinearHeader, type Slot } from './linear-header.js';
 import { demandSwtpmChanges, SWTPM_BLOBS, swtpmBlobOf, WRAPPED_BYTES_MAX } from './names.js';
@@ -34,7 +34,7 @@ export class SwtpmLinear implements BlobStore {
 
   /** Whether there is nothing at the path. */
   get pristine(): boolean {
-    return lstatSync(this.path, { throwIfNoEntry: false }) === undefined;
+    return this.#stats() === undefined;
   }
 
   /** @throws SwtpmError MALFORMED, REVISION, KEY_REQUIRED, WRONG_KEY; NvramError INVALID_NAME; IoError */
@@ -64,6 +64,11 @@ export class SwtpmLinear implements BlobStore {
     writeDurably(this.path, encodeLinear(blobs));
   }
 
+  /** The files that commit() replaces. */
+  get files(): readonly string[] {
+    return [this.path];
+  }
+
   close(): void {
     this.#isClosed = true;
   }
@@ -74,8 +79,12 @@ export class SwtpmLinear implements BlobStore {
 
   /** A rename replaces a device or a symbolic link by a file. @throws SwtpmError UNSUPPORTED */
   #demandReplaceable(): void {
-    if (lstatSync(this.path, { throwIfNoEntry: false })?.isFile() ?? true) return;
+    if (this.#stats()?.isFile() ?? true) return;
     throw new SwtpmError('UNSUPPORTED', this.path, 'only a file can be replaced');
+  }
+
+  #stats(): Stats | undefined {
+    return io('use', this.path, () => lstatSync(this.path, { throwIfNoEntry: false }));
   }
 
   /** The blobs in swtpm's wrapper, by slot. */
