@@ -12,7 +12,7 @@ import { type MessagePort, workerData } from 'node:worker_threads';
 
 /** What the test asks for. An answer is complete after `length` bytes, or by its TPM header. */
 export type Ask =
-  | { readonly do: 'start'; readonly folder: string }
+  | { readonly do: 'start'; readonly folder: string; readonly options: readonly string[] }
   | {
       readonly do: 'exchange';
       readonly channel: 'data' | 'ctrl';
@@ -44,19 +44,19 @@ port.on('message', async (ask: Ask) => {
 });
 
 async function serve(ask: Ask): Promise<Uint8Array> {
-  if (ask.do === 'start') return start(ask.folder);
+  if (ask.do === 'start') return start(ask.folder, ask.options);
   if (ask.do === 'stop') return stop();
   return exchange(ask.channel, ask.bytes, ask.length);
 }
 
-async function start(folder: string): Promise<Uint8Array> {
+async function start(folder: string, options: readonly string[]): Promise<Uint8Array> {
   const data = join(folder, 'data.sock');
   const ctrl = join(folder, 'ctrl.sock');
   for (const path of [data, ctrl]) rmSync(path, { force: true });
   // biome-ignore format: one option and its value a line
   child = spawn('swtpm', [
     'socket',
-    '--tpmstate', `dir=${folder}`,
+    ...options,
     '--server', `type=unixio,path=${data}`,
     '--ctrl', `type=unixio,path=${ctrl}`,
     '--flags', 'not-need-init',

@@ -61,11 +61,16 @@ export class Swtpm {
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #signal = new Int32Array(new SharedArrayBuffer(4));
+  readonly #options: readonly string[];
   #running = false;
 
-  /** Starts swtpm on `folder`, which may hold a state already. TPM_Startup is not sent. */
-  constructor(folder: string) {
+  /**
+   * Starts swtpm on `folder`, which may hold a state already. TPM_Startup is not sent.
+   * @param options where its state lies, and how, in swtpm's words: in `folder` unless given
+   */
+  constructor(folder: string, options: readonly string[] = ['--tpmstate', `dir=${folder}`]) {
     this.folder = folder;
+    this.#options = options;
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     const workerData: HostData = { port: port2, signal: this.#signal };
@@ -137,7 +142,7 @@ export class Swtpm {
   }
 
   #start(): void {
-    this.#ask({ do: 'start', folder: this.folder });
+    this.#ask({ do: 'start', folder: this.folder, options: this.#options });
     this.#running = true;
   }
 
