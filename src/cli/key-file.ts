@@ -88,7 +88,9 @@ export function readSecret(from: string | number, printer: Pick<Printer, 'warn'>
   try {
     fd = typeof from === 'number' ? from : openSync(from, 'r');
     demandKeyFile(path, fstatSync(fd), printer);
-    return readFileSync(fd);
+    const content = readFileSync(fd);
+    // A plain view: Buffer.slice() shares memory, and a key would be wiped with the content.
+    return new Uint8Array(content.buffer, content.byteOffset, content.length);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new IoError('read the key file', path, error);

@@ -33,6 +33,16 @@ test('an encrypted TPM opens with its key only, and each refusal has its own exi
   t.is(await exec(), 0);
 });
 
+test('another binary key does not open the store', async t => {
+  const folder = scratch(t);
+  const [file, key, other] = ['tpm.qcow2', 'key', 'other'].map(name => join(folder, name));
+  writeFileSync(key!, Buffer.alloc(32, 1), { mode: 0o600 });
+  writeFileSync(other!, Buffer.alloc(32, 2), { mode: 0o600 });
+  t.is((await cli(['create', file!, '--key', `file=${key},format=binary`])).exit, 0);
+  t.is((await cli(['exec', file!, GET_RANDOM, '--key', `file=${other},format=binary`])).exit, 6);
+  t.is((await cli(['exec', file!, GET_RANDOM, '--key', `file=${key},format=binary`])).exit, 0);
+});
+
 test('remove=true deletes the key file once it has encrypted the store', async t => {
   const folder = scratch(t);
   const [file, key] = [join(folder, 'tpm.qcow2'), join(folder, 'key')];
