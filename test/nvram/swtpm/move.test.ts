@@ -100,7 +100,8 @@ test('an image with another TPM is refused, one with the same TPM only with --re
   t.is((await cli(['import', other, ...from])).exit, 0);
   t.is((await cli(['import', other, ...from])).exit, 0, 'the same state');
   // TSC_PhysicalPresence changes a flag that is stored.
-  t.is((await cli(['exec', other, '00c10000000c4000000a0020'])).exit, 0);
+  const presence = ['00c10000000c4000000a0020', '00c10000000c4000000a0100'];
+  t.is((await cli(['exec', other, ...presence])).exit, 0);
   const refused = await cli(['import', other, ...from]);
   t.is(refused.exit, 2);
   t.regex(refused.err, /holds this TPM in another state .*--replace/);
@@ -200,6 +201,11 @@ function damaged(bytes: Uint8Array, seed: number): Uint8Array {
 }
 
 test(`${DAMAGES} damaged state files are refused, or hold the very same state`, t => {
+  const whole12 = {
+    path: 'x',
+    load: (name: string) => (name === 'permall' ? blobOf('1.2') : undefined),
+  };
+  t.deepEqual(readState(whole12).permall, blobOf('1.2'), 'undamaged');
   let refused = 0;
   for (let seed = 1; seed <= DAMAGES; seed += 1) {
     // Nothing but an engine can check the plain state of a TPM 2.0, so its files are encrypted ones.

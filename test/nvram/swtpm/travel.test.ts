@@ -1,0 +1,41 @@
+/**
+ * State between images and the real swtpm: every backend, every kind of key, both versions.
+ * @long
+ */
+import { scratch } from '../../../lab/files.js';
+import { swtpmKeys } from '../../../lab/peers/swtpm-keys.js';
+import {
+  type Cell,
+  cellName,
+  fromSetup,
+  type Nvtpm,
+  PLAIN,
+  thereAndBack,
+} from '../../../lab/peers/swtpm-travel.js';
+import { peerTest } from '../../_peers.js';
+import { cli } from '../../cli/_in-process.js';
+
+const nvtpm: Nvtpm = async args => {
+  const run = await cli(args);
+  if (run.exit !== 0) throw new Error(`nvtpm ${args.join(' ')}: ${run.out}${run.err}`);
+};
+
+for (const version of ['1.2', '2.0'] as const) {
+  peerTest(
+    `TPM ${version}: from swtpm_setup into an image, and from there to swtpm and back with each key`,
+    ['swtpm', 'swtpm_setup'],
+    async t => {
+      const folder = scratch(t);
+      const first = await fromSetup(nvtpm, folder, { backend: 'dir', key: PLAIN, version });
+      // Every kind of key once, and both backends in turn: scripts/travel-swtpm.ts has all cells.
+      for (const [at, key] of swtpmKeys(folder).entries()) {
+        const backend = (at + (version === '1.2' ? 0 : 1)) % 2 === 0 ? 'dir' : 'file';
+        const cell: Cell = { backend, key, version };
+        const { ek, again, isWritten } = await thereAndBack(nvtpm, folder, first.image, cell);
+        t.is(ek, first.ek, cellName(cell));
+        t.is(again, first.ek, cellName(cell));
+        t.true(isWritten, `${cellName(cell)}: what was imported is what swtpm has written`);
+      }
+    },
+  );
+}
