@@ -8,7 +8,10 @@ import { readSecret } from './key-file.js';
 import { type Printer, UsageError } from './output.js';
 import { oneOf, wholeNumber } from './values.js';
 
-export const SWTPM_KEY_FORM =
+/** For help: spaces let it wrap. */
+export const SWTPM_KEY_HELP = 'file=PATH, fd=N, pwdfile=PATH or pwdfd=N, with format=, mode=, kdf=';
+
+const FORM =
   'file=PATH|fd=N[,format=hex|binary][,mode=aes-cbc|aes-256-cbc] or pwdfile=PATH|pwdfd=N[,mode=aes-cbc|aes-256-cbc][,kdf=pbkdf2|sha512]';
 
 const SOURCES = ['file', 'fd', 'pwdfile', 'pwdfd'] as const;
@@ -52,7 +55,7 @@ interface KeyFields {
 
 function parse(text: string): KeyFields {
   const refuse = (why: string): never => {
-    throw new UsageError(`${why}; expected ${SWTPM_KEY_FORM}`);
+    throw new UsageError(`${why}; expected ${FORM}`);
   };
   const fields = new Map<string, string>();
   for (const [name, value] of fieldsOf(text)) {

@@ -13,7 +13,7 @@ import { demandOtherFile } from '../other-file.js';
 import { UsageError } from '../output.js';
 import { openPlace, PLACE_FORM, parsePlace } from '../state-place.js';
 import { subcommand } from '../subcommand.js';
-import { readSwtpmKey, SWTPM_KEY_FORM } from '../swtpm-key.js';
+import { readSwtpmKey, SWTPM_KEY_HELP } from '../swtpm-key.js';
 
 export const exportState = subcommand({
   name: 'export',
@@ -22,7 +22,7 @@ export const exportState = subcommand({
   // biome-ignore format: table
   options: {
     to:           requiredValue('--to <place>', PLACE_FORM, parsePlace),
-    toKey:        value('--to-key <key>', `encrypts it for swtpm’s --key: ${SWTPM_KEY_FORM}`, text => text),
+    toKey:        value('--to-key <key>', `encrypts it for swtpm’s --key: ${SWTPM_KEY_HELP}`, text => text),
     migrationKey: value('--to-migration-key <key>', 'encrypts blobs: for swtpm’s --migration-key, in the same form', text => text),
     force:        flag('--force', 'replace state that is there'),
   },

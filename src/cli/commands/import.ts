@@ -12,7 +12,7 @@ import { flag, requiredValue, value } from '../options.js';
 import { demandImportable } from '../replacement.js';
 import { openPlace, PLACE_FORM, type Place, parsePlace } from '../state-place.js';
 import { subcommand } from '../subcommand.js';
-import { readSwtpmKey, SWTPM_KEY_FORM } from '../swtpm-key.js';
+import { readSwtpmKey, SWTPM_KEY_HELP } from '../swtpm-key.js';
 import { oneOf } from '../values.js';
 
 export const importState = subcommand({
@@ -22,7 +22,7 @@ export const importState = subcommand({
   // biome-ignore format: table
   options: {
     from:         requiredValue('--from <place>', PLACE_FORM, parsePlace),
-    fromKey:      value('--from-key <key>', `swtpm’s --key: ${SWTPM_KEY_FORM}`, text => text),
+    fromKey:      value('--from-key <key>', `swtpm’s --key, spelt as there: ${SWTPM_KEY_HELP}`, text => text),
     migrationKey: value('--from-migration-key <key>', 'swtpm’s --migration-key, in the same form', text => text),
     version:      value('--tpm-version <version>', 'which TPM of a directory that holds both: 1.2, 2.0', oneOf(['1.2', '2.0'])),
     replace:      flag('--replace', 'replace another state of the same TPM'),
