@@ -2,7 +2,9 @@
  * State between images and the real swtpm: every backend, every kind of key, both versions.
  * @long
  */
+import { join } from 'node:path';
 import { scratch } from '../../../lab/files.js';
+import { swtpm } from '../../../lab/peers/swtpm.js';
 import { swtpmKeys } from '../../../lab/peers/swtpm-keys.js';
 import {
   type Cell,
@@ -39,3 +41,18 @@ for (const version of ['1.2', '2.0'] as const) {
     },
   );
 }
+
+peerTest(
+  'a directory that a running swtpm uses is refused, and swtpm is named',
+  ['swtpm'],
+  async t => {
+    const peer = swtpm(t);
+    const image = join(scratch(t), 'tpm.qcow2');
+    await nvtpm(['create', image]);
+    const run = await cli(['import', image, '--from', `swtpm-dir:${peer.folder}`]);
+    t.is(run.exit, 9, run.out);
+    t.regex(run.err, /\.lock is locked by process \d+ \(swtpm/);
+    peer.stop();
+    t.is((await cli(['import', image, '--from', `swtpm-dir:${peer.folder}`])).exit, 0);
+  },
+);
