@@ -4,10 +4,11 @@
  * the stored blob once more, under the migration key where there is one.
  * @module
  */
-import { concat, encode, layout, Reader, u8, u16, u32, WireError } from '../../wire/codec.js';
+import { WireError } from '../../wire/codec.js';
 import type { Entropy } from '../image/cipher.js';
 import { type Box, openBox, sealBox } from './cipher.js';
 import { SwtpmError } from './errors.js';
+import { FLAG, flagsOf, HEADER_BYTES, withHeader } from './header.js';
 import { readSections, type Sections, TAG, writeSections } from './sections.js';
 
 /** swtpm's keys, of 16 or 32 bytes each. */
@@ -17,29 +18,6 @@ export interface SwtpmKeys {
   /** `--migration-key`: what blobs of a migration are encrypted with. */
   readonly migrationKey?: Uint8Array | undefined;
 }
-
-const HEADER_BYTES = 10;
-const VERSION = 2;
-/** The oldest reader that understands what is written here. */
-const VERSION_MIN = 1;
-
-// biome-ignore format: table
-const header = layout(0, HEADER_BYTES, {
-  version:     [0, u8],
-  versionMin:  [1, u8],
-  headerBytes: [2, u16],
-  flags:       [4, u16],
-  totalBytes:  [6, u32],
-});
-
-// biome-ignore format: table
-const FLAG = {
-  ENCRYPTED:           0x01,
-  MIGRATION_ENCRYPTED: 0x02,
-  MIGRATION_DATA:      0x04,
-  KEY_256:             0x08,
-  MIGRATION_KEY_256:   0x10,
-};
 
 /** The two layers of encryption: their tags, flags and names. */
 interface Layer {
@@ -79,24 +57,6 @@ export function unwrapBlob(path: string, wrapped: Uint8Array, keys: SwtpmKeys): 
     ? sectionsOf(path, opened(outer, MIGRATED, keys.migrationKey, opening))
     : outer;
   return opened(inner, STORED, keys.key, opening);
-}
-
-/** @returns the flags of the header */
-function flagsOf(path: string, wrapped: Uint8Array): number {
-  if (wrapped.length < HEADER_BYTES) {
-    throw new SwtpmError('MALFORMED', path, `${wrapped.length} bytes are too few for a header`);
-  }
-  const { versionMin, headerBytes, flags, totalBytes } = header.read(new Reader(wrapped));
-  if (headerBytes !== HEADER_BYTES) {
-    throw new SwtpmError('MALFORMED', path, 'it does not begin with the header of swtpm');
-  }
-  if (versionMin > VERSION) {
-    const why = `it needs a reader of version ${versionMin}, and this one has version ${VERSION}`;
-    throw new SwtpmError('REVISION', path, why);
-  }
-  if (totalBytes === wrapped.length) return flags;
-  const why = `its header names ${totalBytes} bytes, and there are ${wrapped.length}`;
-  throw new SwtpmError('MALFORMED', path, why);
 }
 
 function sectionsOf(path: string, bytes: Uint8Array): Sections {
@@ -175,10 +135,4 @@ function closed(
   const { ciphertext, hmac, iv } = sealBox(content, key, entropy);
   const sections = writeSections([layer.encrypted, ciphertext], [TAG.HMAC, hmac], [layer.iv, iv]);
   return { flags: layer.flag | (key.length === 32 ? layer.flag256 : 0), sections };
-}
-
-function withHeader(flags: number, sections: Uint8Array): Uint8Array {
-  const totalBytes = HEADER_BYTES + sections.length;
-  const fields = { version: VERSION, versionMin: VERSION_MIN, headerBytes: HEADER_BYTES };
-  return concat(encode(header, { ...fields, flags, totalBytes }), sections);
 }
