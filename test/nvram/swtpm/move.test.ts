@@ -1,4 +1,7 @@
-/** `nvtpm import` and `nvtpm export`: what goes into an image, what comes out, and what is refused. */
+/**
+ * `nvtpm import` and `nvtpm export`: what goes into an image, what comes out, and what is refused.
+ * @long
+ */
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';

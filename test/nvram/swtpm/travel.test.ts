@@ -3,7 +3,7 @@
  * @long
  */
 import { join } from 'node:path';
-import { scratch } from '../../../lab/files.js';
+import { hex, scratch } from '../../../lab/files.js';
 import { swtpm } from '../../../lab/peers/swtpm.js';
 import { swtpmKeys } from '../../../lab/peers/swtpm-keys.js';
 import {
