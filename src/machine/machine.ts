@@ -78,6 +78,11 @@ export class Machine {
     return this.#demand('on').instance.kind;
   }
 
+  /** The most bytes of a command of the engine, while the machine is on. */
+  get commandBytes(): number {
+    return this.#demand('on').instance.commandBytes;
+  }
+
   /** The store, as it is now, while the machine is on. */
   get storeInfo(): StoreInfo {
     return this.#demand('on').instance.storeInfo;
