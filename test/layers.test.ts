@@ -92,6 +92,7 @@ const TPM12: readonly (readonly string[])[] = [
   [
     'tpm12/keys/',
     'tpm12/context-seal.ts',
+    'tpm12/delegating.ts',
     'tpm12/nv-area.ts',
     'tpm12/monotonic.ts',
     'tpm12/audit-trail.ts',
