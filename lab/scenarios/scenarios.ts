@@ -5,12 +5,16 @@
 
 import type { Scenario } from '../recorder/recorder.js';
 import { CAPABILITIES } from './capabilities.js';
+import { CERTIFIED_MIGRATIONS } from './certified-migration.js';
+import { CHANGES_OF_AUTH_ASYM } from './change-auth-asym.js';
 import { CONTEXTS } from './contexts.js';
 import { DAA } from './daa.js';
 import { DELEGATIONS } from './delegations.js';
 import { FAILURES } from './failures.js';
+import { IDENTITIES } from './identities.js';
 import { KEYS } from './keys.js';
 import { MALFORMED } from './malformed.js';
+import { MIGRATIONS } from './migration.js';
 import { NV_DEFINE } from './nv-define.js';
 import { NV_LOCKS } from './nv-locks.js';
 import { NV_USE } from './nv-use.js';
@@ -36,6 +40,10 @@ export const SCENARIOS: readonly Scenario[] = [
   ...KEYS,
   ...OWNERS,
   ...CONTEXTS,
+  ...IDENTITIES,
+  ...MIGRATIONS,
+  ...CERTIFIED_MIGRATIONS,
+  ...CHANGES_OF_AUTH_ASYM,
   ...DELEGATIONS,
   ...DAA,
 ];
