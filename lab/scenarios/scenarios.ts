@@ -6,6 +6,7 @@
 import type { Scenario } from '../recorder/recorder.js';
 import { CAPABILITIES } from './capabilities.js';
 import { CERTIFIED_MIGRATIONS } from './certified-migration.js';
+import { CERTIFYING } from './certifying.js';
 import { CHANGES_OF_AUTH_ASYM } from './change-auth-asym.js';
 import { CONTEXTS } from './contexts.js';
 import { DAA } from './daa.js';
@@ -22,7 +23,9 @@ import { OWNERS } from './owner.js';
 import { OWNERSHIP } from './ownership.js';
 import { PCRS } from './pcrs.js';
 import { PRESENCES } from './presence.js';
+import { SEALING } from './sealing.js';
 import { SESSIONS } from './sessions.js';
+import { SIGNATURES } from './signing.js';
 import { STARTUPS } from './startups.js';
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -38,6 +41,9 @@ export const SCENARIOS: readonly Scenario[] = [
   ...MALFORMED,
   ...FAILURES,
   ...KEYS,
+  ...SEALING,
+  ...SIGNATURES,
+  ...CERTIFYING,
   ...OWNERS,
   ...CONTEXTS,
   ...IDENTITIES,
