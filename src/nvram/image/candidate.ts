@@ -118,11 +118,18 @@ export class Candidate {
     return this.#isIntact && this.ackState !== undefined && this.ackState !== 'open';
   }
 
-  /** @throws NvramError CORRUPT; IoError; LockError NOT_LOCKED */
-  load(name: BlobName): Uint8Array | undefined {
+  /**
+   * The bytes of a blob, the caller's to keep; undefined where there is no such blob.
+   * @param generation a kept one; the current one by default
+   * @throws NvramError CORRUPT, NOT_KEPT; IoError; LockError NOT_LOCKED
+   */
+  load(name: BlobName, generation = this.generation): Uint8Array | undefined {
     assert(!this.#isSpent, 'the candidate was activated or discarded');
-    const entry = this.#opened?.entry(name);
-    return entry === undefined ? undefined : this.#opened?.read(this.#disk, entry);
+    const opened = this.#opened;
+    if (opened === undefined) return undefined;
+    const entries = generation === this.generation ? opened.current : opened.kept(generation);
+    const entry = entries.find(each => each.name === name);
+    return entry === undefined ? undefined : opened.read(this.#disk, entry);
   }
 
   /**
