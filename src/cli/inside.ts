@@ -24,7 +24,11 @@ export function lookInside(
   const permall = withLock(image, { timeoutMs: lockTimeout }, disk =>
     readBlob(disk, 'permall', { key }),
   );
-  if (permall === undefined) return undefined;
+  return permall === undefined ? undefined : describeTpm(permall);
+}
+
+/** The TPM whose permanent state this is, or why the state cannot be read. */
+export function describeTpm(permall: Uint8Array): EngineInfo | StateError {
   const engine = new Tpm12({ entropy, clock });
   try {
     engine.init({

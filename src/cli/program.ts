@@ -23,6 +23,8 @@ const SUBCOMMANDS: Readonly<Record<string, () => Promise<Subcommand>>> = {
   'run':       async () => (await import('./commands/run.js')).run,
   'rekey':     async () => (await import('./commands/rekey.js')).rekey,
   'restore':   async () => (await import('./commands/restore.js')).restore,
+  'compare':   async () => (await import('./commands/compare.js')).compare,
+  'log':       async () => (await import('./commands/log.js')).log,
   'trace':     async () => (await import('./commands/trace.js')).trace,
   'demo-step': async () => (await import('./commands/demo-step.js')).demoStep,
 };

@@ -6,7 +6,9 @@ import { ROOT, scratch } from '../../lab/files.js';
 import { nvtpm } from '../../lab/program/cli.js';
 import { cli, Sink } from './_in-process.js';
 
-const SUBCOMMANDS = 'demo create info check exec serve run rekey restore trace'.split(' ');
+const SUBCOMMANDS = 'demo create info check exec serve run rekey restore compare log trace'.split(
+  ' ',
+);
 
 // biome-ignore format: table
 const INVALID: readonly [args: readonly string[], why: RegExp][] = [

@@ -9,6 +9,7 @@ import type { BlobName } from '../store.js';
 import { activate } from './activate.js';
 import { ActiveStore } from './active.js';
 import { writeFormat } from './format.js';
+import { type StoredState, statesOf } from './history.js';
 import { inspect } from './inspect.js';
 import { Keyring } from './keyring.js';
 import type { AckState } from './layout.js';
@@ -96,6 +97,11 @@ export class Candidate {
   /** 0 while the disk is unformatted. */
   get generation(): number {
     return this.#opened?.directory.generation ?? 0;
+  }
+
+  /** The current state and the kept ones, newest first; none while the disk is unformatted. */
+  get states(): readonly StoredState[] {
+    return this.#opened === undefined ? [] : statesOf(this.#opened.directory);
   }
 
   /** 0 before the first activation. */
