@@ -3,7 +3,7 @@
  * @module
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { IoError } from '../errors.js';
 
 /** How often a file is looked at: file systems without change events, such as NFS, are followed too. */
@@ -47,6 +47,8 @@ export async function* follow(path: string, signal: AbortSignal): AsyncGenerator
       if (end === 0) continue;
       const text = bytes.toString('utf8', 0, end).replace(/\n$/, '');
       for (const line of text.split('\n')) yield { kind: 'line', text: line };
+      // Signals are noticed between two turns, also while much is left to read.
+      await nextTurn();
     }
   } finally {
     closeSync(fd);

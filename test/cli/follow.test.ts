@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import test, { type ExecutionContext } from 'ava';
 import { scratch } from '../../lab/files.js';
 import { PROGRAM } from '../../lab/program/program.js';
+import { follow } from '../../src/cli/follow.js';
 import { cli } from './_in-process.js';
 
 const event = (at: number, to: string): string => JSON.stringify({ at, event: 'power', to });
@@ -82,6 +83,17 @@ test('it ends without a word once the reader of its output has closed it', async
   appendFileSync(file, `${event(2, 'off')}\n`);
   t.is(await following.exit(), 0);
   t.is(following.process.stderr!.read(), null);
+});
+
+test('a signal ends it while much is left to read', async t => {
+  const file = join(scratch(t), 'trace');
+  const total = 10_000;
+  writeFileSync(file, `${event(1, 'on')}\n`.repeat(total));
+  const quit = new AbortController();
+  setImmediate(() => quit.abort());
+  let read = 0;
+  for await (const { kind } of follow(file, quit.signal)) if (kind === 'line') read += 1;
+  t.true(read > 0 && read < total, `${read} of ${total} lines`);
 });
 
 test('a missing file is an error; standard input ends by itself', async t => {

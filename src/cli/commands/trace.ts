@@ -35,8 +35,15 @@ nvtpm trace -f t.json`,
 });
 
 /** Of another file, such as a pipe, the writers say when it ends. */
-const isRegular = (file: string): boolean =>
-  file !== '-' && statSync(file, { throwIfNoEntry: false })?.isFile() !== false;
+function isRegular(file: string): boolean {
+  if (file === '-') return false;
+  try {
+    return statSync(file).isFile();
+  } catch {
+    // Opening it reports why.
+    return true;
+  }
+}
 
 /** What is shown of a trace: line by line, or as one document at the end. */
 class View {
