@@ -63,7 +63,12 @@ async function main(folder: string): Promise<void> {
     throw error;
   };
   const serve = (address: TpmAddress) =>
-    openTpmSocket({ process: request => machine.process(request), address, fail });
+    openTpmSocket({
+      process: request => machine.process(request),
+      commandBytes: () => machine.commandBytes,
+      address,
+      fail,
+    });
   const path = join(folder, 'served');
   await serve({ type: 'unixio', path });
   const { port } = await serve({ type: 'tcp', port: 0 });

@@ -3,7 +3,8 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { type BlockNode, openImage, openQcow2, withLock } from '../src/block/index.js';
+import { type BlockNode, openQcow2, withLock } from '../src/block/index.js';
+import { withImage } from '../src/cli/images.js';
 import { NvtpmError } from '../src/errors.js';
 import {
   commands,
@@ -18,6 +19,7 @@ import { type ActiveStore, inspectStore, type Key, openStore } from '../src/nvra
 import { systemClock as clock, systemEntropy as entropy } from '../src/system.js';
 import type { SimulatedDisk } from '../src/testing/index.js';
 import type { Engine, EngineInfo, NvramPort } from '../src/tpm/engine.js';
+import { noTrace } from '../src/trace.js';
 
 /** What tells one TPM, and one state of it, from another. */
 export interface Identity {
@@ -40,6 +42,7 @@ const tpm12 = (): Engine => new Tpm12({ entropy, clock });
 /** An engine that loads its state and does nothing with it: a third of the time of a cold start. */
 class Reader implements Engine {
   readonly kind = { name: 'nvtpm', version: '1.2' } as const;
+  readonly commandBytes = 4096;
   readonly volatileVersion = 1;
   permall: Uint8Array = new Uint8Array();
 
@@ -63,30 +66,22 @@ class Reader implements Engine {
   close(): void {}
 }
 
+const COMMON = {
+  trace: noTrace,
+  lockTimeout: 10_000,
+  imageLock: 'auto',
+  allowBacking: true,
+} as const;
+
 /** Opens an image file, runs `act` on its machine while the power is on, and closes the image. */
-function withMachine<T>(path: string, engine: () => Engine, act: (machine: Machine) => T): T {
-  const image = openImage(path, { readOnly: false, backing: () => true });
-  try {
+const withMachine = <T>(path: string, engine: () => Engine, act: (machine: Machine) => T): T =>
+  withImage(path, undefined, COMMON, image => {
     const machine = new Machine({ image, entropy, engine });
     machine.powerOn();
     const result = act(machine);
     machine.cutPower();
-    image.close();
     return result;
-  } catch (error) {
-    closeQuietly(image);
-    throw error;
-  }
-}
-
-/** Closes an image whose first error is the one to report. */
-function closeQuietly(image: BlockNode): void {
-  try {
-    image.close();
-  } catch (error) {
-    if (!(error instanceof NvtpmError)) throw error;
-  }
-}
+  });
 
 /**
  * A cold start that is cut off at once, with an engine that only reads. Makes a new TPM where the

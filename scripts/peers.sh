@@ -7,7 +7,7 @@ set -eu
 # libtpms comes with swtpm, under a name that differs from release to release.
 PACKAGES="qemu-utils qemu-system-x86 seabios swtpm swtpm-tools
   tpm-tools trousers tpm-quote-tools simple-tpm-pk11 fakeroot
-  tpm2-tools strace socat"
+  tpm2-tools strace socat groff-base"
 
 # Wine runs the Windows build of Node for the suites about Windows locks, on x86-64 only.
 windows=no

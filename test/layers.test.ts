@@ -52,6 +52,13 @@ test('imports go one way', t => {
   t.deepEqual(wrong, []);
 });
 
+test('only the entry point, the command line and the guest import an engine of one version', t => {
+  const named = [...importsOf]
+    .filter(([, imports]) => imports.some(path => path.startsWith('tpm/tpm12/')))
+    .map(([file]) => layerOf(file));
+  t.deepEqual([...new Set(named)].sort(), ['cli', 'guest', 'root', 'tpm']);
+});
+
 test('lab imports only lab and src, and only tests import scripts and test', t => {
   const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
     lab: ['lab', 'src'],
@@ -85,6 +92,7 @@ const TPM12: readonly (readonly string[])[] = [
   [
     'tpm12/keys/',
     'tpm12/context-seal.ts',
+    'tpm12/delegating.ts',
     'tpm12/nv-area.ts',
     'tpm12/monotonic.ts',
     'tpm12/audit-trail.ts',

@@ -1,12 +1,9 @@
 /**
- * Drives swtpm with the guest's client and writes down what was said. A scenario does not know what
+ * Drives a reference TPM with the guest's client and writes down what was said. A scenario does not know what
  * the answers will be: the recording is the reference, and refusals are recorded like successes.
  * @module
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   type AuthorisedTwice,
   authorised,
@@ -25,7 +22,6 @@ import {
   TpmResponseFault,
   WELL_KNOWN_SECRET,
 } from '../../src/guest/index.js';
-import { Swtpm, writePermall } from '../peers/swtpm.js';
 import { randomIn } from '../scenarios/random.js';
 import type { Start, Step, Transcript } from './transcript.js';
 
@@ -48,6 +44,19 @@ export const scenario = (
   run: Scenario['run'],
 ): Scenario => ({ name, from, about, run });
 
+/** The TPM that is recorded. */
+export interface Reference {
+  transmit(request: Uint8Array): Uint8Array;
+  powerCut(): void;
+  /** A measured launch. */
+  hash(data: Uint8Array): void;
+  setLocality(locality: number): void;
+  /** From now on, whether it cannot store its permall. */
+  storesFail(value: boolean): void;
+  /** Ends it. @returns its last permall */
+  finish(): Uint8Array;
+}
+
 export interface AuthOptions {
   readonly session?: Session | undefined;
   readonly goOn?: boolean;
@@ -55,17 +64,14 @@ export interface AuthOptions {
 }
 
 export class Recorder {
-  readonly #tpm: Swtpm;
-  readonly #folder: string;
+  readonly #tpm: Reference;
   readonly #steps: Step[] = [];
   readonly #client: Tpm12Client;
   #what = '';
   #locality = 0;
 
-  constructor(seed: string, permall: Uint8Array | undefined) {
-    this.#folder = mkdtempSync(join(tmpdir(), 'nvtpm-record-'));
-    if (permall !== undefined) writePermall(this.#folder, permall);
-    this.#tpm = new Swtpm(this.#folder);
+  constructor(seed: string, tpm: Reference) {
+    this.#tpm = tpm;
     this.#client = new Tpm12Client(request => this.#transmit(request), counting(seed));
   }
 
@@ -79,15 +85,16 @@ export class Recorder {
     what: string,
     command: Command<T>,
     secret: Uint8Array,
-    {
-      session = this.oiap(`a session: ${what}`),
-      goOn = false,
-      nonceOdd = this.#client.nonce(),
-    }: AuthOptions = {},
+    { session = this.oiap(`a session: ${what}`), goOn = false, nonceOdd }: AuthOptions = {},
   ): { value: T | undefined; session: Session | undefined } {
     const none = { value: undefined, session: undefined };
     if (session === undefined) return none;
-    const exchange = authorised(command, { session, secret, nonceOdd, continueSession: goOn });
+    const exchange = authorised(command, {
+      session,
+      secret,
+      nonceOdd: nonceOdd ?? this.#client.nonce(),
+      continueSession: goOn,
+    });
     return this.#attempt(what, client => client.exchange(exchange)) ?? none;
   }
 
@@ -137,7 +144,7 @@ export class Recorder {
   }
 
   powerCut(): void {
-    this.#tpm.restart();
+    this.#tpm.powerCut();
     this.#locality = 0;
     this.#steps.push({ event: 'powerCut' });
   }
@@ -152,20 +159,14 @@ export class Recorder {
     this.#locality = locality;
   }
 
-  /** From now on swtpm cannot store: a folder lies where its temporary file should be. */
   storesFail(value: boolean): void {
-    const inTheWay = join(this.#folder, 'TMP-00.permall');
-    if (value) mkdirSync(inTheWay);
-    else rmdirSync(inTheWay);
+    this.#tpm.storesFail(value);
     this.#steps.push({ event: 'storesFail', value });
   }
 
-  /** Stops swtpm. @returns the exchanges, and swtpm's last state */
+  /** Ends the TPM. @returns the exchanges, and its last state */
   finish(): Pick<Transcript, 'steps' | 'endsWith'> {
-    const permall = this.#tpm.permall() ?? new Uint8Array();
-    this.#tpm.stop();
-    rmSync(this.#folder, { recursive: true, force: true });
-    return { steps: this.#steps, endsWith: toHex(permall) };
+    return { steps: this.#steps, endsWith: toHex(this.#tpm.finish()) };
   }
 
   #attempt<T>(what: string, act: (client: Tpm12Client) => T): T | undefined {

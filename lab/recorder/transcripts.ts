@@ -6,6 +6,7 @@ import { hex, ROOT } from '../files.js';
 import { SCENARIOS } from '../scenarios/scenarios.js';
 import { AREA, OWNER, Recorder, SRK, toHex } from './recorder.js';
 import { writeSums } from './sums.js';
+import { swtpmReference } from './swtpm-reference.js';
 import { FOLDER, type Start, type States, stateOf, writeTranscript } from './transcript.js';
 
 const SOURCE = {
@@ -16,11 +17,11 @@ const SECRETS = { owner: toHex(OWNER), srk: toHex(SRK), area: toHex(AREA) };
 
 /** Makes a TPM with an EK, and from that one with an owner. */
 function recordStates(): void {
-  const blank = new Recorder('blank', undefined);
+  const blank = new Recorder('blank', swtpmReference(undefined));
   blank.do('startup', commands.startup(STARTUP.CLEAR));
   blank.as('create the EK', client => client.createEndorsementKeyPair());
   const ek = blank.finish().endsWith;
-  const keyed = new Recorder('keyed', hex(ek));
+  const keyed = new Recorder('keyed', swtpmReference(hex(ek)));
   keyed.do('startup', commands.startup(STARTUP.CLEAR));
   keyed.as('take ownership', client => client.takeOwnership(OWNER, SRK));
   const states: States = { ...SOURCE, ek, owned: keyed.finish().endsWith };
@@ -46,7 +47,7 @@ export function recordTranscripts(names: readonly string[], tell: (line: string)
   }
   for (const { name, about, from, run } of SCENARIOS) {
     if (names.length > 0 && !names.includes(name)) continue;
-    const recorder = new Recorder(name, permallOf(from));
+    const recorder = new Recorder(name, swtpmReference(permallOf(from)));
     run(recorder);
     const recorded = recorder.finish();
     writeTranscript(name, from, { ...SOURCE, about, secrets: SECRETS, ...recorded });

@@ -11,6 +11,7 @@ import {
   type Key11,
   type KeyParms,
   key11,
+  pcrsHolding,
   pubKey,
   RSA_2048,
   raw,
@@ -21,6 +22,9 @@ import {
 import { sha1 } from '../../src/guest/sessions.js';
 import { concat, decode, encode } from '../../src/wire/codec.js';
 import { type Recorder, SRK } from '../recorder/recorder.js';
+
+const { byte, counted, rawCommand, selection, word16 } = raw;
+export const ZEROS = new Uint8Array(20);
 
 export const KEY = secretOf('transcript key');
 export const MIGRATION = secretOf('transcript migration');
@@ -131,3 +135,24 @@ const fix12 = (wrapped: Uint8Array): Uint8Array =>
 /** The digest by which certified migration knows a key. */
 export const digestOf = (wrapped: Uint8Array): Uint8Array =>
   sha1(encode(pubKey, publicOf(wrapped)));
+
+/** A TPM_PCR_INFO_LONG over PCR 16, for the given localities. */
+export const infoLong = (localities: number, digest = pcrZero()): Uint8Array =>
+  concat(word16(6), byte(1), byte(localities), selection(16), selection(16), ZEROS, digest);
+export const pcrZero = (): Uint8Array => pcrsHolding(new Map([[16, ZEROS]])).digestAtRelease;
+/** A TPM_PCR_INFO over one PCR. */
+export const info11 = (pcr: number, digest: Uint8Array): Uint8Array =>
+  concat(selection(pcr), digest, ZEROS);
+
+/** Uses a key in a session of its own, of either kind. */
+export function use(
+  tpm: Recorder,
+  what: string,
+  command: ReturnType<typeof raw.rawCommand>,
+  secret = KEY,
+): Uint8Array | undefined {
+  return tpm.auth(what, command, secret).value;
+}
+
+export const sign = (handle: number, area: Uint8Array) =>
+  rawCommand('Sign', 1, handle, counted(area));

@@ -74,6 +74,55 @@ function sizes(tpm: Recorder, tag: number, what: string): void {
   }
 }
 
+const READ = commands.pcrRead(0);
+/** A command over whose 14 bytes stands another size. */
+const lie = (size: number): Uint8Array => {
+  const request = frame(TAG.RQU_COMMAND, READ.ordinal, READ.params);
+  new DataView(request.buffer).setUint32(2, size);
+  return request;
+};
+
+/** Every tag, size and ordinal that is wrong in its own way. */
+function headers(tpm: Recorder, when: string): void {
+  for (const tag of [0, 0xc0, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0x8001, 0x8002, 0xffff, 0xc100]) {
+    const name = `${when}: tag 0x${tag.toString(16)}`;
+    tpm.raw(name, frame(tag, READ.ordinal, READ.params));
+  }
+  const probe = Uint8Array.of(0, 0, 0, 6, 0, 0, 1, 0, 0, 0, 0, 1);
+  tpm.raw(`${when}: the TPM 2.0 probe of Linux`, frame(0x8001, 0x17a, probe));
+  for (const size of [0, 9, 10, 13, 15, 0xff, 0x1000, 0xffff_ffff]) {
+    tpm.raw(`${when}: a size field of ${size} over 14 bytes`, lie(size));
+  }
+  for (const ordinal of [
+    0, 1, 9, 0x16_0000, 0x4000_0000, 0x4000_000c, 0x2000_0000, 0x8000_0015, 0xc000_0001,
+    0xffff_ffff,
+  ]) {
+    const name = `${when}: ordinal 0x${ordinal.toString(16)}`;
+    tpm.raw(name, frame(TAG.RQU_COMMAND, ordinal, new Uint8Array()));
+  }
+  tpm.raw(
+    `${when}: an unknown ordinal, with parameters`,
+    frame(TAG.RQU_COMMAND, UNKNOWN_ORDINAL, N),
+  );
+  tpm.raw(`${when}: an unknown ordinal, wrong tag`, frame(0x00d1, UNKNOWN_ORDINAL, N));
+  tpm.raw(
+    `${when}: a header and nothing else`,
+    frame(TAG.RQU_COMMAND, READ.ordinal, new Uint8Array()),
+  );
+}
+
+function frames(tpm: Recorder): void {
+  headers(tpm, 'before TPM_Startup');
+  start(tpm);
+  headers(tpm, 'started');
+  tpm.raw('4096 bytes', frame(TAG.RQU_COMMAND, READ.ordinal, new Uint8Array(4086)));
+  tpm.raw(
+    '4096 bytes for TPM_Extend',
+    frame(TAG.RQU_COMMAND, ORDINALS.Extend, new Uint8Array(4086)),
+  );
+  tpm.do('and it works on', commands.pcrRead(0));
+}
+
 export const MALFORMED = [
   scenario('malformed-sizes', 'owned', 'Parameters that are too few or too many.', tpm => {
     start(tpm);
@@ -113,52 +162,7 @@ export const MALFORMED = [
     }
   }),
 
-  scenario('malformed-frames', 'nothing', 'Headers: tags, ordinals, sizes that lie.', tpm => {
-    const read = commands.pcrRead(0);
-    const lie = (size: number): Uint8Array => {
-      const request = frame(TAG.RQU_COMMAND, read.ordinal, read.params);
-      new DataView(request.buffer).setUint32(2, size);
-      return request;
-    };
-    const all = (when: string): void => {
-      for (const tag of [
-        0, 0xc0, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0x8001, 0x8002, 0xffff, 0xc100,
-      ]) {
-        const name = `${when}: tag 0x${tag.toString(16)}`;
-        tpm.raw(name, frame(tag, read.ordinal, read.params));
-      }
-      const probe = Uint8Array.of(0, 0, 0, 6, 0, 0, 1, 0, 0, 0, 0, 1);
-      tpm.raw(`${when}: the TPM 2.0 probe of Linux`, frame(0x8001, 0x17a, probe));
-      for (const size of [0, 9, 10, 13, 15, 0xff, 0x1000, 0xffff_ffff]) {
-        tpm.raw(`${when}: a size field of ${size} over 14 bytes`, lie(size));
-      }
-      for (const ordinal of [
-        0, 1, 9, 0x16_0000, 0x4000_0000, 0x4000_000c, 0x2000_0000, 0x8000_0015, 0xc000_0001,
-        0xffff_ffff,
-      ]) {
-        const name = `${when}: ordinal 0x${ordinal.toString(16)}`;
-        tpm.raw(name, frame(TAG.RQU_COMMAND, ordinal, new Uint8Array()));
-      }
-      tpm.raw(
-        `${when}: an unknown ordinal, with parameters`,
-        frame(TAG.RQU_COMMAND, UNKNOWN_ORDINAL, N),
-      );
-      tpm.raw(`${when}: an unknown ordinal, wrong tag`, frame(0x00d1, UNKNOWN_ORDINAL, N));
-      tpm.raw(
-        `${when}: a header and nothing else`,
-        frame(TAG.RQU_COMMAND, read.ordinal, new Uint8Array()),
-      );
-    };
-    all('before TPM_Startup');
-    start(tpm);
-    all('started');
-    tpm.raw('4096 bytes', frame(TAG.RQU_COMMAND, read.ordinal, new Uint8Array(4086)));
-    tpm.raw(
-      '4096 bytes for TPM_Extend',
-      frame(TAG.RQU_COMMAND, ORDINALS.Extend, new Uint8Array(4086)),
-    );
-    tpm.do('and it works on', commands.pcrRead(0));
-  }),
+  scenario('malformed-frames', 'nothing', 'Headers: tags, ordinals, sizes that lie.', frames),
 
   scenario('malformed-startup', 'nothing', 'TPM_Startup of wrong sizes and tags.', tpm => {
     const one = (what: string, request: Uint8Array): void => {

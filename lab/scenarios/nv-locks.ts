@@ -20,54 +20,62 @@ function reserved(tpm: Recorder): void {
   }
 }
 
+const NOTHING = new Uint8Array();
+// biome-ignore format: table
+const INDICES: readonly [number, string, number][] = [
+  [0x1100, 'WRITEDEFINE',   NV_PER.WRITEDEFINE],
+  [0x1101, 'WRITE_STCLEAR', NV_PER.WRITE_STCLEAR],
+  [0x1102, 'READ_STCLEAR',  NV_PER.READ_STCLEAR],
+  [0x1103, 'GLOBALLOCK',    NV_PER.GLOBALLOCK],
+  [0x1104, 'WRITEALL',      NV_PER.WRITEALL],
+  [0x1105, 'no lock',       0],
+];
+
+/** What may be written and read of each index, and what is public of it. */
+function see(tpm: Recorder, when: string): void {
+  for (const [index, name] of INDICES) {
+    tpm.auth(`${when}: write ${name}`, write(index), OWNER);
+    tpm.auth(`${when}: write a part of ${name}`, write(index, 1, Uint8Array.of(0x58)), OWNER);
+    tpm.auth(`${when}: read ${name}`, read(index), OWNER);
+    tpm.do(`${when}: what is public of ${name}`, commands.getCapability(CAP.NV_INDEX, index));
+  }
+}
+
+/** Index 0, whose write sets the global lock. */
+function lockGlobally(tpm: Recorder): void {
+  tpm.do('write no bytes to index 0: the global lock', write(NV_INDEX.ZERO, 0, NOTHING));
+  tpm.do('write a byte to index 0', write(NV_INDEX.ZERO, 0, Uint8Array.of(1)));
+  tpm.auth('write no bytes to index 0 by the owner', write(NV_INDEX.ZERO, 0, NOTHING), OWNER);
+  tpm.do('read index 0', read(NV_INDEX.ZERO, 0, 0));
+}
+
+function locks(tpm: Recorder): void {
+  start(tpm);
+  lock(tpm);
+  for (const [index, name, bits] of INDICES) {
+    tpm.define(`define ${name}`, nvPublic(index, DATA.length, OWNER_RW + bits));
+  }
+  see(tpm, 'at first');
+  for (const [index, name] of INDICES) {
+    tpm.auth(`write no bytes to ${name}`, write(index, 0, NOTHING), OWNER);
+    tpm.auth(`read no bytes of ${name}`, read(index, 0, 0), OWNER);
+  }
+  see(tpm, 'after the locks');
+  lockGlobally(tpm);
+  see(tpm, 'after the global lock');
+  restart(tpm);
+  see(tpm, 'after a power cut');
+  const again = nvPublic(0x1100, DATA.length, OWNER_RW + NV_PER.WRITEDEFINE);
+  tpm.define('redefine WRITEDEFINE', again);
+  tpm.auth('write it afterwards', write(0x1100), OWNER);
+}
+
 export const NV_LOCKS = [
   scenario(
     'nv-locks',
     'owned',
     'WRITEDEFINE, WRITE_STCLEAR, READ_STCLEAR, GLOBALLOCK, WRITEALL.',
-    tpm => {
-      start(tpm);
-      lock(tpm);
-      const nothing = new Uint8Array();
-      // biome-ignore format: table
-      const indices: readonly [number, string, number][] = [
-      [0x1100, 'WRITEDEFINE',   NV_PER.WRITEDEFINE],
-      [0x1101, 'WRITE_STCLEAR', NV_PER.WRITE_STCLEAR],
-      [0x1102, 'READ_STCLEAR',  NV_PER.READ_STCLEAR],
-      [0x1103, 'GLOBALLOCK',    NV_PER.GLOBALLOCK],
-      [0x1104, 'WRITEALL',      NV_PER.WRITEALL],
-      [0x1105, 'no lock',       0],
-    ];
-      const see = (when: string): void => {
-        for (const [index, name] of indices) {
-          tpm.auth(`${when}: write ${name}`, write(index), OWNER);
-          tpm.auth(`${when}: write a part of ${name}`, write(index, 1, Uint8Array.of(0x58)), OWNER);
-          tpm.auth(`${when}: read ${name}`, read(index), OWNER);
-          tpm.do(`${when}: what is public of ${name}`, commands.getCapability(CAP.NV_INDEX, index));
-        }
-      };
-      for (const [index, name, lock] of indices) {
-        tpm.define(`define ${name}`, nvPublic(index, DATA.length, OWNER_RW + lock));
-      }
-      see('at first');
-      for (const [index, name] of indices) {
-        tpm.auth(`write no bytes to ${name}`, write(index, 0, nothing), OWNER);
-        tpm.auth(`read no bytes of ${name}`, read(index, 0, 0), OWNER);
-      }
-      see('after the locks');
-      tpm.do('write no bytes to index 0: the global lock', write(NV_INDEX.ZERO, 0, nothing));
-      tpm.do('write a byte to index 0', write(NV_INDEX.ZERO, 0, Uint8Array.of(1)));
-      tpm.auth('write no bytes to index 0 by the owner', write(NV_INDEX.ZERO, 0, nothing), OWNER);
-      tpm.do('read index 0', read(NV_INDEX.ZERO, 0, 0));
-      see('after the global lock');
-      restart(tpm);
-      see('after a power cut');
-      tpm.define(
-        'redefine WRITEDEFINE',
-        nvPublic(0x1100, DATA.length, OWNER_RW + NV_PER.WRITEDEFINE),
-      );
-      tpm.auth('write it afterwards', write(0x1100), OWNER);
-    },
+    locks,
   ),
 
   scenario('nv-save-state', 'owned', 'NV locks across TPM_SaveState.', tpm => {

@@ -113,6 +113,58 @@ function tryTemplate(tpm: Recorder, what: string, ek: PubKey, change: Partial<Ke
   restart(tpm);
 }
 
+/** Indices of an owner, of the platform, and with a secret: what TPM_OwnerClear keeps of them. */
+function defineIndices(tpm: Recorder): void {
+  const OWNER_RW = NV_PER.OWNERREAD | NV_PER.OWNERWRITE;
+  tpm.define('an index of the owner', nvPublic(0x1100, 4, OWNER_RW));
+  tpm.define('an index of the platform (D bit)', nvPublic(0x1000_1101, 4, OWNER_RW));
+  tpm.define(
+    'an index with a secret of its own',
+    nvPublic(0x1102, 4, NV_PER.AUTHREAD | NV_PER.AUTHWRITE),
+  );
+}
+
+function clear(tpm: Recorder): void {
+  tpm.do('the NV indices before', commands.getCapability(CAP.NV_LIST));
+  tpm.osap('a session of the owner', ENTITY.OWNER, HANDLE.OWNER, OWNER);
+  tpm.osap('a session of the SRK', ENTITY.SRK, HANDLE.SRK, SRK);
+  const other = tpm.oiap('an unrelated session');
+  const session = tpm.oiap('a session for TPM_OwnerClear');
+  tpm.auth('TPM_OwnerClear, continueAuth 1', commands.ownerClear(), OWNER, {
+    session,
+    goOn: true,
+  });
+  tpm.do('the sessions after it', commands.getCapability(CAP.HANDLE, 2));
+  if (other !== undefined) tpm.auth('the unrelated session', readEk(), OWNER, { session: other });
+  tpm.do('the NV indices after it', commands.getCapability(CAP.NV_LIST));
+}
+
+function switchOn(tpm: Recorder): void {
+  bePresent(tpm);
+  tpm.do('TPM_PhysicalEnable', commands.physicalEnable());
+  tpm.do('TPM_PhysicalSetDeactivated(FALSE)', commands.physicalSetDeactivated(false));
+  readFlags(tpm, 'enabled');
+  restart(tpm);
+  readFlags(tpm, 'enabled, after a power cut');
+}
+
+function ownerClear(tpm: Recorder): void {
+  start(tpm);
+  defineIndices(tpm);
+  clear(tpm);
+  readFlags(tpm, 'cleared');
+  askAsOwner(tpm, 'cleared');
+  tpm.osap('the SRK is gone', ENTITY.SRK, HANDLE.SRK, SRK);
+  restart(tpm);
+  readFlags(tpm, 'cleared, after a power cut');
+  askAsOwner(tpm, 'cleared, after a power cut');
+  switchOn(tpm);
+  const ek = tpm.do('TPM_ReadPubek: the same EK', commands.readPubek(tpm.nonce()))?.publicKey;
+  if (ek !== undefined) tpm.auth('TPM_TakeOwnership by another owner', take(ek, AREA), AREA);
+  tpm.auth('the old owner', readEk(), OWNER);
+  tpm.auth('the new owner', readEk(), AREA);
+}
+
 export const OWNERSHIP = [
   scenario('endorsement', 'nothing', 'The endorsement key: made once.', tpm => {
     start(tpm);
@@ -257,44 +309,7 @@ export const OWNERSHIP = [
     },
   ),
 
-  scenario('owner-clear', 'owned', 'TPM_OwnerClear, and what is left after it.', tpm => {
-    start(tpm);
-    const OWNER_RW = NV_PER.OWNERREAD | NV_PER.OWNERWRITE;
-    tpm.define('an index of the owner', nvPublic(0x1100, 4, OWNER_RW));
-    tpm.define('an index of the platform (D bit)', nvPublic(0x1000_1101, 4, OWNER_RW));
-    tpm.define(
-      'an index with a secret of its own',
-      nvPublic(0x1102, 4, NV_PER.AUTHREAD | NV_PER.AUTHWRITE),
-    );
-    tpm.do('the NV indices before', commands.getCapability(CAP.NV_LIST));
-    tpm.osap('a session of the owner', ENTITY.OWNER, HANDLE.OWNER, OWNER);
-    tpm.osap('a session of the SRK', ENTITY.SRK, HANDLE.SRK, SRK);
-    const other = tpm.oiap('an unrelated session');
-    const session = tpm.oiap('a session for TPM_OwnerClear');
-    tpm.auth('TPM_OwnerClear, continueAuth 1', commands.ownerClear(), OWNER, {
-      session,
-      goOn: true,
-    });
-    tpm.do('the sessions after it', commands.getCapability(CAP.HANDLE, 2));
-    if (other !== undefined) tpm.auth('the unrelated session', readEk(), OWNER, { session: other });
-    tpm.do('the NV indices after it', commands.getCapability(CAP.NV_LIST));
-    readFlags(tpm, 'cleared');
-    askAsOwner(tpm, 'cleared');
-    tpm.osap('the SRK is gone', ENTITY.SRK, HANDLE.SRK, SRK);
-    restart(tpm);
-    readFlags(tpm, 'cleared, after a power cut');
-    askAsOwner(tpm, 'cleared, after a power cut');
-    bePresent(tpm);
-    tpm.do('TPM_PhysicalEnable', commands.physicalEnable());
-    tpm.do('TPM_PhysicalSetDeactivated(FALSE)', commands.physicalSetDeactivated(false));
-    readFlags(tpm, 'enabled');
-    restart(tpm);
-    readFlags(tpm, 'enabled, after a power cut');
-    const ek = tpm.do('TPM_ReadPubek: the same EK', commands.readPubek(tpm.nonce()))?.publicKey;
-    if (ek !== undefined) tpm.auth('TPM_TakeOwnership by another owner', take(ek, AREA), AREA);
-    tpm.auth('the old owner', readEk(), OWNER);
-    tpm.auth('the new owner', readEk(), AREA);
-  }),
+  scenario('owner-clear', 'owned', 'TPM_OwnerClear, and what is left after it.', ownerClear),
 
   scenario('force-clear', 'owned', 'TPM_ForceClear needs physical presence.', tpm => {
     start(tpm);

@@ -4,7 +4,7 @@
  */
 import { type BlockNode, withLock } from '../block/index.js';
 import type { NvtpmError } from '../errors.js';
-import { type Inspection, NvramError, openStore, faultOf as storeFaultOf } from '../nvram/index.js';
+import { type Inspection, NvramError, readBlob, faultOf as storeFaultOf } from '../nvram/index.js';
 import { systemClock as clock, systemEntropy as entropy } from '../system.js';
 import { type EngineInfo, StateError } from '../tpm/engine.js';
 import { stateVersion } from '../tpm/state-version.js';
@@ -33,15 +33,14 @@ export function lookInside(
 ): TpmInside | StateError | undefined {
   const isReadable = key !== undefined || state?.directory.encryption.kind === 0;
   if (verdict !== 'OK' || !isReadable) return undefined;
-  const permall = withLock(image, { timeoutMs: lockTimeout }, disk => {
-    const candidate = openStore(disk, { key });
-    try {
-      return candidate.load('permall');
-    } finally {
-      candidate.discard();
-    }
-  });
-  if (permall === undefined) return undefined;
+  const permall = withLock(image, { timeoutMs: lockTimeout }, disk =>
+    readBlob(disk, 'permall', { key }),
+  );
+  return permall === undefined ? undefined : describeTpm(permall);
+}
+
+/** The TPM whose permanent state this is, or why the state cannot be read. */
+export function describeTpm(permall: Uint8Array): TpmInside | StateError {
   try {
     return tpmOf(permall);
   } catch (error) {

@@ -6,10 +6,16 @@
 import { type Command, Option } from 'commander';
 import { UsageError } from './output.js';
 
-export interface OptionSpec<T> {
-  /** As help shows it: `-U, --force-share`, `--size <size>`. */
+/** An option as help, the manual page and shell completion show it. */
+export interface ShownOption {
+  /** `-U, --force-share`, `--size <size>`. */
   readonly flags: string;
   readonly help: string;
+  /** What its value can be, where that is a closed set. */
+  readonly choices?: readonly string[] | undefined;
+}
+
+export interface OptionSpec<T> extends ShownOption {
   readonly isHidden?: boolean;
   /**
    * @param given the texts in the order given, '' for an option without a value; none where it is absent
@@ -25,7 +31,8 @@ export type Values<O extends OptionSpecs> = {
   readonly [K in keyof O]: O[K] extends OptionSpec<infer T> ? T : never;
 };
 
-type Parse<T> = (text: string) => T;
+/** What a text means. A parser of a closed set says what is in it. */
+export type Parse<T> = ((text: string) => T) & { readonly choices?: readonly string[] };
 
 /** The long name of an option, or its only one. */
 const nameOf = (flags: string): string =>
@@ -57,6 +64,7 @@ export const value = <T>(
 ): OptionSpec<T | undefined> => ({
   flags,
   help,
+  choices: parse.choices,
   read: given => {
     const text = given.at(-1);
     return text === undefined ? undefined : named(flags, parse)(text);
@@ -71,6 +79,7 @@ export const valueOr = <T>(
 ): OptionSpec<T> => ({
   flags,
   help: `${help} (default: ${fallback})`,
+  choices: parse.choices,
   read: given => named(flags, parse)(given.at(-1) ?? fallback),
 });
 
@@ -78,6 +87,7 @@ export const valueOr = <T>(
 export const requiredValue = <T>(flags: string, help: string, parse: Parse<T>): OptionSpec<T> => ({
   flags,
   help,
+  choices: parse.choices,
   read: given => {
     const text = given.at(-1);
     if (text === undefined) throw new UsageError(`${nameOf(flags)} is required: ${help}`);

@@ -3,8 +3,9 @@
  * @module
  */
 import { Command, CommanderError, Option } from 'commander';
+import { type CommandLine, HELP_OPTION, JSON_OPTION, VERSION_OPTION } from './command-line.js';
 import { EXIT_CODES } from './exit-codes.js';
-import { readers } from './options.js';
+import { readers, type ShownOption } from './options.js';
 import { Printer, UsageError } from './output.js';
 import type { Host, Subcommand } from './subcommand.js';
 import type { Surroundings } from './surroundings.js';
@@ -25,9 +26,26 @@ const SUBCOMMANDS: Readonly<Record<string, () => Promise<Subcommand>>> = {
   'restore':   async () => (await import('./commands/restore.js')).restore,
   'import':    async () => (await import('./commands/import.js')).importState,
   'export':    async () => (await import('./commands/export.js')).exportState,
+  'compare':   async () => (await import('./commands/compare.js')).compare,
+  'log':       async () => (await import('./commands/log.js')).log,
   'trace':     async () => (await import('./commands/trace.js')).trace,
+  'completion': async () => (await import('./commands/completion.js')).completion,
   'demo-step': async () => (await import('./commands/demo-step.js')).demoStep,
 };
+
+const SUMMARY = 'A TPM whose state outlives the machine: it lives in a QCoW2 image.';
+
+/** Everything that can be given: the manual page and shell completion are made of it. */
+export async function commandLine(): Promise<CommandLine> {
+  const all = await Promise.all(Object.values(SUBCOMMANDS).map(load => load()));
+  return {
+    summary: SUMMARY,
+    options: [VERSION_OPTION, JSON_OPTION, HELP_OPTION],
+    commands: all.filter(({ isHidden }) => !isHidden).map(({ shown }) => shown),
+  };
+}
+
+const optionOf = ({ flags, help }: ShownOption): Option => new Option(flags, help);
 
 /**
  * Runs the command.
@@ -37,7 +55,7 @@ const SUBCOMMANDS: Readonly<Record<string, () => Promise<Subcommand>>> = {
 export async function main(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   const { stdin } = surroundings;
   const printer = new Printer(surroundings, asksForJson(argv));
-  const host: Host = { printer, stdin, exitCode: EXIT_CODES.OK };
+  const host: Host = { printer, stdin, commandLine, exitCode: EXIT_CODES.OK };
   try {
     const program = await programFor(argv, host, surroundings);
     await program.parseAsync(argv, { from: 'user' });
@@ -67,10 +85,10 @@ async function programFor(
   const { printer } = host;
   const program = new Command('nvtpm')
     .enablePositionalOptions()
-    .description('A TPM whose state outlives the machine: it lives in a QCoW2 image.')
-    .version(VERSION, '-v, --version', 'print the version')
-    .addOption(new Option('--json', 'print one JSON document on standard output, errors too'))
-    .addHelpOption(new Option('-h, --help', 'print this help'))
+    .description(SUMMARY)
+    .version(VERSION, VERSION_OPTION.flags, VERSION_OPTION.help)
+    .addOption(optionOf(JSON_OPTION))
+    .addHelpOption(optionOf(HELP_OPTION))
     .addHelpText('after', '\nExample:\n  nvtpm demo\n\nnvtpm <command> --help has the options.\n');
   readers(program, SWTPM_OPTIONS);
   const name = argv.find(each => !each.startsWith('-')) ?? '';

@@ -6,9 +6,19 @@
 import type { Readable } from 'node:stream';
 import { Command, Option } from 'commander';
 import { NvtpmError } from '../errors.js';
+import { type CommandLine, HELP_OPTION, JSON_OPTION, type ShownCommand } from './command-line.js';
 import type { CommonOptions } from './images.js';
 import { type KeyFile, readKey } from './key-file.js';
-import { flag, type OptionSpecs, reader, readers, type Values, value, valueOr } from './options.js';
+import {
+  flag,
+  type OptionSpec,
+  type OptionSpecs,
+  reader,
+  readers,
+  type Values,
+  value,
+  valueOr,
+} from './options.js';
 import { describe, type Printer, type Result } from './output.js';
 import { openTrace } from './trace-file.js';
 import { oneOf, wholeNumber } from './values.js';
@@ -23,21 +33,15 @@ export interface Given<O extends OptionSpecs> {
   readonly common: CommonOptions;
   readonly printer: Printer;
   readonly stdin: Readable;
+  readonly commandLine: () => Promise<CommandLine>;
 }
 
-export interface SubcommandSpec<O extends OptionSpecs> {
-  readonly name: string;
-  readonly summary: string;
-  /** As help shows them, `<file>` first; and what each is. */
-  readonly arguments: Readonly<Record<string, string>>;
+export interface SubcommandSpec<O extends OptionSpecs> extends Omit<ShownCommand, 'options'> {
   readonly options: O;
   /** What `--key` does here; undefined where there is none. */
   readonly key?: string;
   /** Whether the file is an image: it has a lock, a guard, backing files, and a trace is worth it. */
   readonly isOnImage: boolean;
-  readonly example: string;
-  /** The page that says more. */
-  readonly page?: string;
   readonly isHidden?: boolean;
   readonly run: (given: Given<O>) => Result | Promise<Result>;
 }
@@ -46,12 +50,13 @@ export interface SubcommandSpec<O extends OptionSpecs> {
 export interface Host {
   readonly printer: Printer;
   readonly stdin: Readable;
+  readonly commandLine: () => Promise<CommandLine>;
   exitCode: number;
 }
 
 export interface Subcommand {
-  readonly name: string;
   readonly isHidden: boolean;
+  readonly shown: ShownCommand;
   readonly commandOn: (host: Host) => Command;
 }
 
@@ -73,41 +78,49 @@ const NO_IMAGE_OPTIONS = {
   allowBacking: false,
 } as const;
 
-const JSON_OPTION = new Option('--json', 'print one JSON document on standard output, errors too');
-
 export function subcommand<const O extends OptionSpecs>(spec: SubcommandSpec<O>): Subcommand {
+  const key = spec.key === undefined ? undefined : keyOption(spec.key);
   return {
-    name: spec.name,
     isHidden: spec.isHidden ?? false,
+    shown: shownCommand(spec, key),
     commandOn: host => {
       const command = new Command(spec.name).description(spec.summary);
       for (const [name, help] of Object.entries(spec.arguments)) command.argument(name, help);
       const own = readers(command, spec.options);
-      const key = keyReader(command, spec.key);
+      const keyText = key === undefined ? () => undefined : reader(command, key);
       command.optionsGroup('Common options:');
       const common = spec.isOnImage ? readers(command, IMAGE_OPTIONS) : () => NO_IMAGE_OPTIONS;
-      command.addOption(JSON_OPTION);
+      command.addOption(new Option(JSON_OPTION.flags, JSON_OPTION.help));
       command.addHelpOption(
-        new Option('-h, --help', 'print this help').helpGroup('Common options:'),
+        new Option(HELP_OPTION.flags, HELP_OPTION.help).helpGroup('Common options:'),
       );
       command.addHelpText('after', epilogue(spec));
       return command.action(async () => {
-        host.exitCode = await conclude(spec, host, command.args, { own, common, key });
+        host.exitCode = await conclude(spec, host, command.args, { own, common, key: keyText });
       });
     },
   };
 }
 
-function epilogue({ example, page }: { readonly example: string; readonly page?: string }): string {
-  const more = page === undefined ? '' : `\nMore in ${page}.\n`;
-  return `\nExample:\n  ${example.replaceAll('\n', '\n  ')}\n${more}`;
+/** Not named in messages with its text: a password that was given by mistake stays out of logs. */
+const keyOption = (what: string) => value('--key <key>', `${what}: ${KEY_FORM}`, text => text);
+
+function shownCommand<O extends OptionSpecs>(
+  spec: SubcommandSpec<O>,
+  key: OptionSpec<unknown> | undefined,
+): ShownCommand {
+  const own = Object.values<OptionSpec<unknown>>(spec.options).filter(each => !each.isHidden);
+  const common = spec.isOnImage ? Object.values(IMAGE_OPTIONS) : [];
+  const { name, summary, arguments: args, choices, example, page } = spec;
+  return {
+    ...{ name, summary, arguments: args, choices, example, page },
+    options: [...own, ...(key === undefined ? [] : [key]), ...common, JSON_OPTION, HELP_OPTION],
+  };
 }
 
-function keyReader(command: Command, what: string | undefined): () => string | undefined {
-  if (what === undefined) return () => undefined;
-  // Not named in messages with its text: a password that was given by mistake stays out of logs.
-  const spec = value('--key <key>', `${what}: ${KEY_FORM}`, text => text);
-  return reader(command, spec);
+function epilogue({ example, page }: Pick<ShownCommand, 'example' | 'page'>): string {
+  const more = page === undefined ? '' : `\nMore in ${page}.\n`;
+  return `\nExample:\n  ${example.replaceAll('\n', '\n  ')}\n${more}`;
 }
 
 interface Readers<O extends OptionSpecs> {
@@ -121,7 +134,7 @@ interface Readers<O extends OptionSpecs> {
 /** Runs a subcommand and prints its result or its error. @returns the exit code */
 async function conclude<O extends OptionSpecs>(
   spec: SubcommandSpec<O>,
-  { printer, stdin }: Host,
+  { printer, stdin, commandLine }: Host,
   [file = '', ...rest]: readonly string[],
   read: Readers<O>,
 ): Promise<number> {
@@ -133,7 +146,10 @@ async function conclude<O extends OptionSpecs>(
     try {
       const key = keyText === undefined ? undefined : readKey(keyText, printer);
       const all = { ...common, trace, key: key?.key, keyUsed: key?.used };
-      const result = await spec.run({ file, rest, options, common: all, printer, stdin });
+      const result = await spec.run({
+        ...{ file, rest, options, common: all },
+        ...{ printer, stdin, commandLine },
+      });
       return printer.report((result.outcome ?? 'OK') === 'OK' ? withKeyUsed(result, key) : result);
     } finally {
       close();

@@ -2,6 +2,7 @@
  * Values on the command line, read strictly, and how they are written.
  * @module
  */
+import type { Parse } from './options.js';
 import { UsageError } from './output.js';
 
 /** A parser of whole numbers, in plain decimal digits. @throws UsageError */
@@ -16,12 +17,13 @@ export function wholeNumber(what: string, min: number, max: number): (text: stri
 }
 
 /** A parser of words out of a closed set. @throws UsageError */
-export function oneOf<const T extends string>(choices: readonly T[]): (text: string) => T {
-  return text => {
+export function oneOf<const T extends string>(choices: readonly T[]): Parse<T> {
+  const parse = (text: string): T => {
     const found = choices.find(choice => choice === text);
     if (found !== undefined) return found;
     throw new UsageError(`expected one of ${choices.join(', ')}`);
   };
+  return Object.assign(parse, { choices });
 }
 
 const UNITS = new Map([

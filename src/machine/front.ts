@@ -41,8 +41,21 @@ export function makeFront(
   });
 }
 
+/**
+ * Validates a saved state of the registers before anything is written, on a device like the one that
+ * will restore it, but without an interrupt line.
+ * @throws TisStateError
+ */
+export function demandRestorable(
+  tis: unknown,
+  personality: Personality,
+  { locality4 }: Pick<FrontOptions, 'locality4'>,
+): void {
+  makeFront(NO_TPM, personality, locality4 === undefined ? {} : { locality4 }).restoreState(tis);
+}
+
 /** The backend of a device that only validates a state. */
-export const NO_TPM: TisBackend = {
+const NO_TPM: TisBackend = {
   execute: () => {},
   cancel: () => {},
   established: () => false,

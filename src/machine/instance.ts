@@ -87,6 +87,10 @@ export class Instance {
     return this.#engine.kind;
   }
 
+  get commandBytes(): number {
+    return this.#engine.commandBytes;
+  }
+
   get info(): EngineInfo {
     return this.#engine.info();
   }

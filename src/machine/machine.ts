@@ -8,13 +8,13 @@ import { withLockAsync } from '../block/lock.js';
 import type { NvtpmError } from '../errors.js';
 import type { AsyncLockWait } from '../lock/lock.js';
 import { NvramError } from '../nvram/index.js';
-import { type Personality, Tis } from '../tis/index.js';
+import type { Personality, Tis } from '../tis/index.js';
 import type { EngineInfo, EngineKind } from '../tpm/engine.js';
 import { safeTrace, type Trace } from '../trace.js';
 import { localBackend } from './backend.js';
 import { MachineError } from './errors.js';
 import { type Executor, executeNow, executeWhenFree, Turns } from './execution.js';
-import { type FrontOptions, makeFront, NO_TPM, type Power } from './front.js';
+import { demandRestorable, type FrontOptions, makeFront, type Power } from './front.js';
 import type { HandedOverInstance } from './handed-over.js';
 import { Instance } from './instance.js';
 import type { InstanceOptions } from './parts.js';
@@ -76,6 +76,11 @@ export class Machine {
   /** Which engine runs, while the machine is on. */
   get engine(): EngineKind {
     return this.#demand('on').instance.kind;
+  }
+
+  /** The most bytes of a command of the engine, while the machine is on. */
+  get commandBytes(): number {
+    return this.#demand('on').instance.commandBytes;
   }
 
   /** The store, as it is now, while the machine is on. */
@@ -241,8 +246,7 @@ export class Machine {
   #resume(state: MachineState, start: () => Instance): void {
     this.#demand('off');
     const { version } = state.engine;
-    // Validated before anything is written, on a device without an interrupt line.
-    new Tis({ backend: NO_TPM, personality: version }).restoreState(state.tis);
+    demandRestorable(state.tis, version, this.#options);
     const instance = start();
     const front = this.#makeFront(version);
     this.#switchOn(instance, front);

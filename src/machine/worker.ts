@@ -7,11 +7,11 @@
  */
 import type { NvtpmError } from '../errors.js';
 import { NvramError } from '../nvram/index.js';
-import { Tis } from '../tis/index.js';
+import type { Tis } from '../tis/index.js';
 import type { EngineInfo, EngineKind } from '../tpm/engine.js';
 import { safeTrace, type Trace } from '../trace.js';
 import { MachineError } from './errors.js';
-import { type FrontOptions, makeFront, NO_TPM, type Power } from './front.js';
+import { demandRestorable, type FrontOptions, makeFront, type Power } from './front.js';
 import { Link } from './link.js';
 import type { InstanceOptions } from './parts.js';
 import type { InstanceState, MachineState } from './state.js';
@@ -246,7 +246,7 @@ export class WorkerMachine {
 
   async #resume(name: 'load' | 'takeOver', { tis, ...state }: MachineState): Promise<void> {
     this.#demand('off');
-    new Tis({ backend: NO_TPM, personality: state.engine.version }).restoreState(tis);
+    demandRestorable(tis, state.engine.version, this.#options);
     await this.#start(name, state);
     this.tis.restoreState(tis);
   }

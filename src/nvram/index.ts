@@ -10,7 +10,7 @@ export { Candidate, type OpenPolicy, openStore } from './image/candidate.js';
 export { ENCRYPTION_EXTRA_BYTES, type Entropy, KEY_BYTES, type Key } from './image/cipher.js';
 export { type FormatOptions, formatStore } from './image/format.js';
 export { HandedOverStore } from './image/handed-over.js';
-export { isCurrent, keptGenerations } from './image/history.js';
+export { isCurrent, keptGenerations, type StoredState, statesOf } from './image/history.js';
 export { type InspectOptions, inspectStore } from './image/inspect.js';
 export {
   type AckRecord,
@@ -27,6 +27,7 @@ export {
   type SlotIndex,
 } from './image/layout.js';
 export type { Blob, OpenStoreOptions } from './image/opened.js';
+export { type ReadBlobOptions, readBlob } from './image/read-blob.js';
 export type { RekeyReport } from './image/rekey.js';
 export { repairStore } from './image/repair.js';
 export { faultOf, type Inspection, type Verdict } from './image/verdict.js';

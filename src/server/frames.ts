@@ -3,7 +3,6 @@
  * @module
  */
 import { HEADER_BYTES } from '../tpm/kernel/frame.js';
-import { LIMITS } from '../tpm/tpm12/limits.js';
 import { concat } from '../wire/codec.js';
 import { controlMessageName } from './control-messages.js';
 
@@ -22,13 +21,19 @@ type Head =
   | { readonly is: 'control'; readonly length: number; readonly name: string };
 
 export class Frames {
+  readonly #commandBytes: number;
   #pending: Uint8Array = new Uint8Array();
   /** The first frame, if it is complete. */
   #head: Head | undefined;
 
+  /** @param commandBytes the most bytes of a command; a larger size is malformed */
+  constructor(commandBytes: number) {
+    this.#commandBytes = commandBytes;
+  }
+
   push(chunk: Uint8Array): void {
     this.#pending = this.#pending.length === 0 ? chunk : concat(this.#pending, chunk);
-    this.#head = headOf(this.#pending);
+    this.#head = headOf(this.#pending, this.#commandBytes);
   }
 
   /** Whether take() has a frame. */
@@ -47,12 +52,13 @@ export class Frames {
     if (head === undefined) return undefined;
     const bytes = this.#pending.slice(0, head.length);
     this.#pending = this.#pending.subarray(bytes.length);
-    this.#head = headOf(this.#pending);
+    this.#head = headOf(this.#pending, this.#commandBytes);
     return head.is === 'control' ? { is: head.is, name: head.name } : { is: head.is, bytes };
   }
 }
 
-function headOf({ buffer, byteOffset, length: available }: Uint8Array): Head | undefined {
+function headOf(pending: Uint8Array, commandBytes: number): Head | undefined {
+  const { buffer, byteOffset, length: available } = pending;
   if (available < CONTROL_BYTES) return undefined;
   const view = new DataView(buffer, byteOffset, available);
   // In a TPM command, tag 0x0000 and such a number would be half of a size that is far too large.
@@ -60,8 +66,8 @@ function headOf({ buffer, byteOffset, length: available }: Uint8Array): Head | u
   if (name !== undefined) return { is: 'control', length: CONTROL_BYTES, name };
   if (available < HEADER_BYTES) return undefined;
   const length = view.getUint32(2);
-  if (length < HEADER_BYTES || length > LIMITS.bufferBytes) {
-    return { is: 'malformed', length: LIMITS.bufferBytes };
+  if (length < HEADER_BYTES || length > commandBytes) {
+    return { is: 'malformed', length: commandBytes };
   }
   return available < length ? undefined : { is: 'command', length };
 }

@@ -62,8 +62,9 @@ export async function serveMachine(options: ServeOptions): Promise<ServeEnding> 
   if (options.signal.aborted) settle.end('host-signal');
   const socket = await openTpmSocket({
     ...options,
-    // No command can arrive before the machine is there: the lines up to powerOn() are synchronous.
+    // No client can connect before the machine is there: the lines up to powerOn() are synchronous.
     process: request => run(machine!, request, options.signal),
+    commandBytes: () => machine!.commandBytes,
     fail: settle.fail,
     deserted: () => options.terminate && settle.end('client-gone'),
   });

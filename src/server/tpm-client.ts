@@ -13,6 +13,8 @@ export interface TpmClientOptions {
   readonly rotation: Rotation;
   /** Runs a command; undefined, or a promise of it, once the TPM is broken. */
   readonly run: (command: Uint8Array) => Uint8Array | undefined | Promise<Uint8Array | undefined>;
+  /** The most bytes of a command. */
+  readonly commandBytes: number;
   /** Whether the connection ends after each response. */
   readonly disconnect: boolean;
   readonly partialMs: number;
@@ -24,7 +26,7 @@ export interface TpmClientOptions {
 export class TpmClient implements Contender, Connection {
   readonly #socket: Socket;
   readonly #options: TpmClientOptions;
-  readonly #frames = new Frames();
+  readonly #frames: Frames;
   readonly #deadline: Deadline;
   #running = false;
   /** The client has finished sending. */
@@ -33,7 +35,8 @@ export class TpmClient implements Contender, Connection {
   constructor(socket: Socket, options: TpmClientOptions) {
     this.#socket = socket;
     this.#options = options;
-    const { partialMs, rotation, notice } = options;
+    const { partialMs, rotation, notice, commandBytes } = options;
+    this.#frames = new Frames(commandBytes);
     this.#deadline = new Deadline(partialMs, () => {
       notice(`a connection was closed: its command was incomplete for ${partialMs} ms`);
       this.close();

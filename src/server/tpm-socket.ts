@@ -26,6 +26,8 @@ export interface TpmSocketOptions {
    * another process. Every command has a response. The next one is run after that.
    */
   readonly process: (command: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+  /** The most bytes of a command of this TPM; requested with each connection. */
+  readonly commandBytes: () => number;
   readonly address: TpmAddress;
   /** Whether the connection is closed after each response, as swtpm's option of that name has it. */
   readonly disconnect?: boolean;
@@ -67,7 +69,15 @@ export async function openTpmSocket(options: TpmSocketOptions): Promise<TpmSocke
   const run = untilBroken(options.process, options.fail);
   let heard = false;
   const server = createServer({ noDelay: true, allowHalfOpen: true }, socket => {
-    const client = new TpmClient(socket, { rotation, run, disconnect, partialMs, used, notice });
+    const client = new TpmClient(socket, {
+      rotation,
+      run,
+      commandBytes: options.commandBytes(),
+      disconnect,
+      partialMs,
+      used,
+      notice,
+    });
     const outcome = clients.admit(client);
     if (outcome !== 'admitted') notice(FULL[outcome]);
     if (outcome === 'refused') {

@@ -49,7 +49,7 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
   readonly file = undefined;
   protected readonly bytes: Bytes = this;
 
-  /** What survives a power cut for certain. */
+  /** What survives a power cut for certain. Never changed in place. */
   #platter: Uint8Array;
   /** For each sector written since the last flush, its versions, oldest first. */
   #cached = new Map<number, Uint8Array[]>();
@@ -62,9 +62,10 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
   /** Sectors that cannot be read. */
   readonly #unreadable = new Set<number>();
 
+  /** @param content its bytes, which are not copied and not changed; or how many zeros */
   constructor(content: Uint8Array | number, path = 'simulated disk') {
     super();
-    this.#platter = typeof content === 'number' ? new Uint8Array(content) : content.slice();
+    this.#platter = typeof content === 'number' ? new Uint8Array(content) : content;
     this.#length = this.#platter.length;
     this.path = path;
   }

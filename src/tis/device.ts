@@ -58,6 +58,7 @@ export class Tis {
   readonly #personality: Personality;
   readonly #bufferSize: number;
   readonly #irqVector: number;
+  readonly #locality4: boolean;
   readonly #writableSpace: number;
   readonly #trace: Trace | undefined;
 
@@ -69,14 +70,15 @@ export class Tis {
   #hashing = false;
 
   constructor(options: TisOptions) {
-    const { bufferSize = BUFFER_MAX, irqVector = 5 } = options;
+    const { bufferSize = BUFFER_MAX, irqVector = 5, locality4 = false } = options;
     assert(Number.isInteger(bufferSize) && BUFFER_MIN <= bufferSize && bufferSize <= BUFFER_MAX);
     assert(Number.isInteger(irqVector) && 0 <= irqVector && irqVector <= 15);
     this.#backend = options.backend;
     this.#personality = options.personality;
     this.#bufferSize = bufferSize;
     this.#irqVector = irqVector;
-    this.#writableSpace = options.locality4 ? TIS_SPACE : HASH_LOCALITY * LOCALITY_SPACE;
+    this.#locality4 = locality4;
+    this.#writableSpace = locality4 ? TIS_SPACE : HASH_LOCALITY * LOCALITY_SPACE;
     this.#trace = options.trace && safeTrace(options.trace);
     this.#interrupts = new Interrupts(options.irq ?? (() => {}));
     this.#command = new Command(options.backend, options.personality, bufferSize, {
@@ -334,7 +336,11 @@ export class Tis {
    * @throws TisStateError with every rule that the state breaks.
    */
   restoreState(state: unknown): void {
-    const sound = checkState(state, this.#personality, this.#bufferSize);
+    const sound = checkState(state, {
+      personality: this.#personality,
+      bufferSize: this.#bufferSize,
+      locality4: this.#locality4,
+    });
     const { kind, version, personality, bufferSize, ...parts } = sound;
     const { localities, command, interrupts, interfaceLocked, hashing, ...rest } = parts;
     rest satisfies Record<string, never>;

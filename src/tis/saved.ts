@@ -56,7 +56,7 @@ const ADVICE: Readonly<Record<TisStateErrorCode, string>> = {
   BUSY:      'wait for the command to end, or cancel it',
   VERSION:   'restore it with a version of nvtpm that supports it',
   MALFORMED: 'it is damaged, or saveState() did not make it',
-  MISMATCH:  'make the device with the same personality and buffer size',
+  MISMATCH:  'make the device with the same personality, buffer size and locality4',
   UNSOUND:   'it is damaged, or saveState() did not make it',
 };
 
@@ -101,14 +101,25 @@ const SHAPE = {
   hashing:         isBoolean,
 } satisfies Record<keyof TisState, Shape[string]>;
 
+/** What kind of device restores a state. */
+export interface DeviceKind {
+  readonly personality: Personality;
+  readonly bufferSize: number;
+  /** Whether writes to locality 4 reach the device. */
+  readonly locality4: boolean;
+}
+
 /** What holds of a state of the same kind of device. */
-const MATCHES: Readonly<
-  Record<string, (state: TisState, personality: Personality, bufferSize: number) => boolean>
-> = {
-  'the personality is that of the device': (state, personality) =>
+const MATCHES: Readonly<Record<string, (state: TisState, device: DeviceKind) => boolean>> = {
+  'the personality is that of the device': (state, { personality }) =>
     state.personality === personality,
-  'the buffer is as large as that of the device': (state, _, bufferSize) =>
+  'the buffer is as large as that of the device': (state, { bufferSize }) =>
     state.bufferSize === bufferSize,
+  // Where no write reaches locality 4, nothing ends a launch, and nothing else gets the TPM.
+  'locality 4 neither has the TPM nor waits for it, unless the device has locality 4': (
+    { localities },
+    { locality4 },
+  ) => locality4 || (localities.active !== 4 && localities.requestUse[4] === false),
 };
 
 /** What holds in every state that a device can be in. */
@@ -155,7 +166,7 @@ const within = (value: number, mask: number): boolean =>
  * Returns `state` once it is sure that a device of this kind can go on from it.
  * @throws TisStateError
  */
-export function checkState(state: unknown, personality: Personality, bufferSize: number): TisState {
+export function checkState(state: unknown, device: DeviceKind): TisState {
   const { kind, version } = (state ?? {}) as { kind?: unknown; version?: unknown };
   if (kind !== 'nvtpm-tis' || version !== 1) {
     throw new TisStateError('VERSION', ['it is not of the kind nvtpm-tis in version 1']);
@@ -165,7 +176,7 @@ export function checkState(state: unknown, personality: Personality, bufferSize:
   const sound = state as TisState;
   refuse(
     'MISMATCH',
-    broken(MATCHES, rule => rule(sound, personality, bufferSize)),
+    broken(MATCHES, rule => rule(sound, device)),
   );
   refuse(
     'UNSOUND',

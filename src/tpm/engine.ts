@@ -104,6 +104,8 @@ export type EngineFactory = () => Engine;
 /** A TPM without registers and without a disk: commands in, responses out, state by a port. */
 export interface Engine {
   readonly kind: EngineKind;
+  /** The most bytes of a command: its input buffer, which the TPM reports as a property. */
+  readonly commandBytes: number;
   /** The version of the format of volatileState(). */
   readonly volatileVersion: number;
   /**

@@ -6,9 +6,10 @@ import { ROOT, scratch } from '../../lab/files.js';
 import { nvtpm } from '../../lab/program/cli.js';
 import { cli, Sink } from './_in-process.js';
 
-const SUBCOMMANDS = 'demo create info check exec serve run rekey restore import export trace'.split(
-  ' ',
-);
+const SUBCOMMANDS =
+  'demo create info check exec serve run rekey restore import export compare log trace completion'.split(
+    ' ',
+  );
 
 // biome-ignore format: table
 const INVALID: readonly [args: readonly string[], why: RegExp][] = [
@@ -147,11 +148,12 @@ test('help lists every subcommand; each has its own options first, then the comm
     const { exit, out } = await cli([name, '--help']);
     t.is(exit, 0);
     const headings = [...out.matchAll(/^(Options|Common options|Example):$/gm)].map(([, it]) => it);
-    t.deepEqual(headings, ['Options', 'Common options', 'Example'], name);
+    const own = name === 'completion' ? [] : ['Options'];
+    t.deepEqual(headings, [...own, 'Common options', 'Example'], name);
     t.regex(out, new RegExp(`^  (echo .*)?nvtpm ${name}\\b`, 'm'));
     const common = out.slice(out.indexOf('Common options:'));
     t.regex(common, /--json/);
-    t.is(/--lock-timeout/.test(common), !['demo', 'trace'].includes(name), name);
+    t.is(/--lock-timeout/.test(common), !['demo', 'trace', 'completion'].includes(name), name);
   }
 });
 

@@ -3,12 +3,15 @@
  * current.
  * @long
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { DEMO_OUTPUT, demoOutput, withoutChance } from '../../lab/docs/demo.js';
 import { PAGES, shownBy, withSources } from '../../lab/docs/embed.js';
+import { MAN_PAGE, manPage } from '../../lab/docs/man.js';
 import { ROOT } from '../../lab/files.js';
+import { peerTest } from '../_peers.js';
 
 const ALL = [...PAGES, 'CONTRIBUTING.md', 'CHANGELOG.md', 'examples/v86-linux/README.md'];
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -70,6 +73,18 @@ test('every page of docs/ is in its index', t => {
 
 test('the output that the README shows is that of a run today (node dist/scripts/pages.js)', t => {
   t.is(withoutChance(demoOutput()), withoutChance(read(DEMO_OUTPUT)));
+});
+
+test('the manual page is that of the command line today (node dist/scripts/pages.js)', async t => {
+  t.is(read(MAN_PAGE), await manPage());
+});
+
+peerTest('the manual page is formatted without a warning', ['groff'], t => {
+  const args = ['-man', '-Tascii', '-ww', join(ROOT, MAN_PAGE)];
+  const { status, stdout, stderr } = spawnSync('groff', args, { encoding: 'utf8' });
+  t.is(status, 0, stderr);
+  t.is(stderr, '');
+  t.regex(stdout, /^NVTPM\(1\) /);
 });
 
 test('docs/architecture.md leads from the specification to every structure and command', t => {

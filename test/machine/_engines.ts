@@ -37,6 +37,7 @@ class CountedEngine implements Engine {
   readonly #of: Engines;
   readonly #tpm = new Tpm12({ entropy, clock });
   readonly kind = this.#tpm.kind;
+  readonly commandBytes = this.#tpm.commandBytes;
   readonly volatileVersion = this.#tpm.volatileVersion;
   #closed = false;
 

@@ -10,6 +10,7 @@ import { makeManifest, readManifest } from '../../src/migration/index.js';
 import { MemoryStore, NvramError } from '../../src/nvram/index.js';
 import { systemEntropy as entropy } from '../../src/system.js';
 import { SimulatedDisk } from '../../src/testing/index.js';
+import { TisStateError } from '../../src/tis/index.js';
 import { type EngineStep, Engines } from './_engines.js';
 import { blankDisk, guestOf, inStore, type More, machineOn, newImage } from './_machines.js';
 
@@ -279,6 +280,31 @@ test('a snapshot is refused by name where the image is newer, older, or another'
   t.regex(refusal({ ...late, version: 99 }), /not so: the state has version 1/);
   machine.load(late);
   machine.powerOff();
+  isReleased(t, held);
+});
+
+test('a snapshot within a dynamic launch is refused by a machine without locality 4, which stays off', t => {
+  const held = measured(t);
+  held.machine.powerOff();
+  const launching = machineOn(held.image, { locality4: true });
+  launching.powerOn();
+  guestOf(launching).run(commands.startup(STARTUP.CLEAR));
+  const [HASH_START, HASH_END] = [0x4028, 0x4020];
+  launching.tis.write(HASH_START, 1, 0);
+  const saved = launching.save();
+  launching.powerOff();
+  const { generation } = infoOf(held);
+  t.throws(() => held.machine.load(saved), {
+    instanceOf: TisStateError,
+    code: 'MISMATCH',
+    message: /not so: locality 4 neither has the TPM nor waits for it/,
+  });
+  t.is(held.machine.power, 'off');
+  t.is(infoOf(held).generation, generation + 1, 'the look itself is one activation');
+  launching.load(saved);
+  launching.tis.write(HASH_END, 1, 0);
+  t.notThrows(() => guestOf(launching).run(commands.pcrRead(17)));
+  launching.powerOff();
   isReleased(t, held);
 });
 

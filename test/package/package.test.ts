@@ -22,7 +22,8 @@ test('every entry point is packed with its types', t => {
 });
 
 test('tests, fixtures, the workshop and declarations of the command are not packed', t => {
-  const PACKED = /^(dist\/src\/|docs\/|examples\/[^/]+\.(mjs|sh)$|package\.json$|[A-Z]+(\.md)?$)/;
+  const PACKED =
+    /^(dist\/src\/|docs\/|man\/nvtpm\.1$|examples\/[^/]+\.(mjs|sh)$|package\.json$|[A-Z]+(\.md)?$)/;
   t.deepEqual(
     packed.files.filter(path => !PACKED.test(path)),
     [],

@@ -16,7 +16,8 @@ export const READ_ECHO = '00c40000000a00000015';
 export async function served(t: ExecutionContext, options: Partial<TpmSocketOptions> = {}) {
   const address = { type: 'tcp', port: 0 } as const;
   const fail = (error: unknown): void => t.fail(String(error));
-  const server = await openTpmSocket({ process: echo, address, fail, ...options });
+  const commandBytes = () => 4096;
+  const server = await openTpmSocket({ process: echo, commandBytes, address, fail, ...options });
   t.teardown(() => server.close());
   return server;
 }

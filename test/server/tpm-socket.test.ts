@@ -6,7 +6,16 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { hex, scratch } from '../../lab/files.js';
-import { READ, READ_ECHO, receive, STARTUP, STARTUP_ECHO, served } from './_tpm-socket.js';
+import {
+  ask,
+  connected,
+  READ,
+  READ_ECHO,
+  receive,
+  STARTUP,
+  STARTUP_ECHO,
+  served,
+} from './_tpm-socket.js';
 
 test('a command is answered however it is split into chunks', async t => {
   const { port } = await served(t);
@@ -66,6 +75,14 @@ test('the TPM answers a malformed frame, and only that connection ends', async t
   const socket = connect(port!, '127.0.0.1', () => socket.write(READ));
   t.teardown(() => socket.destroy());
   t.is(await receive(socket, 10), READ_ECHO);
+});
+
+test('a frame is malformed beyond the size that the engine names', async t => {
+  const { port } = await served(t, { commandBytes: () => READ.length });
+  const socket = await connected(t, port);
+  t.is(await ask(socket, READ), READ_ECHO);
+  socket.write(hex('00c1 0000000f 00000099 00000001'));
+  t.is(await receive(socket, 100), STARTUP_ECHO, 'answered, and the last one');
 });
 
 test('with disconnect, the connection ends after a response', async t => {

@@ -157,6 +157,27 @@ for (const [code, rule, spoil] of REFUSED) {
   });
 }
 
+/** Locality 4 in a launch, active without one, and waiting behind locality 0. */
+// biome-ignore format: table
+const IN_LOCALITY_4: Readonly<Record<string, (b: Bench) => void>> = {
+  'a launch under way':      b => b.put(4, REG.HASH_START, 0),
+  'locality 4 in use':       b => b.put(4, REG.ACCESS, 0x02),
+  'locality 4 that waits':   b => { b.put(0, REG.ACCESS, 0x02); b.put(4, REG.ACCESS, 0x02); },
+};
+
+for (const [title, enter] of Object.entries(IN_LOCALITY_4)) {
+  test(`${title} is refused by a device without locality 4, and restored by one with it`, t => {
+    const source = bench();
+    enter(source);
+    const target = bench({ locality4: false });
+    const before = carried(target);
+    const refused = { instanceOf: TisStateError, code: 'MISMATCH', message: /locality4$/ };
+    t.throws(() => target.tis.restoreState(carried(source)), refused);
+    t.deepEqual(carried(target), before);
+    t.notThrows(() => bench().tis.restoreState(carried(source)));
+  });
+}
+
 test('a FIFO of any length is judged, not choked on', t => {
   const state = carried(benchIn('completion')) as Loose;
   state.command['fifo'] = '00'.repeat(10_000_000);

@@ -212,14 +212,17 @@ class Checker {
 
   #walkL1(what: string, offset: HostOffset, entries: number, active: boolean): void {
     this.#count(what, offset, entries * 8);
-    for (const [i, word] of this.#view.host.entries(offset, entries * 8)) {
+    this.#view.host.eachEntry(offset, entries * 8, (i, word) => {
       if (l1Reserved(word)) this.#corrupt(() => `${what}: entry ${i} has reserved bits set`);
       const offset = offsetOf(word);
-      const table = this.#tables.get(offset) ?? { all: 0, active: 0 };
+      let table = this.#tables.get(offset);
+      if (table === undefined) {
+        table = { all: 0, active: 0 };
+        this.#tables.set(offset, table);
+      }
       table.all += 1;
       if (active) table.active += 1;
-      this.#tables.set(offset, table);
-    }
+    });
   }
 
   #walkTables(): void {
@@ -243,7 +246,7 @@ class Checker {
   #walkL2(table: HostOffset, { all, active }: Table): void {
     const { geometry, host } = this.#view;
     const { clusterSize, clusterBits } = geometry;
-    for (const [i, word] of host.entries(table, clusterSize)) {
+    host.eachEntry(table, clusterSize, (i, word) => {
       const mapping = mappingOf(word, clusterBits);
       const complain = (why: string): void =>
         this.#corrupt(() => `the L2 table at ${hex(table)}, entry ${i}: ${why}`, all);
@@ -253,12 +256,12 @@ class Checker {
         this.#compressed += active;
       } else {
         if (l2Reserved(word)) complain('reserved bits are set');
-        if (!isPlaced(mapping)) continue;
+        if (!isPlaced(mapping)) return;
         if (geometry.into(mapping.offset) !== 0) complain('its cluster is not aligned');
         this.#count('a data cluster', mapping.offset, clusterSize, all);
       }
       this.#allocated += active;
-    }
+    });
   }
 
   #countRefcounts(): void {
@@ -339,29 +342,29 @@ class Checker {
     const { header, host } = this.#view;
     this.#unalignedTables = 0;
     const walked = new Map<HostOffset, number>();
-    for (const [i, word] of host.entries(header.l1TableOffset, header.l1Size * 8)) {
+    host.eachEntry(header.l1TableOffset, header.l1Size * 8, (i, word) => {
       const table = offsetOf(word);
-      if (table === 0) continue;
+      if (table === 0) return;
       this.#compareFlag(() => `L1 entry ${i}`, table, isCopied(word));
       const before = walked.get(table);
       if (before !== undefined) this.#corruptions += before;
-      if (before !== undefined || !this.#isWalked(table)) continue;
+      if (before !== undefined || !this.#isWalked(table)) return;
       const found = this.#corruptions;
       this.#checkCopiedIn(table);
       walked.set(table, this.#corruptions - found);
-    }
+    });
   }
 
   #checkCopiedIn(table: HostOffset): void {
     const { geometry, host } = this.#view;
-    for (const [i, word] of host.entries(table, geometry.clusterSize)) {
+    host.eachEntry(table, geometry.clusterSize, (i, word) => {
       // Compressed clusters have no copied flag.
-      if (isCompressed(word)) continue;
+      if (isCompressed(word)) return;
       const mapping = mappingOf(word, geometry.clusterBits);
-      if (!isPlaced(mapping)) continue;
+      if (!isPlaced(mapping)) return;
       const what: Finding = () => `the L2 table at ${hex(table)}, entry ${i}`;
       this.#compareFlag(what, mapping.offset, mapping.copied);
-    }
+    });
   }
 
   #compareFlag(what: Finding, offset: HostOffset, flagged: boolean): void {

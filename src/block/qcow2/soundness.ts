@@ -4,6 +4,7 @@
  */
 import type { CheckResult } from './check.js';
 import type { Qcow2Disk } from './disk.js';
+import { offsetOf } from './entries.js';
 import { widthOf } from './refcount-width.js';
 import { type ClusterIndex, clusterIndex, plus } from './units.js';
 import { viewOf } from './words.js';
@@ -35,17 +36,21 @@ export function faultsOf({ corruptions, leaks, checkErrors, problems }: CheckRes
  * A cluster past the end of the file that is counted as in use. A check leaves these alone, since QEMU's
  * does; but where the tables were cut off with the rest, they are all that is left of it.
  */
-function findMissing({ view, refcounts }: Qcow2Disk): ClusterIndex | undefined {
+function findMissing({ view }: Qcow2Disk): ClusterIndex | undefined {
   const { geometry, header, host } = view;
   const { refcountsPerBlock, clusterSize, refcountOrder } = geometry;
+  const { refcountTableOffset, refcountTableClusters } = header;
   const end = geometry.clustersFor(host.length);
-  const entries = geometry.bytesOf(header.refcountTableClusters) / 8;
   const { get } = widthOf(refcountOrder);
-  for (let i = Math.floor(end / refcountsPerBlock); i < entries; i += 1) {
-    const block = refcounts.blockAt(i);
-    if (block === undefined || block >= host.length) continue;
-    const counts = viewOf(host.read(block, clusterSize));
+  for (const [i, word] of host.entries(
+    refcountTableOffset,
+    geometry.bytesOf(refcountTableClusters),
+  )) {
     const first = clusterIndex(i * refcountsPerBlock);
+    const block = offsetOf(word);
+    if (first + refcountsPerBlock <= end || geometry.into(block) !== 0) continue;
+    if (block >= host.length) continue;
+    const counts = viewOf(host.read(block, clusterSize));
     for (let k = Math.max(0, end - first); k < refcountsPerBlock; k += 1) {
       if (get(counts, k) !== 0) return plus(first, k);
     }

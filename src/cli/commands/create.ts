@@ -43,7 +43,7 @@ export const create = subcommand({
     size:    value('--size <size>', 'the virtual size of a new image (default: 64M)', sizeOf),
     o:       value('-o <options>', 'options of a new image, as for qemu-img: cluster_size, refcount_bits, compat, …', imageOptions),
     maxBlob: value('--max-blob <size>', 'the most bytes that one blob may have (default: 256k)', maxBlobOf),
-    keep:    valueOr('--keep <n>', 'how many older states are kept for nvtpm restore', '0', wholeNumber('a number of states', 0, HISTORY_LENGTH_MAX)),
+    keep:    valueOr('--keep <n>', 'how many replaced states are kept for nvtpm restore; a start that replaces no blob keeps none', '0', wholeNumber('a number of states', 0, HISTORY_LENGTH_MAX)),
   },
   key: 'encrypts the store',
   isOnImage: true,

@@ -15,11 +15,9 @@ import {
 import { IoError } from '../../errors.js';
 import {
   type Directory,
-  ENCRYPTION_EXTRA_BYTES,
   ENCRYPTION_KINDS,
   type Inspection,
   inspectStore,
-  isCurrent,
   keptGenerations,
 } from '../../nvram/index.js';
 import { type EngineInfo, StateError } from '../../tpm/engine.js';
@@ -28,6 +26,7 @@ import { withImage } from '../images.js';
 import { faultOf, isStoredOnly, lookInside, type TpmInside } from '../inside.js';
 import { flag } from '../options.js';
 import { describe, type Paint } from '../output.js';
+import { currentBlobs } from '../stored-blobs.js';
 import { subcommand } from '../subcommand.js';
 import { hex32, sizeText, toHex } from '../values.js';
 
@@ -111,7 +110,7 @@ function storeLines({ verdict, state, notes }: Inspection, paint: Paint): string
   return [
     `${head}, generation ${directory.generation}, epoch ${directory.epoch}, ${closed}`,
     `  uuid ${toHex(directory.uuid)}`,
-    ...blobsOf(directory).map(
+    ...currentBlobs(directory).map(
       ({ name, size, generation }) => `  ${name}: ${size} bytes, of generation ${generation}`,
     ),
     ...(directory.encryption.kind === 0 ? [] : [`  encrypted with a ${sealedWith(directory)}`]),
@@ -134,7 +133,7 @@ function storeData({ verdict, state, revision, regions, notes, findings }: Inspe
     sealedWith: directory === undefined ? null : sealedWith(directory),
     keep: directory?.historyLength ?? null,
     kept: keptGenerations(directory?.entries ?? []),
-    blobs: directory === undefined ? [] : blobsOf(directory),
+    blobs: directory === undefined ? [] : currentBlobs(directory),
     regions,
     findings,
     notes,
@@ -143,15 +142,6 @@ function storeData({ verdict, state, revision, regions, notes, findings }: Inspe
 
 const sealedWith = ({ encryption }: Directory): string =>
   ENCRYPTION_KINDS[encryption.kind] ?? 'key of an unknown kind';
-
-/** The current blobs; the size is the user's, the digest that of the bytes as stored. */
-const blobsOf = ({ entries, encryption }: Directory) =>
-  entries.filter(isCurrent).map(({ name, length, generation, digest }) => ({
-    name,
-    size: encryption.kind === 0 ? length : length - ENCRYPTION_EXTRA_BYTES,
-    generation,
-    sha256: toHex(digest),
-  }));
 
 const holderLine = ({ pid, command, role, bytes }: ImageHolder): string =>
   `in use: ${command ?? 'a process'} (pid ${pid ?? 'unknown'}) as ${role ?? `holder of bytes ${bytes.join(' ')}`}`;

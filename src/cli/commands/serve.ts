@@ -4,7 +4,7 @@
  * @module
  */
 import { rmSync, writeFileSync } from 'node:fs';
-import { IoError } from '../../errors.js';
+import { errnoOf, IoError } from '../../errors.js';
 import { resultName } from '../../guest/index.js';
 import { type Listening, serveMachine, type TpmAddress } from '../../server/index.js';
 import type { Trace } from '../../trace.js';
@@ -66,7 +66,7 @@ export const serve = subcommand({
         data: { ended: reason, ...store },
       };
     } finally {
-      if (written !== undefined) rmSync(written, { force: true });
+      if (written !== undefined) removePid(written, printer);
     }
   },
 });
@@ -100,5 +100,14 @@ function writePid(file: string): void {
     writeFileSync(file, `${process.pid}\n`);
   } catch (error) {
     throw new IoError('write', file, error);
+  }
+}
+
+/** The server has ended already: what is in the way of the file costs a warning, not the exit code. */
+function removePid(file: string, printer: Printer): void {
+  try {
+    rmSync(file, { force: true });
+  } catch (error) {
+    printer.warn(`${file}: the pid file was not removed (${errnoOf(error)}); remove it`);
   }
 }

@@ -9,6 +9,7 @@ import type { BlobName } from '../store.js';
 import { activate } from './activate.js';
 import { ActiveStore } from './active.js';
 import { writeFormat } from './format.js';
+import { type StoredState, statesOf } from './history.js';
 import { inspect } from './inspect.js';
 import { Keyring } from './keyring.js';
 import type { AckState } from './layout.js';
@@ -98,6 +99,11 @@ export class Candidate {
     return this.#opened?.directory.generation ?? 0;
   }
 
+  /** The current state and the kept ones, newest first; none while the disk is unformatted. */
+  get states(): readonly StoredState[] {
+    return this.#opened === undefined ? [] : statesOf(this.#opened.directory);
+  }
+
   /** 0 before the first activation. */
   get epoch(): number {
     return this.#opened?.directory.epoch ?? 0;
@@ -118,11 +124,18 @@ export class Candidate {
     return this.#isIntact && this.ackState !== undefined && this.ackState !== 'open';
   }
 
-  /** @throws NvramError CORRUPT; IoError; LockError NOT_LOCKED */
-  load(name: BlobName): Uint8Array | undefined {
+  /**
+   * The bytes of a blob, the caller's to keep; undefined where there is no such blob.
+   * @param generation a kept one; the current one by default
+   * @throws NvramError CORRUPT, NOT_KEPT; IoError; LockError NOT_LOCKED
+   */
+  load(name: BlobName, generation = this.generation): Uint8Array | undefined {
     assert(!this.#isSpent, 'the candidate was activated or discarded');
-    const entry = this.#opened?.entry(name);
-    return entry === undefined ? undefined : this.#opened?.read(this.#disk, entry);
+    const opened = this.#opened;
+    if (opened === undefined) return undefined;
+    const entries = generation === this.generation ? opened.current : opened.kept(generation);
+    const entry = entries.find(each => each.name === name);
+    return entry === undefined ? undefined : opened.read(this.#disk, entry);
   }
 
   /**

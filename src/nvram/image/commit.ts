@@ -12,10 +12,9 @@
 import type { LockedNode } from '../../block/node.js';
 import { allocateArea } from '../../block/proof.js';
 import { equal } from '../../wire/codec.js';
-import { NvramError } from '../errors.js';
 import { type BlobName, type Changes, demandBlobLength, demandBlobName } from '../store.js';
 import type { BlobCipher } from './cipher.js';
-import { isCurrent, keptGenerations, pruned, stateOf } from './history.js';
+import { isCurrent, pruned } from './history.js';
 import { writeJoined } from './joined.js';
 import {
   ACK_RECORD_OFFSET,
@@ -114,13 +113,7 @@ export function planRestore(
   opened: Opened,
   generation: number,
 ): CommitPlan | undefined {
-  const { entries } = opened.directory;
-  const wanted = stateOf(entries, generation);
-  if (wanted === undefined) {
-    const kept = keptGenerations(entries).join(', ') || 'none';
-    const why = `generation ${generation} is not kept; kept are: ${kept}`;
-    throw new NvramError('NOT_KEPT', disk.path, [why]);
-  }
+  const wanted = opened.kept(generation);
   const changes = new Map<BlobName, Uint8Array | null>();
   for (const { name } of opened.current) changes.set(name, null);
   for (const entry of wanted) changes.set(entry.name, opened.read(disk, entry));

@@ -3,7 +3,13 @@
  * the state of any kept generation can be read off the entries: those that were current then.
  * @module
  */
-import type { Entry } from './layout.js';
+import type { Directory, Entry } from './layout.js';
+
+/** The blobs that were current together: those of now, or of a kept generation. */
+export interface StoredState {
+  readonly generation: number;
+  readonly entries: readonly Entry[];
+}
 
 /** Whether an entry belongs to the current state, not to a kept one. */
 export const isCurrent = (entry: Pick<Entry, 'lastGeneration'>): boolean =>
@@ -25,6 +31,15 @@ export function stateOf(entries: readonly Entry[], generation: number): Entry[] 
       entry.generation <= generation && (isCurrent(entry) || generation <= entry.lastGeneration),
   );
 }
+
+/** The states that a store holds, newest first: the current one, then the kept ones. */
+export const statesOf = ({ generation, entries }: Directory): StoredState[] => [
+  { generation, entries: entries.filter(isCurrent) },
+  ...keptGenerations(entries).map(kept => ({
+    generation: kept,
+    entries: stateOf(entries, kept) ?? [],
+  })),
+];
 
 /** `entries` with the newest `historyLength` older states only. */
 export function pruned(entries: readonly Entry[], historyLength: number): Entry[] {

@@ -12,7 +12,7 @@ import { NvramError } from '../errors.js';
 import type { BlobName } from '../store.js';
 import type { StoreState } from './assess.js';
 import { type BlobCipher, ENCRYPTION_EXTRA_BYTES, type Entropy, type Key } from './cipher.js';
-import { isCurrent } from './history.js';
+import { isCurrent, keptGenerations, stateOf } from './history.js';
 import type { Keys } from './keyring.js';
 import type { Directory, Entry } from './layout.js';
 import { sha256 } from './pages.js';
@@ -86,6 +86,16 @@ export class Opened implements Keys {
 
   entry(name: BlobName): Entry | undefined {
     return this.current.find(entry => entry.name === name);
+  }
+
+  /** The blobs of a kept generation. @throws NvramError NOT_KEPT */
+  kept(generation: number): readonly Entry[] {
+    const { entries } = this.directory;
+    const found = stateOf(entries, generation);
+    if (found !== undefined) return found;
+    const kept = keptGenerations(entries).join(', ') || 'none';
+    const why = `generation ${generation} is not kept; kept are: ${kept}`;
+    throw new NvramError('NOT_KEPT', this.node.path, [why]);
   }
 
   /**

@@ -25,6 +25,7 @@ import type { CommandTable } from './command-table.js';
 import { COMMANDS } from './commands/index.js';
 import { execute } from './dispatch.js';
 import type { Environment } from './environment.js';
+import { LIMITS } from './limits.js';
 import { store } from './permanent-store.js';
 import { passes } from './self-test.js';
 import { freshPermanent } from './state/defaults.js';
@@ -55,6 +56,7 @@ const LOCALITY_MAX = 4;
 /** A TPM 1.2 that answers as libtpms does, with libtpms's state format. */
 export class Tpm12 implements Engine {
   readonly kind = { name: 'nvtpm', version: '1.2' } as const;
+  readonly commandBytes = LIMITS.bufferBytes;
   readonly volatileVersion = VOLATILE_REVISION;
   readonly #options: Tpm12Options;
   readonly #trace: Trace;

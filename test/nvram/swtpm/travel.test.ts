@@ -47,6 +47,8 @@ peerTest(
   ['swtpm'],
   async t => {
     const peer = swtpm(t);
+    // Its answer says that it is initialised: it has stored a new TPM, and holds the lock.
+    peer.transmit(hex('00c1 0000000c 00000099 0001'));
     const image = join(scratch(t), 'tpm.qcow2');
     await nvtpm(['create', image]);
     const run = await cli(['import', image, '--from', `swtpm-dir:${peer.folder}`]);

@@ -16,7 +16,9 @@ import * as changeAuth from './change-auth.js';
 import * as changeAuthAsym from './change-auth-asym.js';
 import * as counters from './counters.js';
 import * as daa from './daa.js';
-import * as delegation from './delegation.js';
+import * as delegationBlobs from './delegation-blobs.js';
+import * as delegationFamilies from './delegation-families.js';
+import * as delegationRows from './delegation-rows.js';
 import * as deprecated from './deprecated.js';
 import * as deprecatedContexts from './deprecated-contexts.js';
 import * as dir from './dir.js';
@@ -60,7 +62,7 @@ const CHAPTERS: readonly object[] = [
   /* §16 */ integrity,
   /* §17 */ changeAuth,
   /* §18 */ authorisation, dsap,
-  /* §19 */ delegation,
+  /* §19 */ delegationFamilies, delegationBlobs, delegationRows,
   /* §20 */ nvStorage,
   /* §21 */ sessionManagement,
   /* §22 */ eviction,
