@@ -8,10 +8,10 @@
 import { closeSync } from 'node:fs';
 import { constants, endianness } from 'node:os';
 import { NativeError } from './error.js';
-import { assertLayout, loadKoffi, type StructLayout } from './koffi.js';
+import { assertLayout, loadKoffi, type StructLayout, structOf } from './koffi.js';
 
 /** <sys/socket.h> and <poll.h> of Linux on 64 bits. */
-const MSGHDR: StructLayout = {
+export const MSGHDR: StructLayout = {
   name: 'struct msghdr',
   fields: [
     ['msg_name', 'void *', 0],
@@ -24,7 +24,7 @@ const MSGHDR: StructLayout = {
   ],
   bytes: 56,
 };
-const IOVEC: StructLayout = {
+export const IOVEC: StructLayout = {
   name: 'struct iovec',
   fields: [
     ['iov_base', 'void *', 0],
@@ -42,10 +42,10 @@ const POLLFD: StructLayout = {
   bytes: 8,
 };
 /** struct cmsghdr: cmsg_len (size_t), cmsg_level, cmsg_type (int); then the descriptors. */
-const CMSGHDR_BYTES = 16;
+export const CMSGHDR_BYTES = 16;
 const FD_BYTES = 4;
-const SOL_SOCKET = 1;
-const SCM_RIGHTS = 1;
+export const SOL_SOCKET = 1;
+export const SCM_RIGHTS = 1;
 const MSG_DONTWAIT = 0x40;
 const MSG_CMSG_CLOEXEC = 0x4000_0000;
 const POLLIN = 1;
@@ -90,8 +90,6 @@ function load(): MessageSocket {
   }
   const koffi = loadKoffi();
   for (const layout of [MSGHDR, IOVEC, POLLFD]) assertLayout(layout);
-  const structOf = ({ fields }: StructLayout) =>
-    koffi.struct(Object.fromEntries(fields.map(([name, type]) => [name, type])));
   const [msghdr, iovec] = [structOf(MSGHDR), structOf(IOVEC)];
   const libc = koffi.load(null);
   const recvmsg = libc.func('recvmsg', 'long', ['int', koffi.inout(koffi.pointer(msghdr)), 'int']);

@@ -6,7 +6,6 @@
  */
 import assert from 'node:assert/strict';
 import {
-  bytes,
   type Codec,
   concat,
   decode,
@@ -21,14 +20,19 @@ import {
 /** When a message is allowed: the TPM is on after INIT, and off before it and after STOP. */
 export type When = 'always' | 'on' | 'off';
 
-interface Spec<R> {
+interface Spec<R> extends Variable {
   readonly number: number;
   readonly when: When;
-  /** Bytes after the number; `data` of variable length ends with its length in 32 bits. */
+  /** Of the fixed part, without the number. */
   readonly bytes: number;
   readonly request: Codec<R>;
-  /** The most bytes of the data whose length ends the fixed part; 0 for a message without data. */
+}
+
+interface Variable {
+  /** The most bytes of the data whose length, in 32 bits, ends the fixed part; 0 without data. */
   readonly dataMax: number;
+  /** The most bytes behind the fixed part that belong to the message without any meaning. */
+  readonly padding: number;
 }
 
 const message = <R>(
@@ -36,12 +40,16 @@ const message = <R>(
   when: When,
   bytes: number,
   request: Codec<R>,
-  dataMax = 0,
-): Spec<R> => ({ number, when, bytes, request, dataMax });
+  variable: Partial<Variable> = {},
+): Spec<R> => ({ number, when, bytes, request, dataMax: 0, padding: 0, ...variable });
 
 const nothing = struct({});
-/** A locality in the first byte; the others are not defined, and QEMU does not clear them. */
-const locality = struct({ locality: u8, undefined: bytes(3) });
+const locality = struct({ locality: u8 });
+/**
+ * swtpm_ioctl sends the locality alone. QEMU sends three bytes more, in the same write, and does not
+ * clear them: as many of them as have arrived belong to the message.
+ */
+const LOCALITY_PADDING = 3;
 
 /** More than any state blob: twice what a store takes by default. */
 export const STATE_BYTES_MAX = 512 * 1024;
@@ -54,15 +62,15 @@ export const MESSAGES = {
   INIT:                 message( 2, 'always',  4, struct({ flags: u32 })),
   SHUTDOWN:             message( 3, 'always',  0, nothing),
   GET_TPMESTABLISHED:   message( 4, 'on',      0, nothing),
-  SET_LOCALITY:         message( 5, 'always',  4, locality),
+  SET_LOCALITY:         message( 5, 'always',  1, locality, { padding: LOCALITY_PADDING }),
   HASH_START:           message( 6, 'on',      0, nothing),
-  HASH_DATA:            message( 7, 'on',      4, struct({ data: sized(u32) }), HASH_BYTES_MAX),
+  HASH_DATA:            message( 7, 'on',      4, struct({ data: sized(u32) }), { dataMax: HASH_BYTES_MAX }),
   HASH_END:             message( 8, 'on',      0, nothing),
   CANCEL_TPM_CMD:       message( 9, 'on',      0, nothing),
   STORE_VOLATILE:       message(10, 'on',      0, nothing),
-  RESET_TPMESTABLISHED: message(11, 'on',      4, locality),
+  RESET_TPMESTABLISHED: message(11, 'on',      1, locality, { padding: LOCALITY_PADDING }),
   GET_STATEBLOB:        message(12, 'on',     12, struct({ flags: u32, type: u32, offset: u32 })),
-  SET_STATEBLOB:        message(13, 'off',    12, struct({ flags: u32, type: u32, data: sized(u32) }), STATE_BYTES_MAX),
+  SET_STATEBLOB:        message(13, 'off',    12, struct({ flags: u32, type: u32, data: sized(u32) }), { dataMax: STATE_BYTES_MAX }),
   STOP:                 message(14, 'always',  0, nothing),
   GET_CONFIG:           message(15, 'always',  0, nothing),
   SET_DATAFD:           message(16, 'always',  0, nothing),
@@ -77,6 +85,9 @@ export type Request<N extends Name> = Of<(typeof MESSAGES)[N]['request']>;
 const byNumber = new Map(
   (Object.keys(MESSAGES) as Name[]).map(name => [MESSAGES[name].number, name] as const),
 );
+for (const [name, { bytes, request, dataMax }] of Object.entries(MESSAGES)) {
+  assert(dataMax > 0 || request.size === bytes, `${name} has another length`);
+}
 assert(byNumber.size === Object.keys(MESSAGES).length, 'two control messages have one number');
 
 /** swtpm's name of message `number`; undefined where there is none. */
@@ -101,19 +112,23 @@ export function headOf(stream: Uint8Array): Head {
   const number = view.getUint32(0);
   const name = byNumber.get(number);
   if (name === undefined) return { is: 'unknown', number };
-  const { bytes: fixed, dataMax } = MESSAGES[name];
+  const { bytes: fixed, dataMax, padding } = MESSAGES[name];
   const end = NUMBER_BYTES + fixed;
   if (stream.length < end) return { is: 'incomplete' };
   const claimed = dataMax === 0 ? 0 : view.getUint32(end - 4);
   if (claimed > dataMax) return { is: 'too long', name, claimed };
   if (stream.length < end + claimed) return { is: 'incomplete' };
-  return { is: 'message', name, length: end + claimed };
+  const length = end + claimed;
+  return { is: 'message', name, length: length + Math.min(padding, stream.length - length) };
 }
 
 /** The fields of a whole message. */
-export const requestOf = <N extends Name>(name: N, whole: Uint8Array): Request<N> =>
+export function requestOf<N extends Name>(name: N, whole: Uint8Array): Request<N> {
+  const { request, bytes, padding } = MESSAGES[name];
+  const end = padding === 0 ? whole.length : NUMBER_BYTES + bytes;
   // The table gives each name its own codec, which a lookup by a type parameter does not show.
-  decode(MESSAGES[name].request as Codec<Request<N>>, whole.subarray(NUMBER_BYTES));
+  return decode(request as Codec<Request<N>>, whole.subarray(NUMBER_BYTES, end));
+}
 
 /** Messages in a byte stream. */
 export class ControlStream {

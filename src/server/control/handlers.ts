@@ -32,7 +32,9 @@ const stateBlob = struct({ result: u32, flags: u32, totalBytes: u32, bytes: u32 
 const info = struct({ result: u32, totalBytes: u32, bytes: u32 });
 const resetEstablishment = struct({ tag: u16, size: u32, ordinal: u32 });
 
-const LOCALITY_MAX = 4;
+const LOCALITIES = [0, 1, 2, 3, 4];
+/** The localities that may reset TPM_ESTABLISHED. */
+const RESETS_ESTABLISHMENT = [3, 4];
 /** The types of state blobs; swtpm takes 4 for 3. */
 const BLOBS: ReadonlyMap<number, BlobName> = new Map([
   [1, 'permall'],
@@ -72,14 +74,14 @@ export const HANDLERS: Handlers = {
   },
 
   RESET_TPMESTABLISHED: async ({ locality }, { tpm }) => {
-    demandLocality(locality);
+    demandLocality(locality, RESETS_ESTABLISHMENT);
     await tpm.settled();
     return result(tpm.command(RESET_ESTABLISHMENT, locality));
   },
 
   SET_LOCALITY: ({ locality }, { tpm, rejectLocality4 }) => {
     demandLocality(locality);
-    if (locality === LOCALITY_MAX && rejectLocality4) {
+    if (locality === 4 && rejectLocality4) {
       throw new Refusal(RESULT.BAD_LOCALITY, 'locality 4 is rejected (--locality)');
     }
     tpm.locality = locality;
@@ -142,9 +144,10 @@ export const HANDLERS: Handlers = {
   },
 };
 
-function demandLocality(locality: number): void {
-  if (locality <= LOCALITY_MAX) return;
-  throw new Refusal(RESULT.BAD_LOCALITY, `there is no locality ${locality}`);
+function demandLocality(locality: number, allowed: readonly number[] = LOCALITIES): void {
+  if (allowed.includes(locality)) return;
+  const why = `locality ${locality} is not one of ${allowed.join(', ')}`;
+  throw new Refusal(RESULT.BAD_LOCALITY, why);
 }
 
 function unwrapped(name: BlobName, data: Uint8Array): Uint8Array {
