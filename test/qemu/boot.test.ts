@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { scratch } from '../../lab/files.js';
 import { ControlClient } from '../../lab/peers/control.js';
-import { ControlRelay, type Passed } from '../../lab/peers/control-relay.js';
+import { ControlRelay } from '../../lab/peers/control-relay.js';
 import { QemuSystem } from '../../lab/peers/qemu-system.js';
 import { swtpmSocket } from '../../lab/peers/swtpm-socket.js';
 import { nvtpm } from '../../lab/program/cli.js';
 import { Serving } from '../../lab/program/serving.js';
 import { peerTest } from '../_peers.js';
 
+const LOCKED = 9;
 const QEMU = 'qemu-system-x86_64';
 /** What SeaBIOS says once it has measured what it will boot, and has found nothing to boot. */
 const BOOTED = 'No bootable device';
@@ -52,7 +53,9 @@ peerTest(
     const first = commands();
     t.is(first[0]?.name, 'TPM_Startup');
     t.true(first.filter(({ name }) => name === 'TPM_Extend').length >= 8);
-    t.true(first.every(({ result }) => result === 0));
+    // TPM_BAD_PARAMETER of a TPM whose physical presence by command is not enabled yet.
+    const refused = first.filter(({ result }) => result !== 0);
+    t.deepEqual([...new Set(refused.map(({ name }) => name))], ['TSC_PhysicalPresence']);
     await qemu.run('system_reset');
     await qemu.says(BOOTED, 2);
     t.true(commands().filter(({ name }) => name === 'TPM_Startup').length >= 2);
@@ -63,24 +66,34 @@ peerTest(
   },
 );
 
-/** A boot, a reset and the end, as the control channel sees them. */
-async function recorded(t: ExecutionContext, backend: string): Promise<readonly Passed[]> {
+/** A boot, a reset and the end, as the control channel sees them: `>` to the backend, `<` from it. */
+async function recorded(t: ExecutionContext, backend: string): Promise<readonly string[]> {
   const path = join(scratch(t), 'relay');
   const relay = await ControlRelay.open(t, path, backend);
   const qemu = await QemuSystem.start(t, path);
   await qemu.says(BOOTED);
-  const untilReset = relay.passed.length;
   await qemu.run('system_reset');
   await qemu.says(BOOTED, 2);
   await qemu.quit();
-  // SeaBIOS resets the machine again by itself, as often as it likes.
-  const rounds = relay.passed.slice(untilReset, -2);
-  const round = rounds.slice(0, 10);
-  t.is(rounds.length % round.length, 0);
-  for (let at = 0; at < rounds.length; at += round.length) {
-    t.deepEqual(rounds.slice(at, at + round.length), round);
+  return withoutRepeats(relay.passed.map(({ from, hex }) => (from === 'qemu' ? '>' : '<') + hex));
+}
+
+/** STOP, SET_BUFFERSIZE, STOP, SET_BUFFERSIZE and INIT, with their responses. */
+const RESET_MESSAGES = 10;
+
+/** SeaBIOS resets the machine again by itself, as often as it likes: one reset stands for several. */
+function withoutRepeats(passed: readonly string[]): readonly string[] {
+  const kept: string[] = [];
+  for (const message of passed) {
+    kept.push(message);
+    const [before, last] = [
+      kept.slice(-2 * RESET_MESSAGES, -RESET_MESSAGES),
+      kept.slice(-RESET_MESSAGES),
+    ];
+    const isRepeat = last[0] === '>0000000e' && last.every((each, i) => each === before[i]);
+    if (isRepeat) kept.length -= RESET_MESSAGES;
   }
-  return [...relay.passed.slice(0, untilReset), ...round, ...relay.passed.slice(-2)];
+  return kept;
 }
 
 peerTest(
@@ -91,10 +104,8 @@ peerTest(
     const { ctrl } = await served(t, made(t));
     const ours = await recorded(t, ctrl);
     // STORE_VOLATILE (bit 6), which QEMU never sends, is not there.
-    const expected = swtpm.map(({ from, hex }) => ({
-      from,
-      hex: hex === '0000000000007fff' ? '0000000000007fbf' : hex,
-    }));
+    const expected = swtpm.map(line => (line === '<0000000000007fff' ? '<0000000000007fbf' : line));
+    t.true(expected.length >= 38);
     t.deepEqual(ours, expected);
   },
 );
@@ -107,7 +118,7 @@ peerTest(
     const { ctrl, serving } = await served(t, image);
     const qemu = await QemuSystem.start(t, ctrl);
     await qemu.says(BOOTED);
-    t.not(nvtpm(['exec', image, '--help']).exit, null);
+    t.is(nvtpm(['exec', image, '00c10000000c000000990001']).exit, LOCKED);
     await qemu.kill();
     while (!/its image released/.test(serving.err))
       await new Promise(resolve => setImmediate(resolve));
