@@ -89,6 +89,12 @@ export class QemuSystem {
     return this.process.exitCode;
   }
 
+  /** Its exit code, once it has ended by itself. */
+  async exited(): Promise<number | null> {
+    await this.#closed;
+    return this.process.exitCode;
+  }
+
   /** Kills it, as a host that fails. */
   async kill(): Promise<void> {
     this.process.kill('SIGKILL');
