@@ -4,7 +4,7 @@
  */
 import { sameBytes } from './same-bytes.js';
 
-/** Compared as a whole: the clusters of most images here. */
+/** The least that is compared as a whole: the clusters of most images here. */
 const PAGE_BYTES = 512;
 
 export class Model {
@@ -66,12 +66,13 @@ export class Model {
   }
 
   /** The first byte that was never written there, as a sentence. */
-  foreign(disk: Uint8Array): string | undefined {
-    for (let from = 0; from < disk.length; from += PAGE_BYTES) {
-      const to = Math.min(from + PAGE_BYTES, disk.length);
-      if (sameBytes(disk, this.#expected, from, to)) continue;
-      if (sameBytes(disk, this.#other, from, to)) continue;
-      const foreign = this.#foreignIn(disk, from, to);
+  foreign(disk: Uint8Array, from = 0, to = disk.length): string | undefined {
+    if (sameBytes(disk, this.#expected, from, to)) return undefined;
+    if (sameBytes(disk, this.#other, from, to)) return undefined;
+    if (to - from <= PAGE_BYTES) return this.#foreignIn(disk, from, to);
+    const step = Math.max(PAGE_BYTES, Math.ceil((to - from) / 8));
+    for (let at = from; at < to; at += step) {
+      const foreign = this.foreign(disk, at, Math.min(at + step, to));
       if (foreign !== undefined) return foreign;
     }
     return undefined;

@@ -21,6 +21,11 @@ export interface PowerCutOptions {
   readonly limit?: number;
   /** Another kind of disk, to show that a test notices a fault. */
   readonly Disk?: typeof SimulatedDisk;
+  /**
+   * Yields a disk that several cuts leave once, and once more for those after `act` returned. For an
+   * `act` that acknowledges nothing before it returns.
+   */
+  readonly distinct?: boolean;
 }
 
 /**
@@ -32,13 +37,15 @@ export interface PowerCutOptions {
 export function* everyPowerCut(
   before: Uint8Array,
   act: (disk: SimulatedDisk) => void,
-  { limit = 100_000, Disk = SimulatedDisk }: PowerCutOptions = {},
+  { limit = 100_000, Disk = SimulatedDisk, distinct = false }: PowerCutOptions = {},
 ): Generator<Wreckage, void, void> {
+  let seen = new Set<string>();
   for (let step = 0, finished = false; !finished; step += 1) {
     const disk = new Disk(before);
     disk.cutPowerAfter(step);
     finished = completes(() => act(disk));
-    for (const platter of disk.wreckages(limit)) {
+    if (finished || !distinct) seen = new Set();
+    for (const platter of disk.wreckages(limit, seen)) {
       yield { step, finished, disk: new SimulatedDisk(platter) };
     }
   }

@@ -17,6 +17,7 @@
  * @module
  */
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import { type Bytes, LockableNode, type LowerLock } from '../block/lockable.js';
 import type { ProtocolNode } from '../block/node.js';
 import { IoError } from '../errors.js';
@@ -142,7 +143,11 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
       this.#cached.clear();
     });
     for (const sector of this.#cached.keys()) this.#phantoms.delete(sector);
-    this.#platter = this.#landed(sector => this.#cached.get(sector)!.length, this.#length);
+    const all = [...this.#cached].map(([sector, versions]) => ({
+      sector,
+      version: versions.at(-1),
+    }));
+    this.#platter = this.#landed(all, this.#length);
     this.#cached.clear();
   }
 
@@ -169,49 +174,77 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
 
   /** How many different platters a power cut now could leave, apart from their lengths. */
   get landings(): number {
-    let product = 1;
-    for (const versions of this.#cached.values()) product *= versions.length + 1;
-    return product;
+    return landingsOf(this.#changes());
   }
 
   /**
    * What a power cut now could leave on the platter: every landing, or where there are more than
    * `limit` of them: nothing, everything, and for each sector it alone, it alone missing, and all up
-   * to it. Each with every length that the file could have.
+   * to it. Each with every length that the file could have, and each once.
+   * @param seen what was yielded before, of this action at an earlier step; the new ones are added
    */
-  *wreckages(limit = 100_000): Generator<Uint8Array, void, void> {
-    const sectors = [...this.#cached.keys()];
-    const versions = sectors.map(sector => this.#cached.get(sector)!.length);
-    const choices =
-      this.landings <= limit ? everyCombination(versions) : someCombinations(versions);
+  *wreckages(limit = 100_000, seen = new Set<string>()): Generator<Uint8Array, void, void> {
+    const changes = this.#changes();
+    const max = changes.map(({ versions }) => versions.length);
+    const base = digestOf(this.#platter);
+    const names = changes.map(({ sector, versions }) => [
+      '',
+      ...versions.map(version => `${sector}=${digestOf(version)}`),
+    ]);
+    const choices = landingsOf(changes) <= limit ? everyCombination(max) : someCombinations(max);
     for (const choice of choices) {
-      const taken = new Map(sectors.map((sector, index) => [sector, choice[index]!]));
-      const count = (sector: number): number => taken.get(sector)!;
-      const platter = this.#landed(count, this.#platter.length);
-      yield platter;
-      // The new length has landed, and not all of what was written there.
-      if (platter.length < this.#length) yield this.#landed(count, this.#length);
+      const landed = changes.map(({ sector, versions }, i) => ({
+        sector,
+        version: versions[choice[i]! - 1],
+      }));
+      const name = `${base} ${names.map((of, i) => of[choice[i]!]).join(' ')}`;
+      for (const length of new Set([this.#reachOf(landed), this.#length])) {
+        const { size } = seen;
+        if (seen.add(digestOf(`${length} ${name}`)).size > size) yield this.#landed(landed, length);
+      }
     }
   }
 
   /** One platter that a power cut now could leave: `choose(n)` picks 0 to n - 1 for each sector. */
   wreckage(choose: (options: number) => number): Uint8Array {
-    const taken = new Map<number, number>();
-    for (const [sector, versions] of this.#cached) taken.set(sector, choose(versions.length + 1));
-    const count = (sector: number): number => taken.get(sector)!;
-    const platter = this.#landed(count, this.#platter.length);
-    if (platter.length === this.#length || choose(2) === 0) return platter;
-    return this.#landed(count, this.#length);
+    const landed = [...this.#cached].map(([sector, versions]) => ({
+      sector,
+      version: versions[choose(versions.length + 1) - 1],
+    }));
+    const reach = this.#reachOf(landed);
+    const isLong = reach < this.#length && choose(2) > 0;
+    return this.#landed(landed, isLong ? this.#length : reach);
   }
 
-  /** The platter once of each cached sector that many of its versions have landed, in turn. */
-  #landed(count: (sector: number) => number, lengthMin: number): Uint8Array {
-    const taken = [...this.#cached.keys()].filter(sector => count(sector) > 0);
-    const reach = taken.reduce((end, sector) => Math.max(end, (sector + 1) * SECTOR_BYTES), 0);
-    const platter = new Uint8Array(Math.max(lengthMin, Math.min(reach, this.#length)));
+  /** The cached sectors, without versions that leave the platter as the one before does. */
+  #changes(): Change[] {
+    return [...this.#cached].map(([sector, cached]) => {
+      const start = sector * SECTOR_BYTES;
+      // Past the end of the platter, each version makes the file longer.
+      let before = this.#platter.subarray(start, start + SECTOR_BYTES);
+      const versions = cached.filter(version => {
+        const isNew = Buffer.compare(version, before) !== 0;
+        before = version;
+        return isNew;
+      });
+      return { sector, versions };
+    });
+  }
+
+  /** How long the file is once these versions have landed, if its new length has not. */
+  #reachOf(landed: Landing): number {
+    return landed.reduce((length, { sector, version }) => {
+      const end = Math.min((sector + 1) * SECTOR_BYTES, this.#length);
+      return version === undefined ? length : Math.max(length, end);
+    }, this.#platter.length);
+  }
+
+  /** The platter, `length` bytes long, once these versions have landed. */
+  #landed(landed: Landing, length: number): Uint8Array {
+    const platter = new Uint8Array(length);
     platter.set(this.#platter);
-    for (const sector of taken) {
-      overlay(platter, this.#cached.get(sector)![count(sector) - 1]!, sector * SECTOR_BYTES);
+    for (const { sector, version } of landed) {
+      if (version !== undefined) overlay(platter, version, sector * SECTOR_BYTES);
     }
     return platter;
   }
@@ -253,6 +286,20 @@ export class SimulatedDisk extends LockableNode<LowerLock> implements ProtocolNo
     return new IoError(operation, this.path, cause);
   }
 }
+
+/** What was written to one sector since the last flush, oldest first. */
+interface Change {
+  readonly sector: number;
+  readonly versions: readonly Uint8Array[];
+}
+
+/** The version of each cached sector that has landed; undefined where none has. */
+type Landing = readonly { readonly sector: number; readonly version: Uint8Array | undefined }[];
+
+const landingsOf = (changes: readonly Change[]): number =>
+  changes.reduce((product, { versions }) => product * (versions.length + 1), 1);
+
+const digestOf = (data: Uint8Array | string): string => hash('sha1', data, 'base64');
 
 function* sectorsOf(offset: number, length: number): Generator<number, void, void> {
   for (let at = Math.floor(offset / SECTOR_BYTES); at * SECTOR_BYTES < offset + length; at += 1) {

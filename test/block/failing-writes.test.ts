@@ -266,23 +266,27 @@ function everyLanding(
   const { name, template, operations } = kind;
   const life = new Life(template, 2 ** 20);
   const faults: string[] = [];
+  // Before the flush has returned, and from then on: the model allows less after it.
+  const seen = { held: new Set<string>(), flushed: new Set<string>() };
   let landings = 0;
   for (let step = 0, finished = false; !finished; step += 1) {
     const below = new Disk(template.image);
     below.cutPowerAfter(step);
     const model = new Model(template.disk);
     const node = openQcow2(below, { backing: life.backing() });
+    let state: keyof typeof seen = 'held';
     try {
       withLock(node, {}, disk => {
         for (const operation of operations) operation(disk, model);
         flush(disk, model);
+        state = 'flushed';
       });
       finished = true;
     } catch (error) {
       if (!(error instanceof PowerCut)) throw error;
       model.lost();
     }
-    for (const platter of below.wreckages(2000)) {
+    for (const platter of below.wreckages(2000, seen[state])) {
       if (faults.length >= faultsMax) return { landings, faults };
       landings += 1;
       // Here a look takes fifty times as long.
@@ -303,7 +307,7 @@ for (const kind of allocating(OURS)) {
   test(`every landing: ${kind.name}`, t => {
     const { landings, faults } = everyLanding(kind);
     t.deepEqual(faults.slice(0, 5), [], `${faults.length} of ${landings}`);
-    t.true(landings > 5, `${landings} landings`);
+    t.true(landings > 2, `${landings} landings`);
   });
 }
 
