@@ -3,7 +3,7 @@
  * to answer is what is expected here; docs/serve.md tells where the two differ.
  * @long
  */
-import { existsSync, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -258,6 +258,23 @@ test('invalid options are usage errors, and the image is not opened', async t =>
     t.regex(err, why);
     t.is(out, '');
   }
+});
+
+test('--migration incoming ends with the fault of the image before a machine has asked for anything', async t => {
+  const folder = scratch(t);
+  const image = join(folder, 'tpm.qcow2');
+  const ctrl = ['--ctrl', `type=unixio,path=${join(folder, 'ctrl')}`, '--migration', 'incoming'];
+  nvtpm(['create', image]);
+  const encrypted = join(folder, 'encrypted.qcow2');
+  writeFileSync(join(folder, 'key'), 'secret');
+  nvtpm(['create', encrypted, '--key', `pwdfile=${join(folder, 'key')}`]);
+  t.is(nvtpm(['serve', encrypted, ...ctrl]).exit, 5);
+  // An empty image takes what arrives.
+  t.is(nvtpm(['serve', image, ...ctrl, '--expect-existing']).exit, 3);
+  const serving = await Serving.start(image, ...ctrl);
+  t.is((await serving.stop()).exit, 0);
+  truncateSync(image, 100_000);
+  t.not(nvtpm(['serve', image, ...ctrl]).exit, 0);
 });
 
 test('a pid file that cannot be written is IO, and the TPM is closed in order', async t => {
