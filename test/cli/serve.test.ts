@@ -260,21 +260,6 @@ test('invalid options are usage errors, and the image is not opened', async t =>
   }
 });
 
-test('--migration incoming ends with the fault of the image before a machine has asked for anything', async t => {
-  const folder = scratch(t);
-  const image = join(folder, 'tpm.qcow2');
-  const ctrl = ['--ctrl', `type=unixio,path=${join(folder, 'ctrl')}`, '--migration', 'incoming'];
-  nvtpm(['create', image]);
-  const encrypted = join(folder, 'encrypted.qcow2');
-  writeFileSync(join(folder, 'key'), 'secret');
-  nvtpm(['create', encrypted, '--key', `pwdfile=${join(folder, 'key')}`]);
-  t.is(nvtpm(['serve', encrypted, ...ctrl]).exit, 5);
-  // An empty image takes what arrives.
-  t.is(nvtpm(['serve', image, ...ctrl, '--expect-existing']).exit, 3);
-  const serving = await Serving.start(image, ...ctrl);
-  t.is((await serving.stop()).exit, 0);
-});
-
 test('a pid file that cannot be written is IO, and the TPM is closed in order', async t => {
   const image = madeImage(t);
   const run = nvtpm(['serve', image, ...PORT_ANY, '--pid', `file=${image}.d/pid`]);
