@@ -12,7 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { createQcow2, openFile, openQcow2 } from '../src/block/index.js';
 import { machineOver } from '../src/cli/machines.js';
 import type { Machine } from '../src/machine/index.js';
-import { openTpmSocket, type TpmAddress } from '../src/server/tpm-socket.js';
+import type { TpmAddress } from '../src/server/tpm-address.js';
+import { openTpmSocket } from '../src/server/tpm-socket.js';
 import { FaultNode } from '../src/testing/index.js';
 import { noTrace } from '../src/trace.js';
 

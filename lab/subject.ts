@@ -56,9 +56,15 @@ class Reader implements Engine {
   restore(): void {}
   cancel = (): boolean => false;
   established = (): boolean => false;
-  hashStart(): void {}
-  hashData(): void {}
-  hashEnd(): void {}
+  hashStart(): number {
+    return 0;
+  }
+  hashData(): number {
+    return 0;
+  }
+  hashEnd(): number {
+    return 0;
+  }
   info(): EngineInfo {
     const flags = { owned: false, enabled: true, activated: true };
     return { version: '1.2', ...flags, ek: undefined, nvIndices: [] };

@@ -1,5 +1,6 @@
 /**
- * The options that swtpm has, spelt as swtpm spells them: `--server`, `--flags`, `--pid`. What swtpm
+ * The options that swtpm has, spelt as swtpm spells them: `--server`, `--ctrl`, `--flags`, `--locality`,
+ * `--migration`, `--pid`. What swtpm
  * ignores, such as a port for a Unix socket, is an error here.
  * @module
  */
@@ -15,30 +16,55 @@ export interface Server {
 
 export const SERVER_FORM =
   'type=tcp,port=N[,bindaddr=A][,disconnect] or type=unixio,path=P[,mode=0600][,disconnect]';
+export const CTRL_FORM = 'type=unixio,path=P[,mode=0600] or type=tcp,port=N[,bindaddr=A]';
 
-/** What each type of server takes besides its type. */
-const SERVER_FIELDS = {
-  tcp: ['port', 'bindaddr', 'disconnect'],
-  unixio: ['path', 'mode', 'disconnect'],
+/** What an address of each type takes besides its type. */
+const ADDRESS_FIELDS = {
+  tcp: ['port', 'bindaddr'],
+  unixio: ['path', 'mode'],
 } as const;
 
 /** @throws UsageError */
 export function parseServer(text: string): Server {
+  const { fields, refuse } = fieldsIn(text, SERVER_FORM);
+  const address = addressOf(fields, ['disconnect'], refuse);
+  return { address, disconnect: switchOf(fields.get('disconnect') ?? 'false', refuse) };
+}
+
+/** The address of the control channel. @throws UsageError */
+export function parseCtrl(text: string): TpmAddress {
+  const { fields, refuse } = fieldsIn(text, CTRL_FORM);
+  return addressOf(fields, [], refuse);
+}
+
+interface Fields {
+  readonly fields: ReadonlyMap<string, string>;
+  readonly refuse: Refuse;
+}
+
+function fieldsIn(text: string, form: string): Fields {
   const refuse: Refuse = why => {
-    throw new UsageError(`${why}; expected ${SERVER_FORM}`);
+    throw new UsageError(`${why}; expected ${form}`);
   };
   const fields = new Map<string, string>();
   for (const [name, value] of fieldsOf(text)) {
     if (fields.has(name)) refuse(`${name} is given twice`);
     fields.set(name, value);
   }
+  return { fields, refuse };
+}
+
+function addressOf(
+  fields: ReadonlyMap<string, string>,
+  more: readonly string[],
+  refuse: Refuse,
+): TpmAddress {
   const type = fields.get('type') ?? 'tcp';
   if (type !== 'tcp' && type !== 'unixio') return refuse(`unknown type ${JSON.stringify(type)}`);
-  const known: readonly string[] = ['type', ...SERVER_FIELDS[type]];
+  const known: readonly string[] = ['type', ...ADDRESS_FIELDS[type], ...more];
   const unknown = [...fields.keys()].find(name => !known.includes(name));
-  if (unknown !== undefined) refuse(`a ${type} server has no ${JSON.stringify(unknown)}`);
-  const address = type === 'tcp' ? tcpOf(fields, refuse) : unixOf(fields, refuse);
-  return { address, disconnect: switchOf(fields.get('disconnect') ?? 'false', refuse) };
+  if (unknown !== undefined) refuse(`a ${type} address has no ${JSON.stringify(unknown)}`);
+  return type === 'tcp' ? tcpOf(fields, refuse) : unixOf(fields, refuse);
 }
 
 type Refuse = (why: string) => never;
@@ -77,14 +103,22 @@ const STARTUP_FLAGS: ReadonlyMap<string, StartupType | undefined> = new Map<
 
 export const FLAGS_FORM = `not-need-init, and one of ${[...STARTUP_FLAGS.keys()].join(', ')}`;
 
+export interface Flags {
+  /** Whether the TPM is on from the start, before CMD_INIT. */
+  readonly on: boolean;
+  /** The TPM_Startup that is sent first, if one is. */
+  readonly startup: StartupType | undefined;
+}
+
 /**
- * The TPM_Startup that is sent first, if one is. The TPM is on from the start in any case, so
- * `not-need-init` changes nothing; nor does `disable-auto-shutdown`, which is for TPM 2.0.
+ * A startup flag implies `not-need-init`, as for swtpm. `disable-auto-shutdown` is for TPM 2.0 and
+ * changes nothing.
  * @throws UsageError
  */
-export function parseFlags(text: string): StartupType | undefined {
+export function parseFlags(text: string): Flags {
+  const flags = text === '' ? [] : text.split(',');
   const startups: (StartupType | undefined)[] = [];
-  for (const flag of text.split(',')) {
+  for (const flag of flags) {
     if (flag === 'not-need-init' || flag === 'disable-auto-shutdown') continue;
     if (!STARTUP_FLAGS.has(flag)) {
       throw new UsageError(`unknown flag ${JSON.stringify(flag)}; expected ${FLAGS_FORM}`);
@@ -94,7 +128,24 @@ export function parseFlags(text: string): StartupType | undefined {
   if (startups.length > 1) {
     throw new UsageError(`more than one startup flag; expected ${FLAGS_FORM}`);
   }
-  return startups[0];
+  const on = flags.includes('not-need-init') || startups.length > 0;
+  return { on, startup: startups[0] };
+}
+
+export const MIGRATION_FORM = 'incoming';
+
+/** Whether a machine arrives here by migration. @throws UsageError */
+export function parseMigration(text: string): boolean {
+  if (text === MIGRATION_FORM) return true;
+  throw new UsageError(`expected ${MIGRATION_FORM}`);
+}
+
+export const LOCALITY_FORM = 'reject-locality-4';
+
+/** Whether CMD_SET_LOCALITY refuses locality 4. @throws UsageError */
+export function parseLocality(text: string): boolean {
+  if (text === LOCALITY_FORM) return true;
+  throw new UsageError(`expected ${LOCALITY_FORM}`);
 }
 
 /** The path of `file=PATH`. @throws UsageError */

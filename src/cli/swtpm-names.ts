@@ -9,12 +9,10 @@ const PAGE = 'see docs/serve.md';
 // biome-ignore format: table
 export const SWTPM_OPTIONS: OptionSpecs = {
   tpmstate: foreign('--tpmstate <params>',  `is swtpm’s: the state lives in an image, nvtpm serve IMAGE; ${PAGE}`),
-  ctrl:     foreign('--ctrl <params>',      `is swtpm’s: there is no control channel, a client sends TPM commands to --server; ${PAGE}`),
   tpm2:     foreign('--tpm2',               `is swtpm’s: the TPM is a TPM 1.2; ${PAGE}`),
   port:     foreign('-p, --port <port>',    `is swtpm’s: use --server type=tcp,port=PORT; ${PAGE}`),
   fd:       foreign('--fd <fd>',            `is swtpm’s: sockets are not inherited, use --server; ${PAGE}`),
   log:      foreign('--log <params>',       `is swtpm’s: use --trace FILE; ${PAGE}`),
-  locality: foreign('--locality <params>',  `is swtpm’s: commands over a socket run at locality 0; ${PAGE}`),
   daemon:   foreign('-d, --daemon',         `is swtpm’s: start nvtpm serve in the background, --pid file=PATH has its process id; ${PAGE}`),
 };
 

@@ -47,9 +47,9 @@ export function localBackend({ execution, engine, tryProcess, defer }: BackendOp
       engine()?.cancel();
     },
     established: () => engine()?.established() ?? false,
-    hashStart: () => engine()?.hashStart(),
-    hashData: bytes => engine()?.hashData(bytes),
-    hashEnd: () => engine()?.hashEnd(),
+    hashStart: () => void engine()?.hashStart(),
+    hashData: bytes => void engine()?.hashData(bytes),
+    hashEnd: () => void engine()?.hashEnd(),
   };
 }
 

@@ -82,6 +82,15 @@ const RETRY: Readonly<Record<EngineKind['version'], Uint8Array>> = {
 /** What a guest is answered where its command was not run: to send it again. */
 export const retryResponse = (version: EngineKind['version']): Uint8Array => RETRY[version].slice();
 
+/** TPM_FAIL, and TPM_RC_FAILURE. */
+const FAIL: typeof RETRY = {
+  '1.2': Uint8Array.of(0x00, 0xc4, 0, 0, 0, 10, 0, 0, 0x00, 0x09),
+  '2.0': Uint8Array.of(0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x01),
+};
+
+/** What a client is answered where no TPM is on. */
+export const failResponse = (version: EngineKind['version']): Uint8Array => FAIL[version].slice();
+
 /** Whether an execution failed because the command was not run. */
 export const wasNotRun = (error: unknown): boolean =>
   (error instanceof LockError && (error.code === 'LOCKED' || error.code === 'ABORTED')) ||

@@ -4,9 +4,16 @@
  * @module
  */
 import { type BlobStore, type HandedOver, HandedOverStore, NvramError } from '../nvram/index.js';
-import { type Engine, type EngineInfo, StateError, StoreFailure } from '../tpm/engine.js';
+import {
+  type BlobName,
+  type Engine,
+  type EngineInfo,
+  StateError,
+  StoreFailure,
+} from '../tpm/engine.js';
 import { stateVersion } from '../tpm/state-version.js';
 import { safeTrace } from '../trace.js';
+import { demandSameTpm, power, replaceIn, type StateBlobs } from './adopt.js';
 import { Cleanup } from './cleanup.js';
 import { MachineError } from './errors.js';
 import { HandedOverInstance } from './handed-over.js';
@@ -78,6 +85,23 @@ export class Instance {
     return begin(options, resuming('snapshot', state));
   }
 
+  /**
+   * Powers on with state blobs from outside, which replace what is stored.
+   * @throws MachineError REFUSED: the image has another TPM; StateError (nothing was written); what
+   *   coldStart throws
+   */
+  static adopt(options: InstanceOptions, blobs: StateBlobs): Instance {
+    return begin(options, {
+      whenEmpty: 'format',
+      load: (engine, port, opened) => {
+        // First: of some engines a process can have only one.
+        demandSameTpm(options.engine, opened, blobs);
+        replaceIn(port, blobs);
+        power(engine, port, blobs);
+      },
+    });
+  }
+
   /** Whether everything is released: after close, abandon and handOver, and where those or reset failed. */
   get ended(): boolean {
     return this.#ended;
@@ -97,6 +121,11 @@ export class Instance {
 
   get storeInfo(): StoreInfo {
     return infoOf(this.#parts.store);
+  }
+
+  /** A blob as it is now; the volatile state is made for this. @throws StoreFailure, StateError; NvramError, LockError, IoError */
+  blob(name: BlobName): Uint8Array | undefined {
+    return name === 'volatilestate' ? this.#engine.volatileState() : this.#parts.store.load(name);
   }
 
   /** Runs one command to its end. */

@@ -9,8 +9,9 @@ import type { NvtpmError } from '../errors.js';
 import type { AsyncLockWait } from '../lock/lock.js';
 import { NvramError } from '../nvram/index.js';
 import type { Personality, Tis } from '../tis/index.js';
-import type { EngineInfo, EngineKind } from '../tpm/engine.js';
+import type { BlobName, Engine, EngineInfo, EngineKind } from '../tpm/engine.js';
 import { safeTrace, type Trace } from '../trace.js';
+import { examine, type StateBlobs } from './adopt.js';
 import { localBackend } from './backend.js';
 import { MachineError } from './errors.js';
 import { type Executor, executeNow, executeWhenFree, Turns } from './execution.js';
@@ -29,6 +30,12 @@ export interface Waiting {
   /** Ends the waiting: the command is not run then. */
   readonly signal?: AbortSignal;
 }
+
+/** The functions of a TPM that its platform calls: measured launch, the established flag, cancelling. */
+export type Platform = Pick<
+  Engine,
+  'cancel' | 'established' | 'hashStart' | 'hashData' | 'hashEnd'
+>;
 
 type Phase =
   | { readonly is: 'off' }
@@ -197,6 +204,35 @@ export class Machine {
    */
   load(state: MachineState): void {
     this.#resume(state, () => Instance.load(this.#options, state));
+  }
+
+  /**
+   * Powers on with state blobs from outside, which replace what is stored, in one commit. Nothing is
+   * written unless an engine has loaded them, and the image is empty or has the same TPM.
+   * @throws MachineError REFUSED; StateError; what powerOn throws
+   */
+  adopt(blobs: StateBlobs): void {
+    this.#demand('off');
+    const instance = Instance.adopt(this.#options, blobs);
+    this.#switchOn(instance, this.#makeFront(instance.kind.version));
+  }
+
+  /** Loads blobs into an engine of its own. Stores nothing. @throws StateError */
+  examine(blobs: StateBlobs): EngineInfo {
+    return examine(this.#options.engine, blobs);
+  }
+
+  /**
+   * A state blob of the machine that is on, by libtpms's name; undefined where it is absent.
+   * @throws MachineError PHASE; StoreFailure, NvramError, LockError, IoError
+   */
+  blob(name: BlobName): Uint8Array | undefined {
+    return this.#demand('on').instance.blob(name);
+  }
+
+  /** What a platform does to a TPM besides sending commands, while the machine is on. */
+  get platform(): Platform {
+    return this.#demand('on').instance.engine;
   }
 
   /**

@@ -28,13 +28,18 @@ export interface StructLayout {
   readonly bytes: number;
 }
 
+/** koffi's type of a declared structure. */
+export const structOf = ({ fields }: StructLayout): ReturnType<Koffi['struct']> =>
+  loadKoffi().struct(Object.fromEntries(fields.map(([field, type]) => [field, type])));
+
 /**
  * Compares a declared layout with the one that the C compiler's rules give on this machine.
  * @throws AssertionError where they differ
  */
-export function assertLayout({ name, fields, bytes }: StructLayout): void {
+export function assertLayout(layout: StructLayout): void {
+  const { name, fields, bytes } = layout;
   const koffi = loadKoffi();
-  const shape = koffi.struct(Object.fromEntries(fields.map(([field, type]) => [field, type])));
+  const shape = structOf(layout);
   assert.equal(koffi.sizeof(shape), bytes, `${name} has another size here`);
   for (const [field, , offset] of fields) {
     assert.equal(koffi.offsetof(shape, field), offset, `${field} has another offset in ${name}`);

@@ -13,9 +13,9 @@ export {
   type StartupType,
   serveMachine,
 } from './serve.js';
+export type { TpmAddress } from './tpm-address.js';
 export {
   openTpmSocket,
-  type TpmAddress,
   type TpmSocket,
   type TpmSocketOptions,
 } from './tpm-socket.js';

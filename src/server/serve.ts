@@ -4,28 +4,41 @@
  * @module
  */
 import type { BlockNode } from '../block/node.js';
-import { type Machine, retryResponse, wasNotRun } from '../machine/index.js';
+import type { Machine } from '../machine/index.js';
 import { NvramError } from '../nvram/index.js';
-import { decode, encode, struct, u16, u32 } from '../wire/codec.js';
+import { encode, struct, u16, u32 } from '../wire/codec.js';
+import { type ControlChannelOptions, openControlChannel } from './control/channel.js';
+import { BUFFER_BYTES, ControlledTpm } from './control/controlled.js';
 import type { EndReason } from './host.js';
-import { openTpmSocket, type TpmSocketOptions } from './tpm-socket.js';
+import type { TpmAddress } from './tpm-address.js';
+import { TpmClients, type TpmClientsOptions } from './tpm-clients.js';
+import { listenFor } from './tpm-socket.js';
 
 /** TPM_STARTUP_TYPE (TPM Main Part 2 §3.1). */
 export const STARTUP_TYPES = { clear: 1, state: 2, deactivated: 3 } as const;
 export type StartupType = keyof typeof STARTUP_TYPES;
 
 const startup = struct({ tag: u16, size: u32, ordinal: u32, type: u16 });
-const response = struct({ tag: u16, size: u32, result: u32 });
 const startupCommand = (type: StartupType): Uint8Array =>
   encode(startup, { tag: 0x00c1, size: 12, ordinal: 0x99, type: STARTUP_TYPES[type] });
 
-export interface ServeOptions extends Pick<TpmSocketOptions, 'address' | 'disconnect' | 'notice'> {
+export interface ServeOptions {
+  /** Where TPM commands are taken; undefined where they come over the control channel's descriptor only. */
+  readonly server: ServerOptions | undefined;
+  /** Where swtpm's control protocol is spoken. */
+  readonly control: ControlOptions | undefined;
+  /** Called with a sentence for the log. */
+  readonly notice?: (sentence: string) => void;
+  /** Whether the TPM is on from the start; else CMD_INIT of the control channel switches it on. */
+  readonly on: boolean;
   /** The TPM_Startup that is sent before any client's command; undefined sends none. */
   readonly startup: StartupType | undefined;
   /** Whether it ends when the last client has disconnected. */
   readonly terminate: boolean;
   /** Opens the image for writing. It is closed here. */
   readonly openImage: () => BlockNode;
+  /** Looks at the image before any client is served; throws the fault, which ends the server. */
+  readonly validate?: (image: BlockNode) => void;
   readonly machine: (image: BlockNode) => Machine;
   /** Ends it in order: after the command that runs, if one does. */
   readonly signal: AbortSignal;
@@ -33,83 +46,169 @@ export interface ServeOptions extends Pick<TpmSocketOptions, 'address' | 'discon
   readonly ready: (listening: Listening) => void;
 }
 
+export interface ServerOptions {
+  readonly address: TpmAddress;
+  /** Whether the connection ends after each response. */
+  readonly disconnect?: boolean;
+}
+
+export interface ControlOptions {
+  readonly address: TpmAddress;
+  readonly rejectLocality4?: boolean;
+}
+
 export interface Listening {
-  /** The TCP port that was bound, also where port 0 was requested. */
+  /** The TCP port that was bound for commands, also where port 0 was requested. */
   readonly port: number | undefined;
+  /** The same for the control channel. */
+  readonly controlPort: number | undefined;
   /** The result code of the TPM_Startup, if one was sent. */
   readonly startupResult: number | undefined;
 }
 
-/** Why it ended, and the state of its store then. */
+/** Why it ended, and the state of its store then: undefined where the TPM was not on. */
 export interface ServeEnding {
-  readonly reason: Extract<EndReason, 'host-signal'> | 'client-gone';
-  readonly store: { readonly generation: number; readonly epoch: number };
+  /** `control-shutdown`: CMD_SHUTDOWN. */
+  readonly reason: Extract<EndReason, 'host-signal'> | 'client-gone' | 'control-shutdown';
+  readonly store: { readonly generation: number; readonly epoch: number } | undefined;
 }
 
 /**
- * Runs a TPM until the signal, or (with `terminate`) the last client's end. The address is bound first,
- * so that a wrong one changes nothing in the image. Volatile state is lost at the end, as in a power cut.
+ * Runs a TPM until the signal, CMD_SHUTDOWN, or (with `terminate`) the last client's end. The addresses
+ * are bound first, so that a wrong one changes nothing in the image. Volatile state is lost at the end,
+ * as in a power cut.
  * @throws EndpointError; what powering on throws: NvramError, LockError, IoError; at the end, why the TPM
  *   was in failure mode
  */
 export async function serveMachine(options: ServeOptions): Promise<ServeEnding> {
-  let machine: Machine | undefined;
+  const { signal, notice = () => {} } = options;
+  let tpm: ControlledTpm | undefined;
   let settle!: { end: (reason: ServeEnding['reason']) => void; fail: (error: unknown) => void };
   const ended = new Promise<ServeEnding['reason']>((end, fail) => {
     settle = { end, fail };
   });
-  options.signal.addEventListener('abort', () => settle.end('host-signal'));
-  if (options.signal.aborted) settle.end('host-signal');
-  const socket = await openTpmSocket({
-    ...options,
-    // No client can connect before the machine is there: the lines up to powerOn() are synchronous.
-    process: request => run(machine!, request, options.signal),
-    commandBytes: () => machine!.commandBytes,
-    fail: settle.fail,
-    deserted: () => options.terminate && settle.end('client-gone'),
+  ended.catch(() => {});
+  signal.addEventListener('abort', () => settle.end('host-signal'));
+  if (signal.aborted) settle.end('host-signal');
+  let begin!: () => void;
+  const begun = new Promise<void>(resolve => {
+    begin = resolve;
+  });
+  const sockets = await openSockets(options, {
+    // No control message can arrive before: from the last address on, all is synchronous.
+    tpm: () => tpm!,
+    process: request => tpm?.process(request) ?? begun.then(() => tpm!.process(request)),
+    // As long as the TPM has not been on, the size that is agreed on unless SET_BUFFERSIZE says less.
+    commandBytes: () => tpm?.commandBytes ?? BUFFER_BYTES.max,
+    ...{ end: settle.end, fail: settle.fail, notice },
   });
   try {
     using image = options.openImage();
-    machine = options.machine(image);
+    options.validate?.(image);
+    const machine = options.machine(image);
+    tpm = new ControlledTpm(machine, signal);
     machine.onFailure(error => {
       // Another instance has the store: nothing that this one acknowledges would last.
       if (error instanceof NvramError && error.code === 'FENCED') settle.fail(error);
     });
     try {
-      machine.powerOn();
-      options.ready({ port: socket.port, startupResult: start(machine, options.startup) });
+      if (options.on) tpm.powerOn();
+      const startupResult = start(tpm, options.startup);
+      begin();
+      options.ready({ ...sockets.ports, startupResult });
       const reason = await ended;
-      await socket.close();
-      const { generation, epoch } = machine.storeInfo;
-      const { failure } = machine;
-      machine.powerOff();
-      if (failure !== undefined) throw failure;
-      return { reason, store: { generation, epoch } };
+      await sockets.close();
+      return { reason, store: switchOff(machine) };
     } finally {
       // After a fault nothing more is written: what was acknowledged is stored.
       machine.cutPower();
     }
   } finally {
-    await socket.close();
+    await sockets.close();
   }
 }
 
-/** Where the image stays locked by another process, the response is TPM_RETRY. */
-function run(
-  machine: Machine,
-  request: Uint8Array,
-  signal: AbortSignal,
-): Uint8Array | Promise<Uint8Array> {
-  const now = machine.tryProcess(request);
-  if (now !== undefined) return now;
-  const { version } = machine.engine;
-  return machine.execute(request, 0, { signal }).catch((error: unknown) => {
-    if (wasNotRun(error)) return retryResponse(version);
-    throw error;
-  });
+function start(tpm: ControlledTpm, type: StartupType | undefined): number | undefined {
+  return type === undefined ? undefined : tpm.command(startupCommand(type), 0);
 }
 
-function start(machine: Machine, type: StartupType | undefined): number | undefined {
-  if (type === undefined) return undefined;
-  return decode(response, machine.process(startupCommand(type))).result;
+/** @throws why the TPM was in failure mode; what powering off throws */
+function switchOff(machine: Machine): ServeEnding['store'] {
+  if (machine.power !== 'on') return undefined;
+  const { generation, epoch } = machine.storeInfo;
+  const { failure } = machine;
+  machine.powerOff();
+  if (failure !== undefined) throw failure;
+  return { generation, epoch };
+}
+
+interface Ending {
+  readonly tpm: () => ControlledTpm;
+  readonly process: TpmClientsOptions['process'];
+  readonly commandBytes: TpmClientsOptions['commandBytes'];
+  readonly end: (reason: ServeEnding['reason']) => void;
+  readonly fail: (error: unknown) => void;
+  readonly notice: (sentence: string) => void;
+}
+
+interface Sockets {
+  readonly ports: Omit<Listening, 'startupResult'>;
+  close(): Promise<void>;
+}
+
+/** Listens at every address, or at none. @throws EndpointError */
+async function openSockets(options: ServeOptions, ending: Ending): Promise<Sockets> {
+  const { server, control, terminate } = options;
+  const { process, commandBytes, end, fail, notice } = ending;
+  const clients = new TpmClients({
+    ...{ process, commandBytes, fail, notice, disconnect: server?.disconnect ?? false },
+    // The data channel of a virtual machine ends before its control channel does.
+    deserted: () => terminate && server !== undefined && end('client-gone'),
+  });
+  const open: { readonly port: number | undefined; close(): Promise<void> }[] = [];
+  const close = async (): Promise<void> => {
+    clients.end();
+    clients.close();
+    await Promise.all(open.map(each => each.close()));
+  };
+  try {
+    const commands = server && (await listenFor(clients, server.address));
+    if (commands !== undefined) open.push(commands);
+    const channel =
+      control && (await openControlChannel(channelOptions(control, ending, clients, terminate)));
+    if (channel !== undefined) open.push(channel);
+    return { ports: { port: commands?.port, controlPort: channel?.port }, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function channelOptions(
+  { address, rejectLocality4 = false }: ControlOptions,
+  { tpm, end, fail, notice }: Ending,
+  clients: TpmClients,
+  terminate: boolean,
+): ControlChannelOptions {
+  const scene = {
+    get tpm() {
+      return tpm();
+    },
+    shutdown: () => void setImmediate(() => end('control-shutdown')),
+    rejectLocality4,
+  };
+  return {
+    ...{ address, notice, fail },
+    scene,
+    attach: socket => clients.admit(socket),
+    poweredOff: () => {
+      try {
+        tpm().release();
+        notice('the virtual machine has ended: the TPM is off, and its image released');
+      } catch (error) {
+        fail(error);
+      }
+      if (terminate) end('client-gone');
+    },
+  };
 }

@@ -125,12 +125,12 @@ export interface Engine {
   cancel(): boolean;
   /** The TPM_ESTABLISHED flag (TIS ACCESS.tpmEstablishment is its inverse). */
   established(): boolean;
-  /** HASH_START, HASH_DATA, HASH_END of locality 4. */
-  hashStart(): void;
+  /** HASH_START of locality 4: begins a measured launch. The result code, as of each of the three. */
+  hashStart(): number;
   /** Bytes of a measured launch. */
-  hashData(bytes: Uint8Array): void;
+  hashData(bytes: Uint8Array): number;
   /** Ends a measured launch. */
-  hashEnd(): void;
+  hashEnd(): number;
   /** What the TPM is like now. */
   info(): EngineInfo;
   /** Wipes secrets from memory. */

@@ -227,25 +227,28 @@ test('an image that is deleted: TPM_FAIL, then failure mode, reported once', asy
 
 // biome-ignore format: table
 const BAD: readonly [args: readonly string[], why: RegExp][] = [
-  [[],                                                    /--server is required: type=tcp,port=N/],
-  [['--server', ''],                                      /a tcp server has no ""/],
+  [[],                                                    /--server or --ctrl is required/],
+  [['--server', ''],                                      /a tcp address has no ""/],
   [['--server', 'type=vsock,port=1'],                     /unknown type "vsock"/],
   [['--server', 'type=tcp'],                              /the port is missing/],
   [['--server', 'port=65536'],                            /a port is 0 to 65535/],
   [['--server', 'port=-1'],                               /a port is 0 to 65535/],
   [['--server', 'port=1,port=2'],                         /port is given twice/],
-  [['--server', 'port=1,path=/x'],                        /a tcp server has no "path"/],
+  [['--server', 'port=1,path=/x'],                        /a tcp address has no "path"/],
   [['--server', 'port=1,bindaddr=localhost'],             /localhost is not an IP address/],
   [['--server', 'port=1,disconnect=maybe'],               /disconnect is true or false/],
   [['--server', 'type=unixio'],                           /the path is missing/],
   [['--server', 'type=unixio,path='],                     /the path is missing/],
-  [['--server', 'type=unixio,path=x,port=1'],             /a unixio server has no "port"/],
+  [['--server', 'type=unixio,path=x,port=1'],             /a unixio address has no "port"/],
   [['--server', 'type=unixio,path=x,mode=0999'],          /a mode is octal/],
   [['--server', 'type=unixio,path=x,mode=01777'],         /a mode is octal/],
   [[...PORT_ANY, '--flags', 'need-init'],                 /unknown flag "need-init"/],
   [[...PORT_ANY, '--flags', 'startup-constructor'],       /unknown flag "startup-constructor"/],
   [[...PORT_ANY, '--flags', 'startup-clear,startup-state'], /more than one startup flag/],
   [[...PORT_ANY, '--flags', 'startup-none,startup-none'], /more than one startup flag/],
+  [['--ctrl', 'type=tcp,port=0,disconnect'],              /a tcp address has no "disconnect"/],
+  [['--ctrl', 'type=unixio'],                             /invalid --ctrl .*the path is missing/],
+  [['--ctrl', 'type=tcp,port=0', '--locality', 'allow-set-locality'], /invalid --locality .*expected reject-locality-4/],
   [[...PORT_ANY, '--pid', '/run/x'],                      /invalid --pid "\/run\/x": expected file=PATH/],
 ];
 test('invalid options are usage errors, and the image is not opened', async t => {

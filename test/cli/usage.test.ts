@@ -109,12 +109,10 @@ test('sizes are spelt as qemu-img spells them', async t => {
 // biome-ignore format: table
 const SWTPM: readonly [args: readonly string[], advice: RegExp][] = [
   [['serve', '--tpmstate', 'dir=/tmp'],            /--tpmstate .*nvtpm serve IMAGE/],
-  [['serve', 'x', '--ctrl', 'type=tcp,port=1'],    /--ctrl .*control channel/],
   [['serve', 'x', '--tpm2'],                       /--tpm2 .*TPM 1\.2/],
   [['serve', 'x', '-p', '6545'],                   /--port .*--server type=tcp,port=PORT/],
   [['serve', 'x', '--fd', '3'],                    /--fd .*--server/],
   [['serve', 'x', '--log', 'level=20'],            /--log .*--trace FILE/],
-  [['serve', 'x', '--locality', 'reject-locality-4'], /--locality .*locality 0/],
   [['serve', 'x', '-d'],                           /--daemon .*in the background/],
   [['--tpmstate', 'dir=/tmp', '--tpm2'],           /--tpmstate/],
   [['socket', '--tpmstate', 'dir=/tmp'],           /socket .*nvtpm serve IMAGE/],

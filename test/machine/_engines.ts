@@ -80,16 +80,16 @@ class CountedEngine implements Engine {
     return this.#live.established();
   }
 
-  hashStart(): void {
-    this.#live.hashStart();
+  hashStart(): number {
+    return this.#live.hashStart();
   }
 
-  hashData(bytes: Uint8Array): void {
-    this.#live.hashData(bytes);
+  hashData(bytes: Uint8Array): number {
+    return this.#live.hashData(bytes);
   }
 
-  hashEnd(): void {
-    this.#live.hashEnd();
+  hashEnd(): number {
+    return this.#live.hashEnd();
   }
 
   info(): EngineInfo {

@@ -36,7 +36,9 @@ async function started(t: ExecutionContext, engine?: () => Tpm12) {
   let ended!: Promise<ServeEnding>;
   await new Promise<unknown>((ready, failed) => {
     ended = serveMachine({
-      address: { type: 'unixio', path },
+      server: { address: { type: 'unixio', path } },
+      control: undefined,
+      on: true,
       startup: 'clear',
       terminate: false,
       openImage: () => image,
@@ -100,7 +102,9 @@ test('a TPM whose store another instance has taken over ends with FENCED', async
 test('a signal before the start makes a TPM all the same, and ends in order', async t => {
   const disk = blankDisk();
   const { reason } = await serveMachine({
-    address: { type: 'tcp', port: 0 },
+    server: { address: { type: 'tcp', port: 0 } },
+    control: undefined,
+    on: true,
     startup: undefined,
     terminate: false,
     openImage: () => disk,
@@ -116,7 +120,9 @@ test('a file that cannot be opened is the error, and no socket is left', async t
   const path = join(scratch(t), 'tpm.sock');
   const missing = join(scratch(t), 'missing');
   const ended = serveMachine({
-    address: { type: 'unixio', path },
+    server: { address: { type: 'unixio', path } },
+    control: undefined,
+    on: true,
     startup: 'clear',
     terminate: false,
     openImage: () => openFile(missing),

@@ -1,19 +1,34 @@
 /**
- * `nvtpm serve`: a TPM for programs that speak raw TPM commands: trousers, swtpm's clients. SIGTERM
- * and SIGINT end it in order.
+ * `nvtpm serve`: a TPM for programs that speak raw TPM commands (trousers, swtpm's clients), and for QEMU,
+ * which speaks swtpm's control protocol too. SIGTERM and SIGINT end it in order.
  * @module
  */
 import { rmSync, writeFileSync } from 'node:fs';
+import type { BlockNode } from '../../block/index.js';
 import { errnoOf, IoError } from '../../errors.js';
 import { resultName } from '../../guest/index.js';
+import { validateIncoming } from '../../migration/index.js';
+import { NvramError } from '../../nvram/index.js';
 import { type Listening, serveMachine, type TpmAddress } from '../../server/index.js';
 import type { Trace } from '../../trace.js';
-import { FLAGS_FORM, parseFlags, parsePid, parseServer, SERVER_FORM } from '../backend-options.js';
-import { openNamed } from '../images.js';
+import {
+  CTRL_FORM,
+  FLAGS_FORM,
+  LOCALITY_FORM,
+  MIGRATION_FORM,
+  parseCtrl,
+  parseFlags,
+  parseLocality,
+  parseMigration,
+  parsePid,
+  parseServer,
+  SERVER_FORM,
+} from '../backend-options.js';
+import { type CommonOptions, openNamed } from '../images.js';
 import { machineOver } from '../machines.js';
-import { flag, requiredValue, value, valueOr } from '../options.js';
+import { flag, value } from '../options.js';
 import { demandOtherFile } from '../other-file.js';
-import type { Printer } from '../output.js';
+import { type Printer, UsageError } from '../output.js';
 import { untilSignal } from '../signals.js';
 import { subcommand } from '../subcommand.js';
 import { SWTPM_OPTIONS } from '../swtpm-names.js';
@@ -25,9 +40,13 @@ export const serve = subcommand({
   // biome-ignore format: table
   options: {
     ...SWTPM_OPTIONS,
-    server:         requiredValue('--server <address>', SERVER_FORM, parseServer),
-    startup:        valueOr('--flags <flags>', FLAGS_FORM, 'not-need-init', parseFlags),
+    server:         value('--server <address>', `TPM commands: ${SERVER_FORM}`, parseServer),
+    ctrl:           value('--ctrl <address>', `swtpm’s control channel, as for QEMU: ${CTRL_FORM}`, parseCtrl),
+    flags:          value('--flags <flags>', FLAGS_FORM, parseFlags),
+    locality:       value('--locality <rule>', `${LOCALITY_FORM}: the control channel refuses locality 4`, parseLocality),
+    migration:      value('--migration <role>', `${MIGRATION_FORM}: a machine arrives, so the image is validated first`, parseMigration),
     terminate:      flag('-t, --terminate', 'end when the last client has disconnected'),
+    seccomp:        value('--seccomp <params>', 'accepted for swtpm’s sake, without effect', text => text),
     pidFile:        value('--pid <file>', 'file=PATH: has the process id while the server listens', parsePid),
     expectExisting: flag('--expect-existing', 'refuse an image without a TPM instead of making one'),
   },
@@ -36,8 +55,17 @@ export const serve = subcommand({
   example: 'nvtpm serve tpm.qcow2 --server type=tcp,port=6545 --flags startup-clear',
   page: 'docs/serve.md',
   run: async ({ file, options, common, printer }) => {
-    const { address, disconnect } = options.server;
-    const { startup, pidFile, terminate } = options;
+    const { server, ctrl, pidFile, terminate, locality: rejectLocality4 = false } = options;
+    if (server === undefined && ctrl === undefined) {
+      throw new UsageError(
+        '--server or --ctrl is required: an address for TPM commands, or for QEMU',
+      );
+    }
+    if (options.seccomp !== undefined) {
+      printer.warn(`${file}: --seccomp has no effect: no system call is blocked`);
+    }
+    // Without a control channel nothing else could switch it on.
+    const { on, startup } = { ...options.flags, ...(ctrl === undefined ? { on: true } : {}) };
     if (pidFile !== undefined) demandOtherFile('--pid', pidFile, file);
     const trace = reportingFailure(file, common.trace, printer);
     let written: string | undefined;
@@ -45,7 +73,7 @@ export const serve = subcommand({
       common.keyUsed?.();
       if (pidFile !== undefined) writePid(pidFile);
       written = pidFile;
-      announce(`${file}: listening at ${whereOf(address, listening.port)}`, printer);
+      announce(`${file}: listening at ${placesOf(server?.address, ctrl, listening)}`, printer);
       if (listening.startupResult) {
         const why = `startup-${startup} was answered ${resultName(listening.startupResult)}`;
         printer.warn(`${file}: ${why}; if no state was saved, start it with startup-clear`);
@@ -54,15 +82,19 @@ export const serve = subcommand({
     try {
       const { reason, store } = await untilSignal((signal, whenReady) =>
         serveMachine({
-          ...{ address, disconnect, startup, terminate, signal },
+          ...{ server, on: on ?? false, startup, terminate, signal },
+          control: ctrl && { address: ctrl, rejectLocality4 },
           ready: listening => whenReady(() => ready(listening)),
           notice: sentence => printer.warn(`${file}: ${sentence}`),
           openImage: () => openNamed(file, { ...common, trace }),
+          validate: image => {
+            if (options.migration) validateArrival(image, common, options.expectExisting);
+          },
           machine: image => machineOver(image, { ...common, trace }, options.expectExisting),
         }),
       );
       return {
-        lines: [`${file}: ended by ${reason}, generation ${store.generation}`],
+        lines: [`${file}: ended by ${reason}${store ? `, generation ${store.generation}` : ''}`],
         data: { ended: reason, ...store },
       };
     } finally {
@@ -70,6 +102,20 @@ export const serve = subcommand({
     }
   },
 });
+
+/** An empty image takes what arrives, unless a TPM is expected in it. @throws the fault of the image */
+function validateArrival(
+  image: BlockNode,
+  { trace, lockTimeout, imageLock, key }: CommonOptions,
+  expectExisting: boolean,
+): void {
+  try {
+    validateIncoming(image, { trace, wait: { timeoutMs: lockTimeout }, imageLock, key });
+  } catch (error) {
+    const isEmpty = error instanceof NvramError && error.code === 'EMPTY';
+    if (!isEmpty || expectExisting) throw error;
+  }
+}
 
 /** With --json, standard output is for the one document at the end. */
 function announce(text: string, printer: Printer): void {
@@ -87,6 +133,17 @@ function reportingFailure(path: string, trace: Trace, printer: Printer): Trace {
     isReported = true;
     printer.warn(`${path}: the TPM is in failure mode until it is started again: ${event.why}`);
   };
+}
+
+/** The address of the commands first, then that of the control channel. */
+function placesOf(
+  server: TpmAddress | undefined,
+  ctrl: TpmAddress | undefined,
+  { port, controlPort }: Listening,
+): string {
+  const places = server === undefined ? [] : [whereOf(server, port)];
+  if (ctrl !== undefined) places.push(`${whereOf(ctrl, controlPort)} (control)`);
+  return places.join(' and ');
 }
 
 function whereOf(address: TpmAddress, port: number | undefined): string {

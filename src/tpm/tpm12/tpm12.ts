@@ -27,6 +27,7 @@ import { execute } from './dispatch.js';
 import type { Environment } from './environment.js';
 import { LIMITS } from './limits.js';
 import { store } from './permanent-store.js';
+import { TpmResult, type TpmResultName } from './results.js';
 import { passes } from './self-test.js';
 import { freshPermanent } from './state/defaults.js';
 import { DRTM_PCR, enterDynamicMode } from './state/pcr.js';
@@ -52,6 +53,7 @@ export interface Tpm12Options {
 }
 
 const LOCALITY_MAX = 4;
+const NO_SEQUENCE = 'no hash sequence is under way';
 
 /** A TPM 1.2 that answers as libtpms does, with libtpms's state format. */
 export class Tpm12 implements Engine {
@@ -148,46 +150,46 @@ export class Tpm12 implements Engine {
   }
 
   /** Starts the hash sequence of a dynamic launch (locality 4). */
-  hashStart(): void {
+  hashStart(): number {
     const tpm = this.#running;
     const { state } = tpm;
     if (state.stany.postInitialise) {
-      this.#fail('HASH_START', 'it came before TPM_Startup');
-      return;
+      return this.#fail('HASH_START', 'INVALID_POSTINIT', 'it came before TPM_Startup');
     }
     endExclusive(state);
     state.stany.tosPresent = true;
     enterDynamicMode(state.stclear.pcrs);
     state.hash = new Sha1Stream();
-    if (state.permanent.flags.tpmEstablished) return;
+    if (state.permanent.flags.tpmEstablished) return TpmResult.SUCCESS;
     state.permanent.flags.tpmEstablished = true;
     try {
       store(tpm);
+      return TpmResult.SUCCESS;
     } catch (error) {
       if (!(error instanceof StoreFailure)) throw error;
-      this.#fail('HASH_START', error.message);
+      return this.#fail('HASH_START', 'FAIL', error.message);
     }
   }
 
-  hashData(data: Uint8Array): void {
+  hashData(data: Uint8Array): number {
     const { hash } = this.#running.state;
-    if (hash === undefined) this.#fail('HASH_DATA', 'no hash sequence is under way');
-    else hash.update(data);
+    if (hash === undefined) return this.#fail('HASH_DATA', 'SHA_THREAD', NO_SEQUENCE);
+    hash.update(data);
+    return TpmResult.SUCCESS;
   }
 
-  hashEnd(): void {
+  hashEnd(): number {
     const { state } = this.#running;
-    if (state.hash === undefined) {
-      this.#fail('HASH_END', 'no hash sequence is under way');
-      return;
-    }
+    if (state.hash === undefined) return this.#fail('HASH_END', 'SHA_THREAD', NO_SEQUENCE);
     state.stclear.pcrs[DRTM_PCR] = sha1(noBytes20(), state.hash.finish());
     state.hash = undefined;
+    return TpmResult.SUCCESS;
   }
 
-  #fail(where: string, why: string): void {
+  #fail(where: string, result: TpmResultName, why: string): number {
     this.#running.state.testState = TestState.FAILURE;
     this.#trace({ event: 'failure', where, why });
+    return TpmResult[result];
   }
 
   info(): Tpm12Info {

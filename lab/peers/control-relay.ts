@@ -1,0 +1,72 @@
+/**
+ * Between QEMU and its TPM backend: passes the control channel on, the descriptor of SET_DATAFD included,
+ * and records what passes. The data channel goes past it.
+ */
+
+import { once } from 'node:events';
+import { closeSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { loadMessageSocket } from '../../src/native/recvmsg.js';
+import { type Scope, toHex } from '../files.js';
+import { sendWith } from './descriptors.js';
+
+export interface Passed {
+  readonly from: 'qemu' | 'backend';
+  readonly hex: string;
+}
+
+const FIRST_BYTES = 4;
+
+export class ControlRelay {
+  readonly #backend: string;
+  /** What has passed, in order; what arrived together is one. */
+  readonly passed: Passed[] = [];
+  #server!: Server;
+
+  private constructor(backend: string) {
+    this.#backend = backend;
+  }
+
+  /** Listens at `path`, for one client; closed after the test. */
+  static async open(t: Scope, path: string, backend: string): Promise<ControlRelay> {
+    const relay = new ControlRelay(backend);
+    relay.#server = createServer({ pauseOnConnect: true }, socket => void relay.#pass(socket));
+    relay.#server.listen(path);
+    await once(relay.#server, 'listening');
+    t.teardown(() => void relay.#server.close());
+    return relay;
+  }
+
+  async #pass(qemu: Socket): Promise<void> {
+    const backend = connect(this.#backend);
+    await once(backend, 'connect');
+    for (const [one, other] of [
+      [qemu, backend],
+      [backend, qemu],
+    ] as const) {
+      one.on('error', () => one.destroy());
+      one.on('close', () => other.destroySoon());
+    }
+    const fd = (qemu as unknown as { _handle: { fd: number } })._handle.fd;
+    const { readable, receive } = loadMessageSocket();
+    await readable(fd);
+    const first = receive(fd, FIRST_BYTES);
+    if (first.is !== 'bytes') throw new Error(`QEMU has sent ${first.is}`);
+    this.#record('qemu', first.bytes);
+    sendWith(backend, first.bytes, first.descriptors);
+    first.descriptors.forEach(closeSync);
+    qemu.on('data', chunk => {
+      this.#record('qemu', chunk);
+      backend.write(chunk);
+    });
+    backend.on('data', chunk => {
+      this.#record('backend', chunk);
+      qemu.write(chunk);
+    });
+    qemu.resume();
+  }
+
+  #record(from: Passed['from'], bytes: Uint8Array): void {
+    this.passed.push({ from, hex: toHex(bytes) });
+  }
+}
