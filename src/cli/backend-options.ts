@@ -1,6 +1,6 @@
 /**
  * The options that swtpm has, spelt as swtpm spells them: `--server`, `--ctrl`, `--flags`, `--locality`,
- * `--migration`, `--pid`. What swtpm
+ * `--pid`. What swtpm
  * ignores, such as a port for a Unix socket, is an error here.
  * @module
  */
@@ -130,14 +130,6 @@ export function parseFlags(text: string): Flags {
   }
   const on = flags.includes('not-need-init') || startups.length > 0;
   return { on, startup: startups[0] };
-}
-
-export const MIGRATION_FORM = 'incoming';
-
-/** Whether a machine arrives here by migration. @throws UsageError */
-export function parseMigration(text: string): boolean {
-  if (text === MIGRATION_FORM) return true;
-  throw new UsageError(`expected ${MIGRATION_FORM}`);
 }
 
 export const LOCALITY_FORM = 'reject-locality-4';

@@ -37,8 +37,6 @@ export interface ServeOptions {
   readonly terminate: boolean;
   /** Opens the image for writing. It is closed here. */
   readonly openImage: () => BlockNode;
-  /** Looks at the image before any client is served; throws the fault, which ends the server. */
-  readonly validate?: (image: BlockNode) => void;
   readonly machine: (image: BlockNode) => Machine;
   /** Ends it in order: after the command that runs, if one does. */
   readonly signal: AbortSignal;
@@ -104,7 +102,6 @@ export async function serveMachine(options: ServeOptions): Promise<ServeEnding> 
   });
   try {
     using image = options.openImage();
-    options.validate?.(image);
     const machine = options.machine(image);
     tpm = new ControlledTpm(machine, signal);
     machine.onFailure(error => {

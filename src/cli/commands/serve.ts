@@ -4,27 +4,22 @@
  * @module
  */
 import { rmSync, writeFileSync } from 'node:fs';
-import type { BlockNode } from '../../block/index.js';
 import { errnoOf, IoError } from '../../errors.js';
 import { resultName } from '../../guest/index.js';
-import { validateIncoming } from '../../migration/index.js';
-import { NvramError } from '../../nvram/index.js';
 import { type Listening, serveMachine, type TpmAddress } from '../../server/index.js';
 import type { Trace } from '../../trace.js';
 import {
   CTRL_FORM,
   FLAGS_FORM,
   LOCALITY_FORM,
-  MIGRATION_FORM,
   parseCtrl,
   parseFlags,
   parseLocality,
-  parseMigration,
   parsePid,
   parseServer,
   SERVER_FORM,
 } from '../backend-options.js';
-import { type CommonOptions, openNamed } from '../images.js';
+import { openNamed } from '../images.js';
 import { machineOver } from '../machines.js';
 import { flag, value } from '../options.js';
 import { demandOtherFile } from '../other-file.js';
@@ -44,7 +39,6 @@ export const serve = subcommand({
     ctrl:           value('--ctrl <address>', `swtpm’s control channel, as for QEMU: ${CTRL_FORM}`, parseCtrl),
     flags:          value('--flags <flags>', FLAGS_FORM, parseFlags),
     locality:       value('--locality <rule>', `${LOCALITY_FORM}: the control channel refuses locality 4`, parseLocality),
-    migration:      value('--migration <role>', `${MIGRATION_FORM}: a machine arrives, so the image is validated first`, parseMigration),
     terminate:      flag('-t, --terminate', 'end when the last client has disconnected'),
     seccomp:        value('--seccomp <params>', 'accepted for swtpm’s sake, without effect', text => text),
     pidFile:        value('--pid <file>', 'file=PATH: has the process id while the server listens', parsePid),
@@ -87,9 +81,6 @@ export const serve = subcommand({
           ready: listening => whenReady(() => ready(listening)),
           notice: sentence => printer.warn(`${file}: ${sentence}`),
           openImage: () => openNamed(file, { ...common, trace }),
-          validate: image => {
-            if (options.migration) validateArrival(image, common, options.expectExisting);
-          },
           machine: image => machineOver(image, { ...common, trace }, options.expectExisting),
         }),
       );
@@ -102,20 +93,6 @@ export const serve = subcommand({
     }
   },
 });
-
-/** An empty image takes what arrives, unless a TPM is expected in it. @throws the fault of the image */
-function validateArrival(
-  image: BlockNode,
-  { trace, lockTimeout, imageLock, key }: CommonOptions,
-  expectExisting: boolean,
-): void {
-  try {
-    validateIncoming(image, { trace, wait: { timeoutMs: lockTimeout }, imageLock, key });
-  } catch (error) {
-    const isEmpty = error instanceof NvramError && error.code === 'EMPTY';
-    if (!isEmpty || expectExisting) throw error;
-  }
-}
 
 /** With --json, standard output is for the one document at the end. */
 function announce(text: string, printer: Printer): void {
