@@ -21,6 +21,8 @@ export class ControlRelay {
   readonly #backend: string;
   /** What has passed, in order; what arrived together is one. */
   readonly passed: Passed[] = [];
+  /** Called with each before it is passed on. */
+  before: (passing: Passed) => void | Promise<void> = () => {};
   #server!: Server;
 
   private constructor(backend: string) {
@@ -55,18 +57,22 @@ export class ControlRelay {
     this.#record('qemu', first.bytes);
     sendWith(backend, first.bytes, first.descriptors);
     first.descriptors.forEach(closeSync);
-    qemu.on('data', chunk => {
-      this.#record('qemu', chunk);
-      backend.write(chunk);
-    });
-    backend.on('data', chunk => {
-      this.#record('backend', chunk);
-      qemu.write(chunk);
-    });
+    // One at a time: what `before` does is done before anything else passes.
+    let last: Promise<void> = Promise.resolve();
+    const relay = (from: Passed['from'], chunk: Uint8Array, to: Socket): void => {
+      last = last.then(async () => {
+        await this.before(this.#record(from, chunk));
+        to.write(chunk);
+      });
+    };
+    qemu.on('data', chunk => relay('qemu', chunk, backend));
+    backend.on('data', chunk => relay('backend', chunk, qemu));
     qemu.resume();
   }
 
-  #record(from: Passed['from'], bytes: Uint8Array): void {
-    this.passed.push({ from, hex: toHex(bytes) });
+  #record(from: Passed['from'], bytes: Uint8Array): Passed {
+    const passing = { from, hex: toHex(bytes) };
+    this.passed.push(passing);
+    return passing;
   }
 }

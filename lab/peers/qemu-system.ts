@@ -2,22 +2,27 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { type Scope, scratch } from '../files.js';
+import { hex, type Scope, scratch, toHex } from '../files.js';
 import { connected, Lines } from './qtest.js';
+import { transmit } from './qtest-tis.js';
 
 type Message = Readonly<Record<string, unknown>>;
 
 export class QemuSystem {
   readonly process: ChildProcess;
   readonly #lines: Lines;
+  /** The path of its qtest socket, which reaches the devices beside the processor. */
+  readonly #devices: string;
+  #bus: Lines | undefined;
   readonly #closed: Promise<unknown>;
   #console = '';
   #err = '';
   #wake: () => void = () => {};
 
-  private constructor(child: ChildProcess, lines: Lines) {
+  private constructor(child: ChildProcess, lines: Lines, devices: string) {
     this.process = child;
     this.#lines = lines;
+    this.#devices = devices;
     this.#closed = once(child, 'close');
   }
 
@@ -26,7 +31,8 @@ export class QemuSystem {
    * @throws Error with what QEMU has said, if it ends at once
    */
   static async start(t: Scope, ctrl: string, ...more: readonly string[]): Promise<QemuSystem> {
-    const monitor = join(scratch(t), 'qmp');
+    const folder = scratch(t);
+    const [monitor, devices] = [join(folder, 'qmp'), join(folder, 'qtest')];
     // biome-ignore format: one option and its value a line
     const child = spawn('qemu-system-x86_64', [
       '-machine', 'q35',
@@ -37,6 +43,7 @@ export class QemuSystem {
       '-chardev', 'stdio,id=firmware',
       '-device', 'isa-debugcon,iobase=0x402,chardev=firmware',
       '-qmp', `unix:${monitor},server=on,wait=off`,
+      '-qtest', `unix:${devices},server=on,wait=off`, '-qtest-log', '/dev/null',
       '-chardev', `socket,id=chrtpm,path=${ctrl}`,
       '-tpmdev', 'emulator,id=tpm0,chardev=chrtpm',
       '-device', 'tpm-tis,tpmdev=tpm0',
@@ -50,7 +57,7 @@ export class QemuSystem {
         throw new Error(`qemu-system-x86_64 has ended: ${said}`);
       }),
     );
-    const qemu = new QemuSystem(child, lines);
+    const qemu = new QemuSystem(child, lines, devices);
     child.stderr!.on('data', (chunk: Buffer) => (qemu.#err += chunk.toString()));
     child.stdout!.on('data', (chunk: Buffer) => {
       qemu.#console += chunk.toString();
@@ -68,6 +75,20 @@ export class QemuSystem {
       const message = JSON.parse(await this.#lines.next()) as Message;
       if ('return' in message) return message['return'];
       if ('error' in message) throw new Error(`${execute}: ${JSON.stringify(message['error'])}`);
+    }
+  }
+
+  /** Sends a command to the TPM through its registers, in hex; its response in hex. */
+  async tpm(command: string): Promise<string> {
+    this.#bus ??= new Lines(await connected(this.#devices, this.process));
+    return toHex(await transmit(this.#bus, hex(command)));
+  }
+
+  /** Resolves once it is in the state `status`, or has ended. @throws Error if it has ended */
+  async becomes(status: string): Promise<void> {
+    for (;;) {
+      const found = (await this.run('query-status')) as { status?: string };
+      if (found.status === status) return;
     }
   }
 

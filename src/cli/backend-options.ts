@@ -1,11 +1,10 @@
 /**
  * The options that swtpm has, spelt as swtpm spells them: `--server`, `--ctrl`, `--flags`, `--locality`,
- * `--pid`. What swtpm
- * ignores, such as a port for a Unix socket, is an error here.
+ * `--migration`, `--pid`. What swtpm ignores, such as a port for a Unix socket, is an error here.
  * @module
  */
 import { isIP } from 'node:net';
-import type { StartupType, TpmAddress } from '../server/index.js';
+import type { MigrationOptions, StartupType, TpmAddress } from '../server/index.js';
 import { fieldsOf } from './fields.js';
 import { UsageError } from './output.js';
 
@@ -138,6 +137,22 @@ export const LOCALITY_FORM = 'reject-locality-4';
 export function parseLocality(text: string): boolean {
   if (text === LOCALITY_FORM) return true;
   throw new UsageError(`expected ${LOCALITY_FORM}`);
+}
+
+const MIGRATION_WORDS = ['incoming', 'release-lock-outgoing'];
+export const MIGRATION_FORM = `${MIGRATION_WORDS.join(' and ')}, with a comma between`;
+
+/** @throws UsageError */
+export function parseMigration(text: string): MigrationOptions {
+  const words = text.split(',');
+  const unknown = words.find(word => !MIGRATION_WORDS.includes(word));
+  if (unknown !== undefined) {
+    throw new UsageError(`unknown ${JSON.stringify(unknown)}; expected ${MIGRATION_FORM}`);
+  }
+  return {
+    incoming: words.includes('incoming'),
+    releaseLockOutgoing: words.includes('release-lock-outgoing'),
+  };
 }
 
 /** The path of `file=PATH`. @throws UsageError */

@@ -6,10 +6,17 @@
  */
 
 import { MemoryStore } from '../nvram/index.js';
+import { broken, type Rules } from '../rules.js';
 import type { BlobName, Engine, EngineFactory, EngineInfo, NvramPort } from '../tpm/engine.js';
 import { equal } from '../wire/codec.js';
 import { MachineError } from './errors.js';
 import type { Opened } from './storage.js';
+
+/**
+ * Where state blobs come from: `source` is an instance on this very image, which hands it over with
+ * them; `copy` is anything else, such as a snapshot or an instance on another image.
+ */
+export type BlobOrigin = 'source' | 'copy';
 
 /** A complete state: a blob that is not among them is absent. `permall` is always among them. */
 export type StateBlobs = ReadonlyMap<BlobName, Uint8Array>;
@@ -45,21 +52,63 @@ export function replaceIn(port: NvramPort, blobs: StateBlobs): void {
   }
 }
 
+interface Arrival {
+  readonly blobs: StateBlobs;
+  readonly origin: BlobOrigin;
+}
+
+/**
+ * Whether `blobs` may replace what the store has. A store that has never had a TPM takes any.
+ * @throws MachineError REFUSED; StateError
+ */
+export function demandAdoptable(
+  make: EngineFactory,
+  opened: Opened,
+  { blobs, origin }: Arrival,
+): void {
+  if (opened.pristine) return;
+  if (origin === 'source') demandHandedOver(opened, blobs);
+  else demandSameTpm(make, opened, blobs);
+}
+
+const isStored = (opened: Opened, blobs: StateBlobs, name: BlobName): boolean => {
+  const [stored, given] = [opened.load(name), blobs.get(name)];
+  if (stored === undefined || given === undefined) return stored === given;
+  return equal(stored, given);
+};
+
+// biome-ignore format: table
+const HANDED_OVER: Rules<{ readonly opened: Opened; readonly blobs: StateBlobs }> = {
+  'the store is handed over, and was not taken back': ({ opened }) => opened.ackState === 'handed-over',
+  'the permanent blob is the one in the store':       ({ opened, blobs }) => isStored(opened, blobs, 'permall'),
+  'the saved state is the one in the store':          ({ opened, blobs }) => isStored(opened, blobs, 'savestate'),
+};
+
+/** The blobs are those with which the source has handed this store over. @throws MachineError REFUSED */
+function demandHandedOver(opened: Opened, blobs: StateBlobs): void {
+  const rules = broken(HANDED_OVER, { opened, blobs });
+  if (rules.length === 0) return;
+  const named = rules.map(rule => `not so: ${rule}`).join('; ');
+  throw new MachineError('REFUSED', `${opened.path}: the state was refused: ${named}`, {
+    broken: rules,
+  });
+}
+
 /**
  * The blobs are of the TPM that the store has, or the store has none that anything depends on: neither an
  * Endorsement Key nor an owner.
  * @throws MachineError REFUSED; StateError
  */
-export function demandSameTpm(make: EngineFactory, opened: Opened, blobs: StateBlobs): void {
+function demandSameTpm(make: EngineFactory, opened: Opened, blobs: StateBlobs): void {
   const permall = opened.load('permall');
   if (permall === undefined) return;
   const stored = examine(make, new Map([['permall', permall]]));
   if (stored.ek === undefined && !stored.owned) return;
   const { ek } = examine(make, blobs);
   if (stored.ek !== undefined && ek !== undefined && equal(stored.ek, ek)) return;
-  const broken = ['the state is of another TPM than the one in this image'];
-  throw new MachineError('REFUSED', `${opened.path}: ${broken[0]}; use an empty image for it`, {
-    broken,
+  const rule = 'the state is of another TPM than the one in this image';
+  throw new MachineError('REFUSED', `${opened.path}: ${rule}; use an empty image for it`, {
+    broken: [rule],
   });
 }
 

@@ -3,21 +3,15 @@
  * only while it is active. What ends it (close, abandon, handOver, a failed reset) releases all three.
  * @module
  */
-import { type BlobStore, type HandedOver, HandedOverStore, NvramError } from '../nvram/index.js';
-import {
-  type BlobName,
-  type Engine,
-  type EngineInfo,
-  StateError,
-  StoreFailure,
-} from '../tpm/engine.js';
-import { stateVersion } from '../tpm/state-version.js';
+import { type BlobStore, type HandedOver, HandedOverStore } from '../nvram/index.js';
+import type { BlobName, Engine, EngineInfo } from '../tpm/engine.js';
 import { safeTrace } from '../trace.js';
-import { demandSameTpm, power, replaceIn, type StateBlobs } from './adopt.js';
+import { type BlobOrigin, demandAdoptable, power, replaceIn, type StateBlobs } from './adopt.js';
 import { Cleanup } from './cleanup.js';
 import { MachineError } from './errors.js';
 import { HandedOverInstance } from './handed-over.js';
 import { Lease } from './lease.js';
+import { loaded } from './loaded.js';
 import type { InstanceOptions, Parts } from './parts.js';
 import { Port } from './port.js';
 import { demandResumable, type InstanceState, stateOf } from './state.js';
@@ -87,15 +81,15 @@ export class Instance {
 
   /**
    * Powers on with state blobs from outside, which replace what is stored.
-   * @throws MachineError REFUSED: the image has another TPM; StateError (nothing was written); what
-   *   coldStart throws
+   * @throws MachineError REFUSED: the image has another TPM, or was not handed over with these blobs;
+   *   StateError (nothing was written); what coldStart throws
    */
-  static adopt(options: InstanceOptions, blobs: StateBlobs): Instance {
+  static adopt(options: InstanceOptions, blobs: StateBlobs, origin: BlobOrigin): Instance {
     return begin(options, {
       whenEmpty: 'format',
       load: (engine, port, opened) => {
         // First: of some engines a process can have only one.
-        demandSameTpm(options.engine, opened, blobs);
+        demandAdoptable(options.engine, opened, { blobs, origin });
         replaceIn(port, blobs);
         power(engine, port, blobs);
       },
@@ -254,39 +248,4 @@ function begin(options: InstanceOptions, { whenEmpty, load, writing }: Beginning
   });
   held.keep();
   return new Instance(parts);
-}
-
-/** An engine that has loaded its state, or none: what fails closes it. */
-function loaded(
-  options: InstanceOptions,
-  path: string,
-  port: Port,
-  load: (engine: Engine) => void,
-): Engine {
-  const engine = options.engine();
-  try {
-    load(engine);
-    return engine;
-  } catch (error) {
-    engine.close();
-    const isRefused = error instanceof StateError && error.blob === 'permall';
-    throw (isRefused && wrongEngine(engine, path, port)) || asOutcome(error, path);
-  }
-}
-
-/** The refusal of a state that is of a TPM of another version. */
-function wrongEngine({ kind }: Engine, path: string, port: Port): MachineError | undefined {
-  const version = stateVersion(port.load('permall') ?? new Uint8Array());
-  if (version === undefined || version === kind.version) return undefined;
-  const why = `${path} holds a TPM ${version}, and there is no engine for TPM ${version} yet`;
-  return new MachineError('ENGINE', `${why}; nvtpm export moves its state to swtpm`);
-}
-
-/** What an engine's refusal of a stored state means for the user. */
-function asOutcome(error: unknown, path: string): unknown {
-  if (error instanceof StoreFailure && error.cause instanceof Error) return error.cause;
-  // A volatile state comes from another instance and not from the store.
-  if (!(error instanceof StateError) || error.blob === 'volatilestate') return error;
-  const code = error.code === 'REVISION' ? 'REVISION' : 'CORRUPT';
-  return new NvramError(code, path, [error.message]);
 }

@@ -11,7 +11,7 @@ import { NvramError } from '../nvram/index.js';
 import type { Personality, Tis } from '../tis/index.js';
 import type { BlobName, Engine, EngineInfo, EngineKind } from '../tpm/engine.js';
 import { safeTrace, type Trace } from '../trace.js';
-import { examine, type StateBlobs } from './adopt.js';
+import { type BlobOrigin, examine, type StateBlobs } from './adopt.js';
 import { localBackend } from './backend.js';
 import { MachineError } from './errors.js';
 import { type Executor, executeNow, executeWhenFree, Turns } from './execution.js';
@@ -21,6 +21,7 @@ import { Instance } from './instance.js';
 import type { InstanceOptions } from './parts.js';
 import type { MachineState } from './state.js';
 import type { StoreInfo } from './storage.js';
+import { validateStored, validateWhenFree } from './validate.js';
 
 /** An instance, and its front end. */
 export type MachineOptions = InstanceOptions & FrontOptions;
@@ -208,13 +209,30 @@ export class Machine {
 
   /**
    * Powers on with state blobs from outside, which replace what is stored, in one commit. Nothing is
-   * written unless an engine has loaded them, and the image is empty or has the same TPM.
+   * written unless an engine has loaded them, and the image is empty, or has the same TPM ('copy'), or
+   * was handed over with these blobs ('source').
    * @throws MachineError REFUSED; StateError; what powerOn throws
    */
-  adopt(blobs: StateBlobs): void {
+  adopt(blobs: StateBlobs, origin: BlobOrigin): void {
     this.#demand('off');
-    const instance = Instance.adopt(this.#options, blobs);
+    const instance = Instance.adopt(this.#options, blobs, origin);
     this.#switchOn(instance, this.#makeFront(instance.kind.version));
+  }
+
+  /**
+   * Loads what is stored into an engine of its own, beside an instance that is active. Writes nothing and
+   * takes no guard. An image without a TPM is sound, unless one is expected.
+   * @throws MachineError PHASE, ENGINE; what powerOn throws
+   */
+  validate(): void {
+    this.#demand('off');
+    validateStored(this.#options);
+  }
+
+  /** The same, without blocking while the image is locked. @throws also LockError ABORTED */
+  async validateWhenFree(wait: AsyncLockWait = {}): Promise<void> {
+    this.#demand('off');
+    await validateWhenFree(this.#options, wait);
   }
 
   /** Loads blobs into an engine of its own. Stores nothing. @throws StateError */

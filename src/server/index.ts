@@ -7,6 +7,7 @@ export { type Address, EndpointError, parseAddress } from './address.js';
 export { type RunEnding, type RunOptions, runMachine } from './run.js';
 export {
   type Listening,
+  type MigrationOptions,
   type ServeEnding,
   type ServeOptions,
   STARTUP_TYPES,

@@ -53,6 +53,18 @@ export interface ServerOptions {
 export interface ControlOptions {
   readonly address: TpmAddress;
   readonly rejectLocality4?: boolean;
+  readonly migration?: MigrationOptions;
+}
+
+/** What a virtual machine's migration does with an image that both of its servers can reach. */
+export interface MigrationOptions {
+  /**
+   * A machine arrives: the image is validated at the start, beside the source, and again with the state.
+   * That state is taken only where the source has handed over the image with it.
+   */
+  readonly incoming?: boolean;
+  /** Whether the image is handed over with the last state blob. */
+  readonly releaseLockOutgoing?: boolean;
 }
 
 export interface Listening {
@@ -102,23 +114,24 @@ export async function serveMachine(options: ServeOptions): Promise<ServeEnding> 
   });
   try {
     using image = options.openImage();
-    const machine = options.machine(image);
-    tpm = new ControlledTpm(machine, signal);
-    machine.onFailure(error => {
-      // Another instance has the store: nothing that this one acknowledges would last.
-      if (error instanceof NvramError && error.code === 'FENCED') settle.fail(error);
+    const { incoming = false, releaseLockOutgoing = false } = options.control?.migration ?? {};
+    tpm = new ControlledTpm({
+      ...{ signal, notice },
+      machine: () => watched(options.machine(image), settle.fail),
+      arrival: incoming ? 'source' : 'copy',
+      handsOver: releaseLockOutgoing,
     });
     try {
+      if (incoming) tpm.validate();
       if (options.on) tpm.powerOn();
       const startupResult = start(tpm, options.startup);
       begin();
       options.ready({ ...sockets.ports, startupResult });
       const reason = await ended;
       await sockets.close();
-      return { reason, store: switchOff(machine) };
+      return { reason, store: tpm.end() };
     } finally {
-      // After a fault nothing more is written: what was acknowledged is stored.
-      machine.cutPower();
+      tpm.cutPower();
     }
   } finally {
     await sockets.close();
@@ -129,14 +142,12 @@ function start(tpm: ControlledTpm, type: StartupType | undefined): number | unde
   return type === undefined ? undefined : tpm.command(startupCommand(type), 0);
 }
 
-/** @throws why the TPM was in failure mode; what powering off throws */
-function switchOff(machine: Machine): ServeEnding['store'] {
-  if (machine.power !== 'on') return undefined;
-  const { generation, epoch } = machine.storeInfo;
-  const { failure } = machine;
-  machine.powerOff();
-  if (failure !== undefined) throw failure;
-  return { generation, epoch };
+/** Another instance may have the store: nothing that this one acknowledges would last then. */
+function watched(machine: Machine, fail: (error: unknown) => void): Machine {
+  machine.onFailure(error => {
+    if (error instanceof NvramError && error.code === 'FENCED') fail(error);
+  });
+  return machine;
 }
 
 interface Ending {

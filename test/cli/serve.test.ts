@@ -3,7 +3,7 @@
  * to answer is what is expected here; docs/serve.md tells where the two differ.
  * @long
  */
-import { existsSync, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -249,6 +249,9 @@ const BAD: readonly [args: readonly string[], why: RegExp][] = [
   [['--ctrl', 'type=tcp,port=0,disconnect'],              /a tcp address has no "disconnect"/],
   [['--ctrl', 'type=unixio'],                             /invalid --ctrl .*the path is missing/],
   [['--ctrl', 'type=tcp,port=0', '--locality', 'allow-set-locality'], /invalid --locality .*expected reject-locality-4/],
+  [[...PORT_ANY, '--migration', 'incoming'],              /--migration needs --ctrl/],
+  [['--ctrl', 'type=tcp,port=0', '--migration', 'outgoing'], /unknown "outgoing"; expected incoming and release-lock-outgoing/],
+  [['--ctrl', 'type=tcp,port=0', '--migration', 'incoming', '--flags', 'not-need-init'], /--migration incoming and --flags exclude each other/],
   [[...PORT_ANY, '--pid', '/run/x'],                      /invalid --pid "\/run\/x": expected file=PATH/],
 ];
 test('invalid options are usage errors, and the image is not opened', async t => {
@@ -258,6 +261,24 @@ test('invalid options are usage errors, and the image is not opened', async t =>
     t.regex(err, why);
     t.is(out, '');
   }
+});
+
+test('--migration incoming ends with the fault of the image before a machine has asked for anything', async t => {
+  const folder = scratch(t);
+  const image = join(folder, 'tpm.qcow2');
+  const ctrl = ['--ctrl', `type=unixio,path=${join(folder, 'ctrl')}`, '--migration', 'incoming'];
+  nvtpm(['create', image]);
+  const encrypted = join(folder, 'encrypted.qcow2');
+  writeFileSync(join(folder, 'key'), 'secret');
+  nvtpm(['create', encrypted, '--key', `pwdfile=${join(folder, 'key')}`]);
+  // Never used, and encrypted all the same.
+  t.is(nvtpm(['serve', encrypted, ...ctrl]).exit, 5);
+  // An empty image takes what arrives, unless a TPM is expected in it.
+  t.is(nvtpm(['serve', image, ...ctrl, '--expect-existing']).exit, 3);
+  const serving = await served(t, image, ...ctrl);
+  t.is((await serving.stop()).exit, 0);
+  truncateSync(image, 100_000);
+  t.is(nvtpm(['serve', image, ...ctrl]).exit, 11);
 });
 
 test('a pid file that cannot be written is IO, and the TPM is closed in order', async t => {

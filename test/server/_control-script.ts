@@ -14,6 +14,7 @@ export interface Step {
 
 const NOT_NOW = '0000000a';
 const DONE = '00000000';
+const LOCK_STORAGE = '00000013 00000001';
 const SIZES = '00000000 00001000 00000c00 00001000';
 
 type Row = readonly [title: string, message: string, response: string, ours?: string];
@@ -25,8 +26,8 @@ const steps = (state: string, rows: readonly Row[]): Step[] =>
 
 // biome-ignore format: table
 const ALWAYS: readonly Row[] = [
-  // STORE_VOLATILE (bit 6) is not there.
-  ['GET_CAPABILITY',            '00000001',                                     '0000000000007fff', '0000000000007fbf'],
+  // Without STORE_VOLATILE (bit 6), and with LOCK_STORAGE (bit 16), which later versions of swtpm have.
+  ['GET_CAPABILITY',            '00000001',                                     '0000000000007fff', '0000000000017fbf'],
   ['SET_LOCALITY 0',            '00000005 00000000',                            DONE],
   ['SET_LOCALITY without padding', '00000005 01',                               DONE],
   ['SET_LOCALITY with garbage', '00000005 01aabbcc',                            DONE],
@@ -38,7 +39,6 @@ const ALWAYS: readonly Row[] = [
   ['GET_INFO of the specification', '00000012 0000000000000001 00000000 00000000', '00000000 0000003f 0000003f 7b225450'],
   ['GET_INFO from an offset',   '00000012 0000000000000001 00000010 00000000',  '00000000 0000003f 0000002f'],
   ['GET_INFO of nothing',       '00000012 0000000000000004 00000000 00000000',  '00000000 00000003 00000003 7b7d00'],
-  ['LOCK_STORAGE',              '00000013 00000001',                            NOT_NOW],
   ['number 0',                  '00000000',                                     NOT_NOW],
   ['number 20',                 '00000014',                                     NOT_NOW],
   ['number 2^32 - 1',           'ffffffff',                                     NOT_NOW],
@@ -95,13 +95,16 @@ const STARTED: readonly Row[] = [
 /** Before the TPM is on, after INIT, after TPM_Startup, after STOP. */
 export const SCRIPT: readonly Step[] = [
   ...steps('before INIT', OFF),
+  ...steps('before INIT', [['LOCK_STORAGE', LOCK_STORAGE, NOT_NOW, '00000009']]),
   ...steps('INIT', [['', '00000002 00000000', DONE]]),
   ...steps('after INIT', ON),
+  ...steps('after INIT', [['LOCK_STORAGE', LOCK_STORAGE, NOT_NOW, DONE]]),
   ...steps('STOP', [
     ['', '0000000e', DONE],
     ['again', '0000000e', DONE],
   ]),
   ...steps('after STOP', OFF),
+  ...steps('after STOP', [['LOCK_STORAGE', LOCK_STORAGE, NOT_NOW, DONE]]),
   ...steps('INIT again', [
     ['', '00000002 00000000', DONE],
     ['twice', '00000002 00000001', DONE],

@@ -6,6 +6,7 @@ import { ControlClient } from '../../lab/peers/control.js';
 import type { BlockNode } from '../../src/block/index.js';
 import {
   type Listening,
+  type MigrationOptions,
   type ServeEnding,
   type ServeOptions,
   serveMachine,
@@ -25,7 +26,10 @@ export interface Controlled {
 
 export async function controlled(
   t: ExecutionContext,
-  options: Partial<ServeOptions> = {},
+  {
+    migration = {},
+    ...options
+  }: Partial<ServeOptions> & { readonly migration?: MigrationOptions } = {},
   disk: BlockNode = blankDisk(),
   more: More = {},
 ): Promise<Controlled> {
@@ -36,7 +40,7 @@ export async function controlled(
   const listening = await new Promise<Listening>((ready, failed) => {
     ended = serveMachine({
       ...{ server: undefined, on: false, startup: undefined, terminate: false, ready },
-      control: { address: { type: 'unixio', path } },
+      control: { address: { type: 'unixio', path }, migration },
       openImage: () => disk,
       machine: image => machineOn(image, more),
       signal: quit.signal,

@@ -9,7 +9,7 @@ import { MESSAGES } from '../../src/server/control-messages.js';
 import { controlled } from './_control.js';
 
 const CAPABILITY = '00000001';
-const CAPABILITIES = '0000000000007fbf';
+const CAPABILITIES = '0000000000017fbf';
 const SHUTDOWN = MESSAGES.SHUTDOWN.number;
 
 const word = (value: number): number[] => [24, 16, 8, 0].map(shift => (value >>> shift) & 0xff);

@@ -6,15 +6,23 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { errnoOf, IoError } from '../../errors.js';
 import { resultName } from '../../guest/index.js';
-import { type Listening, serveMachine, type TpmAddress } from '../../server/index.js';
+import {
+  type Listening,
+  type MigrationOptions,
+  serveMachine,
+  type TpmAddress,
+} from '../../server/index.js';
 import type { Trace } from '../../trace.js';
 import {
   CTRL_FORM,
   FLAGS_FORM,
+  type Flags,
   LOCALITY_FORM,
+  MIGRATION_FORM,
   parseCtrl,
   parseFlags,
   parseLocality,
+  parseMigration,
   parsePid,
   parseServer,
   SERVER_FORM,
@@ -39,6 +47,7 @@ export const serve = subcommand({
     ctrl:           value('--ctrl <address>', `swtpm’s control channel, as for QEMU: ${CTRL_FORM}`, parseCtrl),
     flags:          value('--flags <flags>', FLAGS_FORM, parseFlags),
     locality:       value('--locality <rule>', `${LOCALITY_FORM}: the control channel refuses locality 4`, parseLocality),
+    migration:      value('--migration <rules>', `a shared image: ${MIGRATION_FORM}`, parseMigration),
     terminate:      flag('-t, --terminate', 'end when the last client has disconnected'),
     seccomp:        value('--seccomp <params>', 'accepted for swtpm’s sake, without effect', text => text),
     pidFile:        value('--pid <file>', 'file=PATH: has the process id while the server listens', parsePid),
@@ -55,6 +64,7 @@ export const serve = subcommand({
         '--server or --ctrl is required: an address for TPM commands, or for QEMU',
       );
     }
+    demandMigratable(options);
     if (options.seccomp !== undefined) {
       printer.warn(`${file}: --seccomp has no effect: no system call is blocked`);
     }
@@ -77,7 +87,10 @@ export const serve = subcommand({
       const { reason, store } = await untilSignal((signal, whenReady) =>
         serveMachine({
           ...{ server, on: on ?? false, startup, terminate, signal },
-          control: ctrl && { address: ctrl, rejectLocality4 },
+          control: ctrl && {
+            ...{ address: ctrl, rejectLocality4 },
+            ...(options.migration && { migration: options.migration }),
+          },
           ready: listening => whenReady(() => ready(listening)),
           notice: sentence => printer.warn(`${file}: ${sentence}`),
           openImage: () => openNamed(file, { ...common, trace }),
@@ -93,6 +106,22 @@ export const serve = subcommand({
     }
   },
 });
+
+interface Migratable {
+  readonly ctrl: TpmAddress | undefined;
+  readonly flags: Flags | undefined;
+  readonly migration: MigrationOptions | undefined;
+}
+
+/** @throws UsageError */
+function demandMigratable({ ctrl, flags, migration }: Migratable): void {
+  if (migration === undefined) return;
+  if (ctrl === undefined) throw new UsageError('--migration needs --ctrl, which carries the state');
+  if (!migration.incoming || !flags?.on) return;
+  throw new UsageError(
+    '--migration incoming and --flags exclude each other: the TPM is off until the state arrives',
+  );
+}
 
 /** With --json, standard output is for the one document at the end. */
 function announce(text: string, printer: Printer): void {

@@ -41,7 +41,9 @@ function confirmedEmpty(
   tag: StoreTag | undefined,
 ): Inspection {
   if (tag !== undefined) {
-    return refused('CORRUPT', found, [`the header names store ${hex(tag.uuid)}, and it is gone`]);
+    const gone = `the header names store ${hex(tag.uuid)}, and it is gone`;
+    const faults = imageFaults(disk);
+    return refused(faults.length > 0 ? 'IMAGE' : 'CORRUPT', found, [gone, ...faults]);
   }
   const proof = proveEmpty(disk, AREA_BYTES_MAX);
   if (proof.proven) return { ...found, isProvenByHeader: proof.byHeader };

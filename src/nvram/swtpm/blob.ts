@@ -125,6 +125,12 @@ export function wrapBlob(
   return withHeader(stored.flags | migrated.flags | FLAG.MIGRATION_DATA, migrated.sections);
 }
 
+/** The same without a key. */
+export const wrapPlainBlob = (blob: Uint8Array, form: 'stored' | 'migrated'): Uint8Array =>
+  wrapBlob(blob, form, {}, () => {
+    throw new Error('plain blobs have no IV');
+  });
+
 function closed(
   content: Uint8Array,
   layer: Layer,

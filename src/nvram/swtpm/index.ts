@@ -2,7 +2,7 @@
  * State in swtpm's format, as stores: a state directory, a linear store, and files of swtpm_ioctl.
  * @module
  */
-export { type SwtpmKeys, unwrapBlob, wrapBlob } from './blob.js';
+export { type SwtpmKeys, unwrapBlob, wrapBlob, wrapPlainBlob } from './blob.js';
 export { openSwtpmBlobs } from './blob-files.js';
 export {
   openSwtpmDirectory,

@@ -3,13 +3,13 @@
  * of the image, for the code and the sentence of a refusal.
  * @module
  */
+import { SwtpmError, unwrapBlob, wrapPlainBlob } from '../../nvram/swtpm/index.js';
 import type { BlobName } from '../../tpm/engine.js';
 import { bytes, concat, encode, flags64, struct, u8, u16, u32 } from '../../wire/codec.js';
 import { MESSAGES, type Name, type Request } from '../control-messages.js';
 import { BUFFER_BYTES, type ControlledTpm } from './controlled.js';
 import { tpmInfo } from './info.js';
 import { RESULT, Refusal } from './results.js';
-import { unwrapStateBlob, wrapStateBlob } from './state-blob.js';
 
 /** What a message acts on. */
 export interface Scene {
@@ -42,6 +42,14 @@ const BLOBS: ReadonlyMap<number, BlobName> = new Map([
   [3, 'savestate'],
   [4, 'savestate'],
 ]);
+/** The one that QEMU reads last, also where it is absent. */
+const LAST_BLOB: BlobName = 'savestate';
+const ABSENT_BLOB = encode(stateBlob, {
+  result: RESULT.ABSENT,
+  flags: 0,
+  totalBytes: 0,
+  bytes: 0,
+});
 /** TSC_ResetEstablishmentBit (TPM Main, PC Client TIS 1.2): what a platform sends for it. */
 const RESET_ESTABLISHMENT = encode(resetEstablishment, {
   tag: 0x00c1,
@@ -102,20 +110,17 @@ export const HANDLERS: Handlers = {
   GET_STATEBLOB: async ({ type, offset }, { tpm }) => {
     const name = BLOBS.get(type);
     const blob = name && (await tpm.blob(name));
-    if (blob === undefined) {
-      return encode(stateBlob, { result: RESULT.ABSENT, flags: 0, totalBytes: 0, bytes: 0 });
-    }
-    // swtpm's totals count what is left from the offset on.
-    const rest = wrapStateBlob(blob).subarray(offset);
-    const sizes = { totalBytes: rest.length, bytes: rest.length };
-    return concat(encode(stateBlob, { result: RESULT.SUCCESS, flags: 0, ...sizes }), rest);
+    const response = blob === undefined ? ABSENT_BLOB : blobResponse(blob, offset);
+    // Before it is answered: the destination may ask for the image as soon as QEMU has the blob.
+    if (name === LAST_BLOB) tpm.handOver();
+    return response;
   },
 
-  SET_STATEBLOB: ({ type, data }, { tpm }) => {
+  SET_STATEBLOB: async ({ type, data }, { tpm }) => {
     const name = BLOBS.get(type);
     if (name === undefined)
       throw new Refusal(RESULT.BAD_PARAMETER, `no state blob has type ${type}`);
-    tpm.expect(name, data.length === 0 ? data : unwrapped(name, data));
+    await tpm.expect(name, data.length === 0 ? data : unwrapped(name, data));
     return result(RESULT.SUCCESS);
   },
 
@@ -142,7 +147,16 @@ export const HANDLERS: Handlers = {
     const sizes = { totalBytes: whole.length, bytes: rest.length };
     return concat(encode(info, { result: RESULT.SUCCESS, ...sizes }), rest);
   },
+
+  LOCK_STORAGE: async ({ retries }, { tpm }) => {
+    await tpm.hold(Math.min(retries, LOCK_RETRIES_MAX) * LOCK_RETRY_MS);
+    return result(RESULT.SUCCESS);
+  },
 };
+
+/** How long one of the retries of LOCK_STORAGE stands for, as in swtpm. */
+const LOCK_RETRY_MS = 10;
+const LOCK_RETRIES_MAX = 6000;
 
 function demandLocality(locality: number, allowed: readonly number[] = LOCALITIES): void {
   if (allowed.includes(locality)) return;
@@ -150,19 +164,21 @@ function demandLocality(locality: number, allowed: readonly number[] = LOCALITIE
   throw new Refusal(RESULT.BAD_LOCALITY, why);
 }
 
+/** swtpm's totals count what is left from the offset on. */
+function blobResponse(blob: Uint8Array, offset: number): Uint8Array {
+  const rest = wrapPlainBlob(blob, 'migrated').subarray(offset);
+  const sizes = { totalBytes: rest.length, bytes: rest.length };
+  return concat(encode(stateBlob, { result: RESULT.SUCCESS, flags: 0, ...sizes }), rest);
+}
+
+/** There is no migration key: a blob that is encrypted with one is refused. */
 function unwrapped(name: BlobName, data: Uint8Array): Uint8Array {
-  const found = unwrapStateBlob(data);
-  if (found.is === 'blob') return found.blob;
-  if (found.is === 'encrypted') {
-    throw new Refusal(
-      RESULT.KEY_NOT_FOUND,
-      `the ${name} blob is encrypted, and there is no migration key`,
-    );
+  try {
+    return unwrapBlob(`the ${name} blob`, data, {});
+  } catch (error) {
+    if (!(error instanceof SwtpmError) || error.code !== 'MALFORMED') throw error;
+    throw new Refusal(RESULT.BAD_PARAMETER, error.message);
   }
-  throw new Refusal(
-    RESULT.BAD_PARAMETER,
-    `the ${name} blob is not in swtpm's wrapper: ${found.why}`,
-  );
 }
 
 /** The bit of each message in GET_CAPABILITY; a bit stands for all of its messages. */
@@ -196,7 +212,11 @@ const capabilities = (): bigint =>
   }, 0n);
 
 /** Runs a whole message. @throws Refusal; errors of the machine */
-export function handle(name: Name, request: Request<Name>, scene: Scene): Response {
+export async function handle(
+  name: Name,
+  request: Request<Name>,
+  scene: Scene,
+): Promise<Uint8Array> {
   const { when } = MESSAGES[name];
   const handler = HANDLERS[name] as ((given: Request<Name>, scene: Scene) => Response) | undefined;
   if (handler === undefined) throw new Refusal(RESULT.BAD_ORDINAL, 'this message is not supported');
@@ -204,5 +224,6 @@ export function handle(name: Name, request: Request<Name>, scene: Scene): Respon
     const state = scene.tpm.isOn ? 'on: it takes CMD_STOP first' : 'off: it takes CMD_INIT first';
     throw new Refusal(RESULT.BAD_ORDINAL, `the TPM is ${state}`);
   }
+  if (when === 'on') await scene.tpm.hold();
   return handler(request, scene);
 }
