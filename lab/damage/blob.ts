@@ -4,21 +4,30 @@
  * @module
  */
 import assert from 'node:assert/strict';
-import { openImage, takeGuard, withLock } from '../../src/block/index.js';
+import { type LockedNode, openImage, takeGuard, withLock } from '../../src/block/index.js';
 import { inspectStore } from '../../src/nvram/index.js';
 
-/** Flips a bit in the current permanent state. A second call repairs it. */
-export function flipPermanentState(path: string): void {
+/** Flips a bit in the current permanent state. Returns what repairs it. */
+export function flipPermanentState(path: string): () => void {
+  const at = placeOfPermanentState(path);
+  const flip = (): void => {
+    onDisk(path, disk => disk.write(at, Uint8Array.of(disk.read(at, 1)[0]! ^ 1)));
+  };
+  flip();
+  return flip;
+}
+
+function placeOfPermanentState(path: string): number {
+  const { state } = onDisk(path, disk => inspectStore(disk));
+  const found = state?.directory.entries.find(
+    ({ name, lastGeneration }) => name === 'permall' && lastGeneration === 0,
+  );
+  assert(found !== undefined, `${path} has no permanent state`);
+  return found.offset;
+}
+
+function onDisk<T>(path: string, act: (disk: LockedNode) => T): T {
   using image = openImage(path);
   using _guard = takeGuard(image, 'incoming');
-  withLock(image, undefined, disk => {
-    const { regions, state } = inspectStore(disk);
-    const { entries } = state?.directory ?? {};
-    const found = entries?.find(
-      ({ name, lastGeneration }) => name === 'permall' && lastGeneration === 0,
-    );
-    const at = found?.offset ?? regions.find(({ what }) => what.startsWith('permall '))?.offset;
-    assert(at !== undefined, `${path} has no permanent state`);
-    disk.write(at, Uint8Array.of(disk.read(at, 1)[0]! ^ 1));
-  });
+  return withLock(image, undefined, act);
 }

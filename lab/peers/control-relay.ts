@@ -21,8 +21,8 @@ export class ControlRelay {
   readonly #backend: string;
   /** What has passed, in order; what arrived together is one. */
   readonly passed: Passed[] = [];
-  /** Called with each before it is passed on. */
-  before: (passing: Passed) => void | Promise<void> = () => {};
+  /** Called with each before it is passed on: whether it is. */
+  before: (passing: Passed) => Promise<boolean> = async () => true;
   #server!: Server;
 
   private constructor(backend: string) {
@@ -42,12 +42,15 @@ export class ControlRelay {
   async #pass(qemu: Socket): Promise<void> {
     const backend = connect(this.#backend);
     await once(backend, 'connect');
+    // One at a time: what `before` does is done before anything else passes, an end included.
+    let last: Promise<void> = Promise.resolve();
+    const next = (act: () => void | Promise<void>): void => void (last = last.then(act));
     for (const [one, other] of [
       [qemu, backend],
       [backend, qemu],
     ] as const) {
       one.on('error', () => one.destroy());
-      one.on('close', () => other.destroySoon());
+      one.on('close', () => next(() => other.destroySoon()));
     }
     const fd = (qemu as unknown as { _handle: { fd: number } })._handle.fd;
     const { readable, receive } = loadMessageSocket();
@@ -57,14 +60,10 @@ export class ControlRelay {
     this.#record('qemu', first.bytes);
     sendWith(backend, first.bytes, first.descriptors);
     first.descriptors.forEach(closeSync);
-    // One at a time: what `before` does is done before anything else passes.
-    let last: Promise<void> = Promise.resolve();
-    const relay = (from: Passed['from'], chunk: Uint8Array, to: Socket): void => {
-      last = last.then(async () => {
-        await this.before(this.#record(from, chunk));
-        to.write(chunk);
+    const relay = (from: Passed['from'], chunk: Uint8Array, to: Socket): void =>
+      next(async () => {
+        if (await this.before(this.#record(from, chunk))) to.write(chunk);
       });
-    };
     qemu.on('data', chunk => relay('qemu', chunk, backend));
     backend.on('data', chunk => relay('backend', chunk, qemu));
     qemu.resume();

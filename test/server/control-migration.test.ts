@@ -222,9 +222,9 @@ test('the destination ends at its start with the fault of the image; the source 
     const error = await t.throwsAsync(serverOn(t, path, IN, more));
     return (error as Error & { outcome?: unknown }).outcome;
   };
-  flipPermanentState(path);
+  const repair = flipPermanentState(path);
   t.is(await fault(), 'CORRUPT');
-  flipPermanentState(path);
+  repair();
   t.is(await fault({ key: { kind: 'key', bytes: new Uint8Array(32) } }), 'WRONG_KEY');
   t.is(await source.tpm(PCR_READ), pcr);
   const target = await vmOn(t, path, IN);
