@@ -13,7 +13,7 @@ import { handle, type Scene } from './handlers.js';
 import { RESULT, Refusal, refusalOf } from './results.js';
 
 export interface ControlClientOptions {
-  readonly scene: Omit<Scene, 'attachData'>;
+  readonly scene: Omit<Scene, 'attachData' | 'isMachine'>;
   /** Takes TPM commands from the data channel. */
   readonly attach: (data: Socket) => void;
   readonly partialMs: number;
@@ -40,11 +40,15 @@ export class ControlClient {
     this.#socket = socket;
     this.#options = options;
     const { scene } = options;
+    const isMachine = (): boolean => this.#data !== undefined;
     this.#scene = {
       tpm: scene.tpm,
       shutdown: scene.shutdown,
       rejectLocality4: scene.rejectLocality4,
       attachData: () => this.#attachData(),
+      get isMachine() {
+        return isMachine();
+      },
     };
     this.#deadline = new Deadline(options.partialMs, () => {
       options.notice(

@@ -153,14 +153,31 @@ export class ControlledTpm {
   }
 
   /**
-   * Leaves the image to the destination of a migration, if this server does that. From now on no command
-   * runs, until hold() has taken it back.
-   * @throws what Machine.handOver throws
+   * A blob for a migration; the last one leaves the image to the destination, if this server does that.
+   * From then on no command runs, until hold() has taken it back. A fault is for the destination to
+   * find, since with return-path a QEMU 7.2 hangs for good when its backend refuses a blob: it gets a blob
+   * that no TPM accepts, or an image that was not handed over.
+   * @throws what Machine.blob and Machine.handOver throw, unless this server hands the image over
    */
-  handOver(): void {
-    if (!this.#options.handsOver) return;
-    this.#machine.handOver();
-    this.#options.notice('the image was handed over, with the last state blob');
+  async outgoing(name: BlobName): Promise<Uint8Array | undefined> {
+    const { handsOver, notice } = this.#options;
+    if (!handsOver) return this.blob(name);
+    const refused = (error: unknown, what: string): void => {
+      if (!(error instanceof NvtpmError)) throw error;
+      notice(`${what}, which the destination will refuse: ${error.message}`);
+    };
+    const blob = await this.blob(name).catch((error: unknown) => {
+      refused(error, `the ${name} blob is sent as an unusable one`);
+      return UNUSABLE;
+    });
+    if (name !== LAST_BLOB) return blob;
+    try {
+      this.#machine.handOver();
+      notice('the image was handed over, with the last state blob');
+    } catch (error) {
+      refused(error, 'the image is not handed over');
+    }
+    return blob;
   }
 
   /**
@@ -259,6 +276,10 @@ export class ControlledTpm {
     return false;
   }
 }
+
+/** The one that QEMU reads last, also where it is absent. */
+const LAST_BLOB: BlobName = 'savestate';
+const UNUSABLE = new TextEncoder().encode('the source could not read the state of its TPM');
 
 const WITHOUT_IMAGE = {
   off: 'the TPM has no image before CMD_INIT',

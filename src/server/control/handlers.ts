@@ -19,6 +19,8 @@ export interface Scene {
   /** Ends the server, once the response is written. */
   readonly shutdown: () => void;
   readonly rejectLocality4: boolean;
+  /** Whether it comes from a virtual machine, and not from a tool. */
+  readonly isMachine: boolean;
 }
 
 type Response = Uint8Array | Promise<Uint8Array>;
@@ -42,8 +44,6 @@ const BLOBS: ReadonlyMap<number, BlobName> = new Map([
   [3, 'savestate'],
   [4, 'savestate'],
 ]);
-/** The one that QEMU reads last, also where it is absent. */
-const LAST_BLOB: BlobName = 'savestate';
 const ABSENT_BLOB = encode(stateBlob, {
   result: RESULT.ABSENT,
   flags: 0,
@@ -107,12 +107,10 @@ export const HANDLERS: Handlers = {
 
   CANCEL_TPM_CMD: (_, { tpm }) => result(tpm.platform.cancel() ? RESULT.SUCCESS : RESULT.FAIL),
 
-  GET_STATEBLOB: async ({ type, offset }, { tpm }) => {
+  GET_STATEBLOB: async ({ type, offset }, { tpm, isMachine }) => {
     const name = BLOBS.get(type);
-    const blob = name && (await tpm.blob(name));
+    const blob = name && (await (isMachine ? tpm.outgoing(name) : tpm.blob(name)));
     const response = blob === undefined ? ABSENT_BLOB : blobResponse(blob, offset);
-    // Before it is answered: the destination may ask for the image as soon as QEMU has the blob.
-    if (name === LAST_BLOB) tpm.handOver();
     return response;
   },
 
