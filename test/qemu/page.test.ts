@@ -20,8 +20,8 @@ function commandsUnder(heading: string): string {
 
 // biome-ignore format: table
 const SECTIONS: readonly (readonly [heading: string, said: RegExp])[] = [
-  ['Start, reset, quit',        /ended by control-shutdown/],
-  ['Migrate on shared storage', /Migration status: completed[^]*ended by control-shutdown[^]*VM status: running[^]*ended by control-shutdown/],
+  ['Start, reset, quit',        /ended by control-shutdown/s],
+  ['Migrate on shared storage', /Migration status: completed.*ended by control-shutdown.*VM status: running.*ended by control-shutdown/s],
 ];
 
 for (const [heading, expected] of SECTIONS) {
