@@ -207,7 +207,7 @@ test('an image without a tag gets one from its next activation, and then a lost 
     t.deepEqual(withLock(node, undefined, storeTag)?.uuid, store.uuid);
     store.close();
   });
-  t.is(found(t, patched(file.view, wordAt(file.view, 40), 0n)), 'CORRUPT');
+  t.is(found(t, patched(file.view, wordAt(file.view, 40), 0n)), 'IMAGE');
 });
 
 test('a part of the area that lost its mapping is IMAGE, although no blob lies there', t => {

@@ -291,6 +291,7 @@ test('a machine migrates away and back, to the same two servers', async t => {
     const to = await connected(other);
     t.is(await loaded(t, to, await saved(t, from)), SUCCESS);
     t.is(await to.tpm(PCR_READ), pcr);
+    t.is(await from.control.ask(LOCK_STORAGE), FAIL);
     await ended(from);
     other = from.server;
     from = to;
