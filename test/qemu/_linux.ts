@@ -25,12 +25,16 @@ export interface Linux {
 }
 
 /** Boots Linux on the TPM backend at `ctrl`, until its console answers. */
-export async function bootLinux(t: ExecutionContext, ctrl: string): Promise<Linux> {
+export async function bootLinux(
+  t: ExecutionContext,
+  ctrl: string,
+  ...more: readonly string[]
+): Promise<Linux> {
   const initrd = join(scratch(t), 'initrd');
   writeFileSync(initrd, new Uint8Array(initramfs()));
   const port = await SerialPort.listen(t);
   const boot = ['-kernel', pathOf('kernel'), '-initrd', initrd, '-append', COMMAND_LINE];
-  const qemu = await QemuSystem.start(t, ctrl, '-m', '256', ...boot, ...port.args);
+  const qemu = await QemuSystem.start(t, ctrl, '-m', '256', ...boot, ...port.args, ...more);
   const serial = await port.connected();
   const console = new Console(text => void serial.write(text));
   serial.on('data', (bytes: Uint8Array) => {
