@@ -99,7 +99,8 @@ function load(): MessageSocket {
     readable: fd =>
       new Promise(resolve => {
         const waited = pollfdOf(fd);
-        poll.async(waited, 1, -1, () => resolve());
+        // Named in the callback, so that it is not collected while the thread writes to it.
+        poll.async(waited, 1, -1, () => resolve(void waited));
       }),
     receive: (fd, length) => {
       const [bytes, control] = [new Uint8Array(length), new Uint8Array(CONTROL_BYTES)];

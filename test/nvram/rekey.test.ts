@@ -116,14 +116,13 @@ test('a key that was being added to an image when the power went leaves nothing 
   };
   for (const { disk } of everyPowerCut(platter(before), act, { limit: 4 })) {
     cuts += 1;
-    if (cuts % 23 !== 0) continue;
     const node = openQcow2(disk);
     if (opened(node) !== 'KEY_REQUIRED') continue;
     t.deepEqual(activated(node, { key: KEY }).load('permall'), marked('stored', 500));
     const left = exposed(disk);
     if (left.length > 0) return t.fail(`in the clear: ${left.join(', ')}`);
   }
-  t.true(cuts > 1000);
+  t.true(cuts > 200, `${cuts} cuts`);
 });
 
 peerTest(
