@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { UsageError } from '../output.js';
+import { NV_TEXT } from './guest.js';
 import { QemuGuest } from './qemu-guest.js';
 import type { Story } from './story.js';
 import { QEMU } from './virtual-machine.js';
@@ -26,6 +27,7 @@ export async function inQemu(story: Story, maker: string, version: string): Prom
   const pcr = await owner.pcr();
   const ek = await owner.createEk();
   await owner.takeOwnership();
+  await owner.nvStore();
   story.tell(
     'A real QEMU boots on a blank image; its guest creates the EK and takes ownership',
     pcr !== UNMEASURED,
@@ -43,11 +45,16 @@ export async function inQemu(story: Story, maker: string, version: string): Prom
   const guest = new QemuGuest(second);
   const now = await guest.ownerReadsEk();
   const wrong = await guest.useWrongSecret();
+  const nv = await guest.nvRead();
   await second.kill();
   story.tell(
     'SIGKILL of QEMU and of nvtpm serve, cold restart: the same EK, the same owner',
-    now === ek && wrong === 'TPM_AUTHFAIL',
-    [{ what: 'EK', before: ek, now }, `the owner’s secret works, a wrong one is answered ${wrong}`],
-    { ek: now, wrong },
+    now === ek && wrong === 'TPM_AUTHFAIL' && nv === NV_TEXT,
+    [
+      { what: 'EK', before: ek, now },
+      `the owner’s secret works, a wrong one is answered ${wrong}`,
+      { what: 'NV index', before: NV_TEXT, now: nv },
+    ],
+    { ek: now, wrong, nv },
   );
 }
