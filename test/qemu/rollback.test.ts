@@ -46,7 +46,8 @@ testUnlessMissing(
     t.deepEqual(await sysfs(console, false), { owned: '1', ...ON });
     t.is(await tpm.ownerReadsEk(OWNER), ek);
     t.is(await qemu.quit(), 0);
-    t.is((await serving.ended()).exit, 0);
+    const { exit, err } = await serving.ended();
+    t.is(exit, 0);
 
     const adopted = readFileSync(trace, 'utf8')
       .split('\n')
@@ -58,6 +59,11 @@ testUnlessMissing(
     );
     const { nvram } = JSON.parse(nvtpm(['info', image, '--json']).out);
     const kept: number[] = nvram.kept;
-    for (const { replaced } of adopted) t.true(kept.includes(replaced), `${replaced} of ${kept}`);
+    for (const { replaced } of adopted) {
+      t.true(kept.includes(replaced), `${replaced} of ${kept}`);
+      t.true(
+        err.includes(`rolled back to a snapshot of the machine; generation ${replaced} keeps`),
+      );
+    }
   },
 );
