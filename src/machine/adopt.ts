@@ -14,6 +14,9 @@ import type { Opened } from './storage.js';
 /** A complete state: a blob that is not among them is absent. `permall` is always among them. */
 export type StateBlobs = ReadonlyMap<BlobName, Uint8Array>;
 
+/** Where state blobs come from: another host, or a snapshot that the emulator made of this machine. */
+export type Origin = 'migration' | 'roll-back';
+
 /**
  * Loads `blobs` into an engine of its own, which stores nothing anywhere.
  * @returns what that TPM reports of itself
@@ -47,15 +50,21 @@ export function replaceIn(port: NvramPort, blobs: StateBlobs): void {
 
 /**
  * The blobs are of the TPM that the store has, or the store has none that anything depends on: neither an
- * Endorsement Key nor an owner.
+ * Endorsement Key nor an owner. A roll-back may lead to before the Endorsement Key.
  * @throws MachineError REFUSED; StateError
  */
-export function demandSameTpm(make: EngineFactory, opened: Opened, blobs: StateBlobs): void {
+export function demandSameTpm(
+  make: EngineFactory,
+  opened: Opened,
+  blobs: StateBlobs,
+  origin: Origin,
+): void {
   const permall = opened.load('permall');
   if (permall === undefined) return;
   const stored = examine(make, new Map([['permall', permall]]));
   if (stored.ek === undefined && !stored.owned) return;
-  const { ek } = examine(make, blobs);
+  const { ek, owned } = examine(make, blobs);
+  if (origin === 'roll-back' && ek === undefined && !owned) return;
   if (stored.ek !== undefined && ek !== undefined && equal(stored.ek, ek)) return;
   const broken = ['the state is of another TPM than the one in this image'];
   throw new MachineError('REFUSED', `${opened.path}: ${broken[0]}; use an empty image for it`, {

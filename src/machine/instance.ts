@@ -13,7 +13,7 @@ import {
 } from '../tpm/engine.js';
 import { stateVersion } from '../tpm/state-version.js';
 import { safeTrace } from '../trace.js';
-import { demandSameTpm, power, replaceIn, type StateBlobs } from './adopt.js';
+import { demandSameTpm, type Origin, power, replaceIn, type StateBlobs } from './adopt.js';
 import { Cleanup } from './cleanup.js';
 import { MachineError } from './errors.js';
 import { HandedOverInstance } from './handed-over.js';
@@ -86,20 +86,27 @@ export class Instance {
   }
 
   /**
-   * Powers on with state blobs from outside, which replace what is stored.
+   * Powers on with state blobs from outside, which replace what is stored; what they replace is kept
+   * as a generation.
    * @throws MachineError REFUSED: the image has another TPM; StateError (nothing was written); what
    *   coldStart throws
    */
-  static adopt(options: InstanceOptions, blobs: StateBlobs): Instance {
-    return begin(options, {
+  static adopt(options: InstanceOptions, blobs: StateBlobs, origin: Origin): Instance {
+    let before = 0;
+    const instance = begin(options, {
       whenEmpty: 'format',
       load: (engine, port, opened) => {
         // First: of some engines a process can have only one.
-        demandSameTpm(options.engine, opened, blobs);
+        demandSameTpm(options.engine, opened, blobs, origin);
+        before = opened.generation ?? 0;
         replaceIn(port, blobs);
         power(engine, port, blobs);
       },
     });
+    const { generation, kept } = instance.storeInfo;
+    const replaced = kept.find(each => each >= before);
+    safeTrace(options.trace)({ event: 'adopt', origin, generation, replaced });
+    return instance;
   }
 
   /** Whether everything is released: after close, abandon and handOver, and where those or reset failed. */

@@ -74,8 +74,10 @@ export class ControlledTpm {
     const blobs = new Map(this.#arrived);
     this.#arrived.clear();
     if (blobs.size > 0) {
+      // QEMU resets a machine before it loads a snapshot into it; one that arrives was never on.
+      const origin = machine.power === 'on' ? 'roll-back' : 'migration';
       if (machine.power === 'on') machine.powerOff();
-      machine.adopt(blobs);
+      machine.adopt(blobs, origin);
     } else if (machine.power === 'on') {
       machine.reset();
     } else {
