@@ -5,7 +5,7 @@
 set -eu
 
 # libtpms comes with swtpm, under a name that differs from release to release.
-PACKAGES="qemu-utils qemu-system-x86 seabios swtpm swtpm-tools
+PACKAGES="qemu-utils qemu-system-x86 seabios ovmf swtpm swtpm-tools
   tpm-tools trousers tpm-quote-tools simple-tpm-pk11 fakeroot
   tpm2-tools strace socat groff-base"
 

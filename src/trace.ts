@@ -17,6 +17,7 @@ export type TraceEvent =
   | { readonly event: 'flush';    readonly path: string }
   | { readonly event: 'validate'; readonly outcome: string; readonly generation?: number; readonly epoch?: number; readonly why?: string }
   | { readonly event: 'commit';   readonly generation: number; readonly epoch: number; readonly blobs: readonly string[] }
+  | { readonly event: 'adopt';    readonly origin: 'migration' | 'hand-over' | 'roll-back'; readonly generation: number; readonly replaced: number | undefined }
   | { readonly event: 'failure';  readonly where: string; readonly why: string }
   | { readonly event: 'command';  readonly ordinal: number; readonly name: string; readonly locality: number; readonly result: number }
   | { readonly event: 'register'; readonly access: 'read' | 'write'; readonly address: number; readonly size: number; readonly value: number | undefined }

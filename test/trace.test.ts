@@ -22,6 +22,7 @@ const KINDS: Readonly<Record<TraceEvent['event'], true>> = {
   flush: true,
   validate: true,
   commit: true,
+  adopt: true,
   failure: true,
   command: true,
   register: true,
@@ -76,6 +77,9 @@ test('a life, a failure and a migration are the same under a trace that throws a
   t.is(end.end, 'moved');
   const value = guestOf(target).run(commands.nvReadValue(INDEX, 0, 4));
   t.is(toHex(value), '01020304');
+  const permall = target.blob('permall')!;
+  target.powerOff();
+  target.adopt(new Map([['permall', permall]]), 'migration');
   target.powerOff();
 
   const failing = engine();

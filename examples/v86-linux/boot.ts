@@ -9,25 +9,14 @@ import { openImage } from 'nvtpm/block';
 import { secretOf } from 'nvtpm/guest';
 import { GuestTpm } from './guest.js';
 import { Pc } from './pc.js';
+import { type KernelLog, kernelLog, type Sysfs, sysfs } from './sysfs.js';
 
 /** As public as the secrets of any demonstration. */
 const OWNER = secretOf('the owner of the example');
 
-/** What the kernel shows of the TPM, without asking for more than read permission. */
-export interface Sysfs {
-  /** The Endorsement Key's modulus in hex, where it is there to be seen. */
-  readonly pubek?: string;
-  readonly owned: string;
-  readonly enabled: string;
-  readonly active: string;
-}
-
-export interface Boot {
+export interface Boot extends KernelLog {
   readonly seconds: number;
   readonly kernel: string;
-  /** What the kernel says about TPMs, and what of it is a warning or worse. */
-  readonly messages: readonly string[];
-  readonly complaints: readonly string[];
   readonly accesses: number;
   /** sysfs after each step, and the modulus as the TPM's answers have it. */
   readonly steps: readonly { readonly step: string; readonly sysfs: Sysfs }[];
@@ -57,19 +46,6 @@ const BOOTS: Readonly<Record<string, (tpm: GuestTpm, note: Note) => Promise<stri
   },
 };
 
-async function sysfs(pc: Pc, pubek: boolean): Promise<Sysfs> {
-  const show = async (name: string): Promise<string> =>
-    (await pc.shell(`cat /sys/class/tpm/tpm0/${name}`)).join('\n');
-  const [owned, enabled, active] = [
-    await show('owned'),
-    await show('enabled'),
-    await show('active'),
-  ];
-  if (!pubek) return { owned, enabled, active };
-  const [, digits = ''] = (await show('pubek')).split('Modulus:');
-  return { owned, enabled, active, pubek: digits.replaceAll(/\s/g, '').toLowerCase() };
-}
-
 async function boot(name: string, path: string): Promise<Boot> {
   const start = performance.now();
   using image = openImage(path, { readOnly: false });
@@ -85,19 +61,17 @@ async function boot(name: string, path: string): Promise<Boot> {
   const pc = await Pc.boot(machine.tis);
   const steps: { step: string; sysfs: Sysfs }[] = [];
   const note: Note = async (step, visible) => {
-    steps.push({ step, sysfs: await sysfs(pc, visible === 'pubek') });
+    steps.push({ step, sysfs: await sysfs(pc.console, visible === 'pubek') });
   };
-  const modulus = await BOOTS[name]!(new GuestTpm(pc), note);
-  const [kernel = ''] = await pc.shell('uname -r');
-  // <level>[time] text, with the level of syslog: 4 is a warning.
-  const messages = (await pc.shell('dmesg -r')).filter(line => /tpm/i.test(line));
+  const modulus = await BOOTS[name]!(new GuestTpm(pc.console), note);
+  const [kernel = ''] = await pc.console.shell('uname -r');
+  const log = await kernelLog(pc.console);
   // No shutdown: the power is cut, and what was acknowledged is on the disk.
   machine.cutPower();
   return {
     seconds: Math.round((performance.now() - start) / 100) / 10,
     kernel,
-    messages,
-    complaints: messages.filter(line => (Number(/^<(\d+)>/.exec(line)?.[1] ?? 0) & 7) <= 4),
+    ...log,
     accesses: pc.accesses,
     steps,
     modulus,

@@ -17,15 +17,15 @@ import {
   plain,
   WELL_KNOWN_SECRET,
 } from 'nvtpm/guest';
-import type { Pc } from './pc.js';
+import type { Console } from './console.js';
 
 const NONCE_BYTES = 20;
 
 export class GuestTpm {
-  readonly #pc: Pc;
+  readonly #console: Console;
 
-  constructor(pc: Pc) {
-    this.#pc = pc;
+  constructor(console: Console) {
+    this.#console = console;
   }
 
   /** Makes the Endorsement Key and gives its modulus in hex. */
@@ -55,7 +55,7 @@ export class GuestTpm {
   }
 
   async #exchange<T>({ request, verify }: Exchange<T>): Promise<T> {
-    return verify(await this.#pc.tpm(request));
+    return verify(await this.#console.tpm(request));
   }
 
   #run<T>(command: Command<T>): Promise<T> {

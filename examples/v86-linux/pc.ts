@@ -3,7 +3,8 @@
  * @module
  */
 import { TIS_BASE, type Tis } from 'nvtpm/tis';
-import { initramfs, MARK } from './initramfs.js';
+import { Console } from './console.js';
+import { initramfs } from './initramfs.js';
 import { load, pathOf, urlOf } from './pieces.js';
 
 /** What is used of v86, whose own types come with the package. */
@@ -43,15 +44,15 @@ const WINDOW_BYTES = 128 * 1024;
 
 export class Pc {
   readonly #emulator: Emulator;
-  readonly #lines: string[] = [];
-  #rest = '';
-  #wake: (() => void) | undefined;
+  readonly console: Console;
   /** How often the guest has read or written a register. */
   accesses = 0;
 
   private constructor(emulator: Emulator) {
     this.#emulator = emulator;
-    emulator.add_listener('serial0-output-byte', byte => this.#print(byte));
+    const console = new Console(text => emulator.serial0_send(text));
+    emulator.add_listener('serial0-output-byte', byte => console.print(String.fromCharCode(byte)));
+    this.console = console;
   }
 
   /** Boots Linux, until its console answers. */
@@ -71,22 +72,8 @@ export class Pc {
     const pc = new Pc(emulator);
     pc.#map(tis);
     await emulator.run();
-    await pc.#answer();
+    await pc.console.ready();
     return pc;
-  }
-
-  /** Runs a shell command in the guest and gives the lines that it prints. */
-  async shell(command: string): Promise<readonly string[]> {
-    this.#emulator.serial0_send(`sh ${command}\n`);
-    const { lines } = await this.#answer();
-    return lines;
-  }
-
-  /** Writes a command to /dev/tpm0 in the guest, and gives what is read there. */
-  async tpm(request: Uint8Array): Promise<Uint8Array> {
-    this.#emulator.serial0_send(`tpm ${Buffer.from(request).toString('hex')}\n`);
-    const { mark } = await this.#answer();
-    return new Uint8Array(Buffer.from(mark, 'hex'));
   }
 
   #map(tis: Tis): void {
@@ -103,31 +90,5 @@ export class Pc {
       address => tis.read(counted(address), 4) | 0,
       (address, value) => tis.write(counted(address), 4, value >>> 0),
     );
-  }
-
-  #print(byte: number): void {
-    const char = String.fromCharCode(byte);
-    if (char === '\r') return;
-    if (char !== '\n') {
-      this.#rest += char;
-      return;
-    }
-    this.#lines.push(this.#rest);
-    this.#rest = '';
-    this.#wake?.();
-  }
-
-  /** Waits for the script's next answer: its mark, and the lines before it. */
-  async #answer(): Promise<{ lines: readonly string[]; mark: string }> {
-    for (;;) {
-      const end = this.#lines.findIndex(line => line.startsWith(MARK));
-      if (end >= 0) {
-        const [mark, ...lines] = this.#lines.splice(0, end + 1).reverse();
-        return { lines: lines.reverse(), mark: mark!.slice(MARK.length) };
-      }
-      await new Promise<void>(resolve => {
-        this.#wake = resolve;
-      });
-    }
   }
 }

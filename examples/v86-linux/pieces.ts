@@ -21,9 +21,11 @@ const PIECES = {
 } as const;
 type Piece = keyof typeof PIECES;
 
-/** The pieces that are not there, by name. */
-export const missingPieces = (): readonly string[] =>
-  Object.values(PIECES).filter(name => !existsSync(join(FOLDER, name)));
+const ALL = Object.keys(PIECES) as readonly Piece[];
+
+/** Those of `needed` that are not there, by name. */
+export const missingPieces = (needed: readonly Piece[] = ALL): readonly string[] =>
+  needed.map(piece => PIECES[piece]).filter(name => !existsSync(join(FOLDER, name)));
 
 export const pathOf = (piece: Piece): string => join(FOLDER, PIECES[piece]);
 export const urlOf = (piece: Piece): string => pathToFileURL(pathOf(piece)).href;

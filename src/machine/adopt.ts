@@ -12,14 +12,14 @@ import { equal } from '../wire/codec.js';
 import { MachineError } from './errors.js';
 import type { Opened } from './storage.js';
 
-/**
- * Where state blobs come from: `source` is an instance on this very image, which hands it over with
- * them; `copy` is anything else, such as a snapshot or an instance on another image.
- */
-export type BlobOrigin = 'source' | 'copy';
-
 /** A complete state: a blob that is not among them is absent. `permall` is always among them. */
 export type StateBlobs = ReadonlyMap<BlobName, Uint8Array>;
+
+/**
+ * Where state blobs come from: a machine on another image, a machine that hands this very image over with
+ * them, or a snapshot that the emulator made of this machine.
+ */
+export type Origin = 'migration' | 'hand-over' | 'roll-back';
 
 /**
  * Loads `blobs` into an engine of its own, which stores nothing anywhere.
@@ -54,7 +54,7 @@ export function replaceIn(port: NvramPort, blobs: StateBlobs): void {
 
 interface Arrival {
   readonly blobs: StateBlobs;
-  readonly origin: BlobOrigin;
+  readonly origin: Origin;
 }
 
 /**
@@ -67,8 +67,8 @@ export function demandAdoptable(
   { blobs, origin }: Arrival,
 ): void {
   if (opened.pristine) return;
-  if (origin === 'source') demandHandedOver(opened, blobs);
-  else demandSameTpm(make, opened, blobs);
+  if (origin === 'hand-over') demandHandedOver(opened, blobs);
+  else demandSameTpm(make, opened, { blobs, origin });
 }
 
 const isStored = (opened: Opened, blobs: StateBlobs, name: BlobName): boolean => {
@@ -96,15 +96,16 @@ function demandHandedOver(opened: Opened, blobs: StateBlobs): void {
 
 /**
  * The blobs are of the TPM that the store has, or the store has none that anything depends on: neither an
- * Endorsement Key nor an owner.
+ * Endorsement Key nor an owner. A roll-back may lead to before the Endorsement Key.
  * @throws MachineError REFUSED; StateError
  */
-function demandSameTpm(make: EngineFactory, opened: Opened, blobs: StateBlobs): void {
+function demandSameTpm(make: EngineFactory, opened: Opened, { blobs, origin }: Arrival): void {
   const permall = opened.load('permall');
   if (permall === undefined) return;
   const stored = examine(make, new Map([['permall', permall]]));
   if (stored.ek === undefined && !stored.owned) return;
-  const { ek } = examine(make, blobs);
+  const { ek, owned } = examine(make, blobs);
+  if (origin === 'roll-back' && ek === undefined && !owned) return;
   if (stored.ek !== undefined && ek !== undefined && equal(stored.ek, ek)) return;
   const rule = 'the state is of another TPM than the one in this image';
   throw new MachineError('REFUSED', `${opened.path}: ${rule}; use an empty image for it`, {

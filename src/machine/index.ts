@@ -2,7 +2,7 @@
  * The machine around a TPM: store, engine and front end, and the life cycle of a PC.
  * @module
  */
-export type { BlobOrigin, StateBlobs } from './adopt.js';
+export type { Origin, StateBlobs } from './adopt.js';
 export { MachineError, type MachineErrorCode } from './errors.js';
 export {
   type Executor,

@@ -6,7 +6,7 @@
 import { type BlobStore, type HandedOver, HandedOverStore } from '../nvram/index.js';
 import type { BlobName, Engine, EngineInfo } from '../tpm/engine.js';
 import { safeTrace } from '../trace.js';
-import { type BlobOrigin, demandAdoptable, power, replaceIn, type StateBlobs } from './adopt.js';
+import { demandAdoptable, type Origin, power, replaceIn, type StateBlobs } from './adopt.js';
 import { Cleanup } from './cleanup.js';
 import { MachineError } from './errors.js';
 import { HandedOverInstance } from './handed-over.js';
@@ -80,20 +80,27 @@ export class Instance {
   }
 
   /**
-   * Powers on with state blobs from outside, which replace what is stored.
+   * Powers on with state blobs from outside, which replace what is stored; what they replace is kept
+   * as a generation.
    * @throws MachineError REFUSED: the image has another TPM, or was not handed over with these blobs;
    *   StateError (nothing was written); what coldStart throws
    */
-  static adopt(options: InstanceOptions, blobs: StateBlobs, origin: BlobOrigin): Instance {
-    return begin(options, {
+  static adopt(options: InstanceOptions, blobs: StateBlobs, origin: Origin): Instance {
+    let before = 0;
+    const instance = begin(options, {
       whenEmpty: 'format',
       load: (engine, port, opened) => {
         // First: of some engines a process can have only one.
         demandAdoptable(options.engine, opened, { blobs, origin });
+        before = opened.generation ?? 0;
         replaceIn(port, blobs);
         power(engine, port, blobs);
       },
     });
+    const { generation, kept } = instance.storeInfo;
+    const replaced = kept.find(each => each >= before);
+    safeTrace(options.trace)({ event: 'adopt', origin, generation, replaced });
+    return instance;
   }
 
   /** Whether everything is released: after close, abandon and handOver, and where those or reset failed. */

@@ -11,7 +11,7 @@ import { NvramError } from '../nvram/index.js';
 import type { Personality, Tis } from '../tis/index.js';
 import type { BlobName, Engine, EngineInfo, EngineKind } from '../tpm/engine.js';
 import { safeTrace, type Trace } from '../trace.js';
-import { type BlobOrigin, examine, type StateBlobs } from './adopt.js';
+import { examine, type Origin, type StateBlobs } from './adopt.js';
 import { localBackend } from './backend.js';
 import { MachineError } from './errors.js';
 import { type Executor, executeNow, executeWhenFree, Turns } from './execution.js';
@@ -209,11 +209,11 @@ export class Machine {
 
   /**
    * Powers on with state blobs from outside, which replace what is stored, in one commit. Nothing is
-   * written unless an engine has loaded them, and the image is empty, or has the same TPM ('copy'), or
-   * was handed over with these blobs ('source').
+   * written unless an engine has loaded them, and the image is empty, or has the same TPM, or was handed
+   * over with these blobs ('hand-over'). A roll-back may lead to before its Endorsement Key.
    * @throws MachineError REFUSED; StateError; what powerOn throws
    */
-  adopt(blobs: StateBlobs, origin: BlobOrigin): void {
+  adopt(blobs: StateBlobs, origin: Origin): void {
     this.#demand('off');
     const instance = Instance.adopt(this.#options, blobs, origin);
     this.#switchOn(instance, this.#makeFront(instance.kind.version));

@@ -118,7 +118,7 @@ export async function serveMachine(options: ServeOptions): Promise<ServeEnding> 
     tpm = new ControlledTpm({
       ...{ signal, notice },
       machine: () => watched(options.machine(image), settle.fail),
-      arrival: incoming ? 'source' : 'copy',
+      arrival: incoming ? 'hand-over' : 'migration',
       handsOver: releaseLockOutgoing,
     });
     try {

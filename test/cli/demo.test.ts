@@ -250,6 +250,33 @@ test('lines are wrapped at spaces; words stay whole', t => {
 });
 
 peerTest(
+  '--qemu: it holds in a real QEMU, in place of an earlier one',
+  ['qemu-system-x86_64'],
+  async t => {
+    const folder = scratch(t);
+    for (const force of [[], ['--force']]) {
+      const { exit, err, json } = await demoIn(folder, ['--qemu', '--json', ...force]);
+      t.is(exit, 0, err);
+      const { holds, steps } = json() as unknown as Demo;
+      t.true(holds);
+      t.deepEqual(
+        steps.map(step => step.holds),
+        [true, true],
+      );
+    }
+    t.deepEqual(readdirSync(folder), ['demo.qcow2']);
+  },
+);
+
+test('--qemu without a QEMU says what to install, and makes no image', async t => {
+  const folder = scratch(t);
+  const { exit, err } = await demoIn(folder, ['--qemu'], { PATH: folder });
+  t.is(exit, 2);
+  t.regex(err, /needs qemu-system-x86_64; on Debian, install qemu-system-x86/);
+  t.deepEqual(readdirSync(folder), []);
+});
+
+peerTest(
   'qemu-img finds the image in order, and carries the store to raw',
   ['qemu-img'],
   async t => {

@@ -5,8 +5,9 @@ import test from 'ava';
 import { hex, toHex } from '../../lab/files.js';
 import { ControlClient } from '../../lab/peers/control.js';
 import { sendWith, socketPair } from '../../lab/peers/descriptors.js';
-import { withLock } from '../../src/block/index.js';
+import { type BlockNode, withLock } from '../../src/block/index.js';
 import { inspectStore } from '../../src/nvram/index.js';
+import type { TraceEvent } from '../../src/trace.js';
 import { blankDisk, inStore, machineOn } from '../machine/_machines.js';
 import { controlled } from './_control.js';
 import { SCRIPT, SCRIPT_STARTED } from './_control-script.js';
@@ -286,6 +287,63 @@ test('a state of another TPM than the one in the image is refused by INIT, and t
   t.is(after.state?.directory.generation, before.state?.directory.generation);
   // The TPM of the image runs all the same.
   t.is(await to.ask(INIT), '00000000');
+});
+
+/** TPM_CreateEndorsementKeyPair of RSA 2048. */
+const CREATE_EK = hex(
+  '00c1 00000036 00000078 0102030405060708090a0b0c0d0e0f1011121314 00000001 0003 0001 0000000c 00000800 00000002 00000000',
+);
+/** Of TPM_ReadPubek without an Endorsement Key: TPM_NO_ENDORSEMENT. */
+const NO_ENDORSEMENT = '00c40000000a00000023';
+const READ_PUBEK = hex('00c1 0000001e 0000007c 0102030405060708090a0b0c0d0e0f1011121314');
+
+test('a machine rolls its TPM back to before the EK, not to another TPM; the trace has it', async t => {
+  const disk = blankDisk();
+  const events: TraceEvent[] = [];
+  const machine = (image: BlockNode) => machineOn(image, { trace: event => events.push(event) });
+  const { open, notices } = await controlled(t, { machine }, disk);
+  const client = await open();
+  const { data } = await client.setDataFd();
+  const permanent = async (): Promise<string> =>
+    (await client.ask('0000000c 00000001 00000001 00000000')).slice(32);
+  const reset = async (): Promise<void> => {
+    t.is(await client.ask(STOP), '00000000');
+    t.is(await client.ask(INIT), '00000000');
+  };
+  /** As QEMU's loadvm: a reset, and then the state. */
+  const load = async (blob: string): Promise<string> => {
+    await reset();
+    t.is(await client.ask(STOP), '00000000');
+    const length = (blob.length / 2).toString(16).padStart(8, '0');
+    t.is(await client.ask(`0000000d 00000000 00000001 ${length} ${blob}`), '00000000');
+    return client.ask('00000002 00000001');
+  };
+  const createEk = async (): Promise<string> => {
+    data.write(STARTUP);
+    t.is(await receive(data, 10), DONE);
+    data.write(CREATE_EK);
+    t.is((await receive(data, 314)).slice(12, 20), '00000000');
+    return permanent();
+  };
+
+  t.is(await client.ask(INIT), '00000000');
+  const blank = await permanent();
+  const first = await createEk();
+  t.is(await load(blank), '00000000');
+  data.write(STARTUP);
+  t.is(await receive(data, 10), DONE);
+  data.write(READ_PUBEK);
+  t.is(await receive(data, 10), NO_ENDORSEMENT);
+  t.is(await load(first), '00000000');
+  const origins = events.flatMap(event => (event.event === 'adopt' ? [event.origin] : []));
+  t.deepEqual(origins, ['roll-back', 'roll-back']);
+
+  t.is(await load(blank), '00000000');
+  await reset();
+  await createEk();
+  t.is(await load(first), '00000009');
+  t.regex(notices.join('\n'), /CMD_INIT was answered 0x9: .*another TPM/);
+  data.destroy();
 });
 
 test('INIT of a damaged image is answered with a code and a sentence, and no command runs', async t => {

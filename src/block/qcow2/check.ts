@@ -51,7 +51,18 @@ type Finding = () => string;
 interface Table {
   all: number;
   active: number;
+  /** The entries of the active L1 table, by their COPIED flag. */
+  readonly flagged: Entries;
+  readonly unflagged: Entries;
 }
+
+interface Entries {
+  count: number;
+  /** The index of the first one. */
+  first: number;
+}
+
+const noEntries = (): Entries => ({ count: 0, first: 0 });
 
 const MOST_PROBLEMS = 200;
 /** Finding of the tables of all snapshots and bitmaps together: 128 MiB. */
@@ -217,11 +228,15 @@ class Checker {
       const offset = offsetOf(word);
       let table = this.#tables.get(offset);
       if (table === undefined) {
-        table = { all: 0, active: 0 };
+        table = { all: 0, active: 0, flagged: noEntries(), unflagged: noEntries() };
         this.#tables.set(offset, table);
       }
       table.all += 1;
-      if (active) table.active += 1;
+      if (!active) return;
+      table.active += 1;
+      const alike = isCopied(word) ? table.flagged : table.unflagged;
+      if (alike.count === 0) alike.first = i;
+      alike.count += 1;
     });
   }
 
@@ -246,18 +261,18 @@ class Checker {
   #walkL2(table: HostOffset, { all, active }: Table): void {
     const { geometry, host } = this.#view;
     const { clusterSize, clusterBits } = geometry;
+    const complain = (i: number, why: string): void =>
+      this.#corrupt(() => `the L2 table at ${hex(table)}, entry ${i}: ${why}`, all);
     host.eachEntry(table, clusterSize, (i, word) => {
       const mapping = mappingOf(word, clusterBits);
-      const complain = (why: string): void =>
-        this.#corrupt(() => `the L2 table at ${hex(table)}, entry ${i}: ${why}`, all);
       if (mapping.kind === 'compressed') {
-        if (isCopied(word)) complain('a compressed cluster is flagged as copied');
+        if (isCopied(word)) complain(i, 'a compressed cluster is flagged as copied');
         this.#count('compressed data', mapping.offset, mapping.length, all);
         this.#compressed += active;
       } else {
-        if (l2Reserved(word)) complain('reserved bits are set');
+        if (l2Reserved(word)) complain(i, 'reserved bits are set');
         if (!isPlaced(mapping)) return;
-        if (geometry.into(mapping.offset) !== 0) complain('its cluster is not aligned');
+        if (geometry.into(mapping.offset) !== 0) complain(i, 'its cluster is not aligned');
         this.#count('a data cluster', mapping.offset, clusterSize, all);
       }
       this.#allocated += active;
@@ -339,20 +354,25 @@ class Checker {
 
   /** The COPIED flags of the active tables say whether a refcount is exactly one. */
   #checkCopied(): void {
-    const { header, host } = this.#view;
     this.#unalignedTables = 0;
-    const walked = new Map<HostOffset, number>();
-    host.eachEntry(header.l1TableOffset, header.l1Size * 8, (i, word) => {
-      const table = offsetOf(word);
-      if (table === 0) return;
-      this.#compareFlag(() => `L1 entry ${i}`, table, isCopied(word));
-      const before = walked.get(table);
-      if (before !== undefined) this.#corruptions += before;
-      if (before !== undefined || !this.#isWalked(table)) return;
-      const found = this.#corruptions;
-      this.#checkCopiedIn(table);
-      walked.set(table, this.#corruptions - found);
-    });
+    for (const [offset, table] of this.#tables) {
+      if (offset === 0 || table.active === 0) continue;
+      this.#compareL1Flags(offset, table);
+      if (!this.#isWalked(offset)) continue;
+      const before = this.#corruptions;
+      this.#checkCopiedIn(offset);
+      this.#corruptions += (this.#corruptions - before) * (table.active - 1);
+    }
+  }
+
+  #compareL1Flags(offset: HostOffset, { flagged, unflagged }: Table): void {
+    const refcount = this.#refcounts.peek(this.#view.geometry.clusterAt(offset));
+    if (refcount === undefined) return;
+    const { count, first } = refcount === 1 ? unflagged : flagged;
+    if (count === 0) return;
+    const others = count === 1 ? '' : `, and ${count - 1} others to the same L2 table`;
+    const flag = refcount === 1 ? 'missing' : 'set';
+    this.#corrupt(() => `L1 entry ${first}${others}: the copied flag is ${flag}`, count);
   }
 
   #checkCopiedIn(table: HostOffset): void {

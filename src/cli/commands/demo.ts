@@ -4,6 +4,7 @@
  */
 import { coldRestarts, lastRestart, migrations } from '../demo/chapters.js';
 import { makeImage } from '../demo/image.js';
+import { demandQemu, inQemu } from '../demo/qemu-chapters.js';
 import { Story } from '../demo/story.js';
 import { flag, valueOr } from '../options.js';
 import { type Printer, type Result, stdoutClosed } from '../output.js';
@@ -16,17 +17,23 @@ export const demo = subcommand({
   options: {
     image: valueOr('--image <file>', 'the image to make', 'demo.qcow2', text => text),
     force: flag('--force', 'replace an image that an earlier demonstration made'),
+    qemu: flag('--qemu', 'in a real QEMU, without a migration'),
   },
   isOnImage: false,
   example: 'nvtpm demo --image /tmp/demo.qcow2',
-  run: async ({ options: { image, force }, printer }) => {
+  run: async ({ options: { image, force, qemu }, printer }) => {
+    const version = qemu ? demandQemu() : undefined;
     const maker = makeImage(image, force);
     const story = new Story(image, printer);
     const release = closeOnSignal(story);
     try {
-      const ek = await coldRestarts(story, maker);
-      await migrations(story);
-      await lastRestart(story, ek);
+      if (version !== undefined) {
+        await inQemu(story, maker, version);
+      } else {
+        const ek = await coldRestarts(story, maker);
+        await migrations(story);
+        await lastRestart(story, ek);
+      }
       if (printer.isClosed) throw stdoutClosed();
       return resultOf(story, maker, printer);
     } finally {

@@ -71,7 +71,7 @@ export const serve = subcommand({
     // Without a control channel nothing else could switch it on.
     const { on, startup } = { ...options.flags, ...(ctrl === undefined ? { on: true } : {}) };
     if (pidFile !== undefined) demandOtherFile('--pid', pidFile, file);
-    const trace = reportingFailure(file, common.trace, printer);
+    const trace = reporting(file, common.trace, printer);
     let written: string | undefined;
     const ready = (listening: Listening): void => {
       common.keyUsed?.();
@@ -130,16 +130,24 @@ function announce(text: string, printer: Printer): void {
   else printer.say(line);
 }
 
-/** Reports once, on standard error, why the TPM is in failure mode. */
-function reportingFailure(path: string, trace: Trace, printer: Printer): Trace {
+/** Reports on standard error each roll-back, and once why the TPM is in failure mode. */
+function reporting(path: string, trace: Trace, printer: Printer): Trace {
   let isReported = false;
   return event => {
     trace(event);
+    if (event.event === 'adopt' && event.origin === 'roll-back') {
+      printer.warn(`${path}: ${rolledBack(event.replaced)}`);
+    }
     if (event.event !== 'failure' || isReported) return;
     isReported = true;
     printer.warn(`${path}: the TPM is in failure mode until it is started again: ${event.why}`);
   };
 }
+
+const rolledBack = (kept: number | undefined): string =>
+  kept === undefined
+    ? 'a snapshot of the machine was loaded into the TPM; no generation keeps the state before'
+    : `the TPM was rolled back to a snapshot of the machine; generation ${kept} keeps the state before`;
 
 /** The address of the commands first, then that of the control channel. */
 function placesOf(

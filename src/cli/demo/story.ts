@@ -9,6 +9,7 @@ import { type Printer, stdoutClosed } from '../output.js';
 import { wrap } from '../wrap.js';
 import { progress } from './progress.js';
 import { StepProcess } from './step-process.js';
+import { VirtualMachine } from './virtual-machine.js';
 
 /** What a step showed. */
 export interface Chapter {
@@ -36,6 +37,7 @@ export class Story {
   readonly #printer: Printer;
   readonly #folder = mkdtempSync(join(tmpdir(), 'nvtpm-demo-'));
   readonly #running = new Set<StepProcess>();
+  readonly #machines: VirtualMachine[] = [];
   readonly #chapters: Chapter[] = [];
 
   constructor(image: string, printer: Printer) {
@@ -52,6 +54,7 @@ export class Story {
   close(): void {
     progress.stop();
     for (const step of this.#running) step.kill();
+    for (const machine of this.#machines) void machine.kill();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
@@ -69,6 +72,12 @@ export class Story {
     this.#running.add(step);
     step.ended().then(() => this.#running.delete(step));
     return step;
+  }
+
+  /** Boots QEMU on the image. @throws StepError */
+  boot(): Promise<VirtualMachine> {
+    const folder = mkdtempSync(join(this.#folder, 'machine-'));
+    return VirtualMachine.start(this.image, folder, machine => this.#machines.push(machine));
   }
 
   /** Shows that something begins that takes a moment. @throws IoError if the output is closed */

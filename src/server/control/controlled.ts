@@ -8,9 +8,9 @@
  */
 import { NvtpmError } from '../../errors.js';
 import {
-  type BlobOrigin,
   failResponse,
   type Machine,
+  type Origin,
   type Platform,
   retryResponse,
   type StateBlobs,
@@ -36,7 +36,7 @@ export interface ControlledOptions {
   /** Called with a sentence for the log. */
   readonly notice: (sentence: string) => void;
   /** What the state blobs before the first INIT are; see Machine.adopt. */
-  readonly arrival: BlobOrigin;
+  readonly arrival: Origin;
   /** Whether reading the saved state, the last blob of a migration, hands the image over. */
   readonly handsOver: boolean;
 }
@@ -105,9 +105,10 @@ export class ControlledTpm {
     if (this.#machine.power !== 'off') await this.hold();
     const machine = this.#machine;
     if (blobs.size > 0) {
-      const { arrival } = this.#options;
+      // QEMU resets a machine before it loads a snapshot into it; one that arrives was never on.
+      const origin = this.#isFresh ? this.#options.arrival : 'roll-back';
       if (machine.power === 'on') machine.powerOff();
-      machine.adopt(blobs, this.#isFresh ? arrival : 'copy');
+      machine.adopt(blobs, origin);
     } else if (machine.power === 'on') {
       machine.reset();
     } else {
@@ -140,7 +141,7 @@ export class ControlledTpm {
       throw new Refusal(RESULT.BAD_PARAMETER, `a ${name} blob came before the permanent one`);
     }
     const { arrival, signal } = this.#options;
-    const isFromSource = arrival === 'source' && this.#isFresh;
+    const isFromSource = arrival === 'hand-over' && this.#isFresh;
     if (isFromSource && name === 'permall') await this.#machine.validateWhenFree({ signal });
     this.#machine.examine(blobs);
     this.#arrived.set(name, bytes);
