@@ -2,7 +2,7 @@
  * `--from-key` and `--to-key`: swtpm's AES keys, spelt as swtpm's own `--key` and `--migration-key`.
  * @module
  */
-import { deriveSwtpmKey, SWTPM_KDFS, SWTPM_MODES } from '../nvram/swtpm/index.js';
+import { deriveSwtpmKey, SWTPM_KDFS, SWTPM_MODES, type SwtpmKeys } from '../nvram/swtpm/index.js';
 import { fieldsOf } from './fields.js';
 import { readSecret } from './key-file.js';
 import { type Printer, UsageError } from './output.js';
@@ -16,17 +16,39 @@ const FORM =
 
 const SOURCES = ['file', 'fd', 'pwdfile', 'pwdfd'] as const;
 
+/** An option, and the text given for it. */
+type Given = readonly [option: string, text: string | undefined];
+
+/**
+ * Runs `act` with the keys that two options name, and overwrites them on every way out.
+ * @throws UsageError, IoError; what `act` throws
+ */
+export function usingSwtpmKeys<T>(
+  given: { readonly key: Given; readonly migrationKey: Given },
+  printer: Pick<Printer, 'warn'>,
+  act: (keys: SwtpmKeys) => T,
+): T {
+  const known: Uint8Array[] = [];
+  const read = ([option, text]: Given): Uint8Array | undefined => {
+    if (text === undefined) return undefined;
+    const key = readSwtpmKey(option, text, printer);
+    known.push(key);
+    return key;
+  };
+  try {
+    return act({ key: read(given.key), migrationKey: read(given.migrationKey) });
+  } finally {
+    for (const key of known) key.fill(0);
+  }
+}
+
 /**
  * The key that an option names. Its text is not repeated in messages: it may be a secret, given by
  * mistake.
  * @param option its name, for messages
  * @throws UsageError, IoError
  */
-export function readSwtpmKey(
-  option: string,
-  text: string,
-  printer: Pick<Printer, 'warn'>,
-): Uint8Array {
+function readSwtpmKey(option: string, text: string, printer: Pick<Printer, 'warn'>): Uint8Array {
   const fields = named(option, () => parse(text));
   const content = readSecret(fields.from, printer);
   try {

@@ -13,7 +13,7 @@ import { demandOtherFile } from '../other-file.js';
 import { UsageError } from '../output.js';
 import { openPlace, PLACE_FORM, parsePlace } from '../state-place.js';
 import { subcommand } from '../subcommand.js';
-import { readSwtpmKey, SWTPM_KEY_HELP } from '../swtpm-key.js';
+import { SWTPM_KEY_HELP, usingSwtpmKeys } from '../swtpm-key.js';
 
 export const exportState = subcommand({
   name: 'export',
@@ -35,13 +35,11 @@ export const exportState = subcommand({
     if (migrationKey !== undefined && to.kind !== 'blobs') {
       throw new UsageError('--to-migration-key is for blobs: only; state is encrypted by --to-key');
     }
-    const read = (option: string, text: string | undefined) =>
-      text === undefined ? undefined : readSwtpmKey(option, text, printer);
-    const keys = {
-      key: read('--to-key', toKey),
-      migrationKey: read('--to-migration-key', migrationKey),
-    };
-    try {
+    const given = {
+      key: ['--to-key', toKey],
+      migrationKey: ['--to-migration-key', migrationKey],
+    } as const;
+    return usingSwtpmKeys(given, printer, keys => {
       const state = stateIn(file, common);
       const destination = openPlace(to, { keys, version: state.tpm.version, entropy });
       try {
@@ -60,10 +58,7 @@ export const exportState = subcommand({
         ],
         data: { image: file, to, ...stateData(state) },
       };
-    } finally {
-      keys.key?.fill(0);
-      keys.migrationKey?.fill(0);
-    }
+    });
   },
 });
 

@@ -4,7 +4,7 @@
  */
 import { withLock } from '../../block/index.js';
 import { openStore } from '../../nvram/index.js';
-import { type SwtpmKeys, swtpmBackupsIn } from '../../nvram/swtpm/index.js';
+import { swtpmBackupsIn } from '../../nvram/swtpm/index.js';
 import { systemEntropy as entropy } from '../../system.js';
 import { readState, type State, stateData, stateText } from '../foreign-state.js';
 import { type CommonOptions, withImage } from '../images.js';
@@ -12,7 +12,7 @@ import { flag, requiredValue, value } from '../options.js';
 import { demandImportable } from '../replacement.js';
 import { openPlace, PLACE_FORM, type Place, parsePlace } from '../state-place.js';
 import { subcommand } from '../subcommand.js';
-import { readSwtpmKey, SWTPM_KEY_HELP } from '../swtpm-key.js';
+import { SWTPM_KEY_HELP, usingSwtpmKeys } from '../swtpm-key.js';
 import { oneOf } from '../values.js';
 
 export const importState = subcommand({
@@ -33,28 +33,27 @@ export const importState = subcommand({
   page: 'docs/swtpm-state.md',
   run: ({ file, options, common, printer }) => {
     const { from, fromKey, migrationKey, version, replace } = options;
-    const read = (option: string, text: string | undefined) =>
-      text === undefined ? undefined : readSwtpmKey(option, text, printer);
-    const keys = {
-      key: read('--from-key', fromKey),
-      migrationKey: read('--from-migration-key', migrationKey),
-    };
-    const source = openPlace(from, { keys, version, entropy });
-    try {
-      const state = readState(source);
-      const notes = [...state.notes, ...backupNotes(from)];
-      const generation = write(file, common, state, replace);
-      return {
-        lines: [
-          `${file}: has the state of ${from.path} as generation ${generation} (${stateText(state)})`,
-          ...notes.map(note => `note: ${note}`),
-        ],
-        data: { image: file, from, generation, ...stateData({ ...state, notes }) },
-      };
-    } finally {
-      source.close();
-      wipe(keys);
-    }
+    const given = {
+      key: ['--from-key', fromKey],
+      migrationKey: ['--from-migration-key', migrationKey],
+    } as const;
+    return usingSwtpmKeys(given, printer, keys => {
+      const source = openPlace(from, { keys, version, entropy });
+      try {
+        const state = readState(source);
+        const notes = [...state.notes, ...backupNotes(from)];
+        const generation = write(file, common, state, replace);
+        return {
+          lines: [
+            `${file}: has the state of ${from.path} as generation ${generation} (${stateText(state)})`,
+            ...notes.map(note => `note: ${note}`),
+          ],
+          data: { image: file, from, generation, ...stateData({ ...state, notes }) },
+        };
+      } finally {
+        source.close();
+      }
+    });
   },
 });
 
@@ -87,8 +86,3 @@ const backupNotes = ({ kind, path }: Place): string[] =>
   kind === 'swtpm-dir'
     ? swtpmBackupsIn(path).map(name => `${name} is a backup of swtpm, and was not imported`)
     : [];
-
-const wipe = ({ key, migrationKey }: SwtpmKeys): void => {
-  key?.fill(0);
-  migrationKey?.fill(0);
-};

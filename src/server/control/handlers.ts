@@ -110,8 +110,7 @@ export const HANDLERS: Handlers = {
   GET_STATEBLOB: async ({ type, offset }, { tpm, isMachine }) => {
     const name = BLOBS.get(type);
     const blob = name && (await (isMachine ? tpm.outgoing(name) : tpm.blob(name)));
-    const response = blob === undefined ? ABSENT_BLOB : blobResponse(blob, offset);
-    return response;
+    return blob === undefined ? ABSENT_BLOB : blobResponse(blob, offset);
   },
 
   SET_STATEBLOB: async ({ type, data }, { tpm }) => {
